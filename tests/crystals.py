@@ -15,7 +15,9 @@ FCC_VECTORS = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
 BCC_VECTORS = ((-0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5))
 
 
-def crystal(lattice: npt.ArrayLike, species: Sequence[str], coordinates: npt.ArrayLike) -> Crystal:
+def crystal(
+    lattice: npt.ArrayLike, species: Sequence[str], coordinates: Sequence[Sequence[float]] | FloatArray
+) -> Crystal:
     """A Crystal from cell vectors (3, 3) in Å, symbols and fractional coordinates (N, 3)."""
     return Crystal(
         lattice=np.asarray(lattice, dtype=np.float64),
