@@ -1,0 +1,26 @@
+"""What a structure may cost: every bound is checked before the work it bounds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StructureLimits:
+    """Bounds on untrusted structures. Lengths in Å, volumes in Å³.
+
+    `max_bytes` counts one text, `max_blocks` the data blocks of one CIF. `max_sites` holds after symmetry was applied,
+    `max_images` (listed sites x symmetry operations) before. `min_distance` is how near two atoms may come,
+    `min_period` the shortest lattice translation.
+    """
+
+    max_bytes: int = 5_000_000
+    max_blocks: int = 1_000
+    max_sites: int = 2_000
+    max_images: int = 100_000
+    max_operations: int = 1_000
+    min_volume_per_atom: float = 2.0
+    min_period: float = 1.0
+    max_cell_length: float = 500.0
+    min_distance: float = 0.5
+
+
+DEFAULT_LIMITS = StructureLimits()
