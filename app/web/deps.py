@@ -1,0 +1,59 @@
+"""What a route is handed: settings, a transaction, and the long-lived objects made by the composition root.
+
+A domain declares the dependency of its own long-lived type beside that type, e.g. in `app/registry/deps.py`:
+
+    StoreDep = Annotated[ArtifactStore, Depends(resource(ArtifactStore))]
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import Depends
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.requests import HTTPConnection
+
+from app.core.db import open_session
+from app.core.settings import Settings
+
+T = TypeVar("T")
+
+
+class Resources:
+    """The long-lived objects of one application, one of each type; filled by `app.main`, read by routes."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[type[Any], Any] = {}
+
+    def add(self, kind: type[T], value: T) -> None:
+        self._by_type[kind] = value
+
+    def get(self, kind: type[T]) -> T:
+        return cast(T, self._by_type[kind])
+
+
+def resources_of(connection: HTTPConnection) -> Resources:
+    return cast(Resources, connection.app.state.resources)
+
+
+def resource(kind: type[T]) -> Callable[[HTTPConnection], T]:
+    """A FastAPI dependency that hands out the application's object of that type."""
+
+    def provide(connection: HTTPConnection) -> T:
+        return resources_of(connection).get(kind)
+
+    return provide
+
+
+def _session(connection: HTTPConnection) -> Iterator[Session]:
+    with open_session(resources_of(connection).get(sessionmaker)) as session:
+        yield session
+
+
+SettingsDep = Annotated[Settings, Depends(resource(Settings))]
+
+# One request, one transaction: "function" scope commits before the answer is sent, so a client never sees a success
+# that a failing commit takes back.
+SessionDep = Annotated[Session, Depends(_session, scope="function")]
+
+# For routes that need several short transactions, or none while they compute or stream.
+SessionsDep = Annotated[sessionmaker[Session], Depends(resource(sessionmaker))]
