@@ -1,0 +1,162 @@
+"""The error tree. Framework-free: `app.web.problems` is the one place that turns it into HTTP.
+
+    XtalforgeError
+      InvalidInput (422)            what was sent cannot be used
+        StructureError              a structure text or object
+          UnparsableStructure, DisorderedStructure, StructureTooLarge, MissingCell, NoAtoms, CoincidentAtoms,
+          UnphysicalStructure, UnsupportedElement, IsolatedAtom
+        InvalidComposition
+        InputKindMismatch           a composition for a structure model
+        DatasetInvalid
+        InvalidJob
+      NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, DatasetNotFound, JobNotFound
+      Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, IdempotencyConflict
+      PreconditionFailed (412)
+      PayloadTooLarge (413)
+      Unavailable (503)             QueueFull (429), BrokerUnavailable
+      ArtifactCorrupt (500)
+"""
+
+from typing import Any, ClassVar
+
+
+class XtalforgeError(Exception):
+    """Base of all errors a user may see: a stable `code`, an HTTP `status`, a sentence for a chemist."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, **context: Any) -> None:
+        """`detail` is shown to the user; `context` becomes extra members of the problem document."""
+        super().__init__(detail)
+        self.detail = detail
+        self.context = context
+
+
+class InvalidInput(XtalforgeError):
+    code, status, title = "invalid_input", 422, "The input cannot be used"
+
+
+class StructureError(InvalidInput):
+    code, title = "invalid_structure", "The structure cannot be used"
+
+
+class UnparsableStructure(StructureError):
+    code, title = "unparsable_structure", "The structure cannot be read"
+
+
+class DisorderedStructure(StructureError):
+    code, title = "disordered_structure", "The structure is disordered"
+
+
+class StructureTooLarge(StructureError):
+    code, title = "structure_too_large", "The structure is too large"
+
+
+class MissingCell(StructureError):
+    code, title = "missing_cell", "The structure has no unit cell"
+
+
+class NoAtoms(StructureError):
+    code, title = "no_atoms", "The structure has no atoms"
+
+
+class CoincidentAtoms(StructureError):
+    code, title = "coincident_atoms", "Two atoms share one place"
+
+
+class UnphysicalStructure(StructureError):
+    code, title = "unphysical_structure", "The structure is not physical"
+
+
+class UnsupportedElement(StructureError):
+    code, title = "unsupported_element", "An element is not supported"
+
+
+class IsolatedAtom(StructureError):
+    code, title = "isolated_atom", "An atom has no neighbour"
+
+
+class InvalidComposition(InvalidInput):
+    code, title = "invalid_composition", "The composition cannot be read"
+
+
+class InputKindMismatch(InvalidInput):
+    code, title = "input_kind_mismatch", "The model needs another kind of input"
+
+
+class DatasetInvalid(InvalidInput):
+    code, title = "dataset_invalid", "The data set cannot be used"
+
+
+class InvalidJob(InvalidInput):
+    code, title = "invalid_job", "The job cannot be run"
+
+
+class NotFound(XtalforgeError):
+    code, status, title = "not_found", 404, "Not found"
+
+
+class ModelNotFound(NotFound):
+    code, title = "model_not_found", "No such model"
+
+
+class ModelVersionNotFound(NotFound):
+    code, title = "model_version_not_found", "No such model version"
+
+
+class AliasNotFound(NotFound):
+    code, title = "alias_not_found", "No such alias"
+
+
+class PropertyNotFound(NotFound):
+    code, title = "property_not_found", "No such property"
+
+
+class DatasetNotFound(NotFound):
+    code, title = "dataset_not_found", "No such data set"
+
+
+class JobNotFound(NotFound):
+    code, title = "job_not_found", "No such job"
+
+
+class Conflict(XtalforgeError):
+    code, status, title = "conflict", 409, "Conflict with the present state"
+
+
+class JobNotCancellable(Conflict):
+    code, title = "job_not_cancellable", "The job has already ended"
+
+
+class DatasetInUse(Conflict):
+    code, title = "dataset_in_use", "The data set is in use"
+
+
+class ModelVersionInUse(Conflict):
+    code, title = "model_version_in_use", "The model version is in use"
+
+
+class IdempotencyConflict(Conflict):
+    code, title = "idempotency_conflict", "The idempotency key was used for another request"
+
+
+class PreconditionFailed(XtalforgeError):
+    code, status, title = "precondition_failed", 412, "The object was changed meanwhile"
+
+
+class PayloadTooLarge(XtalforgeError):
+    code, status, title = "payload_too_large", 413, "The request is too large"
+
+
+class QueueFull(XtalforgeError):
+    code, status, title = "queue_full", 429, "The service is busy"
+
+
+class BrokerUnavailable(XtalforgeError):
+    code, status, title = "broker_unavailable", 503, "The job queue is unreachable"
+
+
+class ArtifactCorrupt(XtalforgeError):
+    code, status, title = "artifact_corrupt", 500, "A stored artifact is damaged"

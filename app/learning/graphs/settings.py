@@ -1,0 +1,20 @@
+"""Settings of the crystal graph."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class GraphSettings(BaseModel):
+    """How neighbours are chosen. Part of every structure model's manifest.
+
+    With `merge_equivalent`, atoms with equal surroundings are one node (see `app.learning.graphs.quotient`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cutoff: float = Field(default=8.0, gt=0, description="Å. No neighbour lies beyond.")
+    n_neighbours: int = Field(default=12, ge=1, description="Nearest neighbours of each atom.")
+    tie_tolerance: float = Field(
+        default=0.01, ge=0, description="Å. Neighbours this little beyond the last one belong to its shell."
+    )
+    merge_equivalent: bool = True
+    max_edges: int = Field(default=2_000_000, description="Bound before the arrays are made.")

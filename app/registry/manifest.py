@@ -1,0 +1,132 @@
+"""The manifest: all that a weights file needs to answer in physical units, as versioned JSON.
+
+The only type that `app.learning` and `app.registry` share.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.properties.catalogue import PropertySpec, TaskType, Transform
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "MODEL_CARD.md"
+
+
+class InputKind(StrEnum):
+    STRUCTURE = "structure"
+    COMPOSITION = "composition"
+
+
+class Architecture(StrEnum):
+    CGCNN = "cgcnn"
+    ELEMNET = "elemnet"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PropertyRecord(_Frozen):
+    """The property as it was when the model was trained (the catalogue may move on)."""
+
+    key: str
+    label: str
+    unit: str
+    definition: str
+    transform: Transform
+
+    @classmethod
+    def of(cls, spec: PropertySpec) -> "PropertyRecord":
+        return cls(key=spec.key, label=spec.label, unit=spec.unit, definition=spec.definition, transform=spec.transform)
+
+    def to_spec(self) -> PropertySpec:
+        return PropertySpec(
+            key=self.key, label=self.label, unit=self.unit, definition=self.definition, transform=self.transform,
+            task_type=TaskType.REGRESSION,
+        )
+
+
+class TargetScaling(_Frozen):
+    """How the transformed label t = transform(y) maps to what the network outputs.
+
+    `standard`: (t - mean) / std.   `tanh`: (tanh(0.01 (t - mean) / std) + 1) / 2 (Lee & Asahi 2021, eq. 6).
+    `none`: t itself.
+    """
+
+    kind: Literal["none", "standard", "tanh"]
+    mean: float = 0.0
+    std: float = 1.0
+
+
+class SplitMetrics(_Frozen):
+    """Errors on one split, in the property's unit (and on the learned scale where a transform is used)."""
+
+    n: int
+    mae: float
+    rmse: float
+    r2: float | None = None
+    max_error: float
+    mad: float = Field(description="Mean absolute deviation of the labels: the error of answering the mean.")
+    mae_transformed: float | None = Field(default=None, description="MAE of the transformed label, e.g. log10(GPa).")
+
+
+class Metrics(_Frozen):
+    train: SplitMetrics | None = None
+    val: SplitMetrics | None = None
+    test: SplitMetrics | None = None
+
+
+class Parent(_Frozen):
+    """The model version whose weights this one started from."""
+
+    name: str
+    version: int
+    weights_sha256: str
+
+
+class TrainingRecord(_Frozen):
+    """How the weights came to be, enough to repeat it."""
+
+    method: str
+    dataset: str = Field(description="Name of the data set.")
+    dataset_sha256: str | None = None
+    licence: str | None = None
+    split: str = Field(description="How rows were split, with seed.")
+    n_train: int
+    n_val: int
+    n_test: int
+    seed: int
+    hyperparameters: dict[str, Any]
+    best_epoch: int
+    epochs: int
+    filters: list[str] = Field(default_factory=list, description="Which rows were left out, by which rule, how many.")
+    command: str | None = None
+    wall_s: float | None = None
+    device: str = "cpu"
+    software: dict[str, str] = Field(default_factory=dict)
+
+
+class Manifest(_Frozen):
+    """One trained model, without its weights."""
+
+    format_version: Literal[1] = 1
+    name: str
+    architecture: Architecture
+    input_kind: InputKind
+    property: PropertyRecord
+    network: dict[str, Any] = Field(description="Constructor arguments of the network.")
+    graph: dict[str, Any] | None = Field(default=None, description="Graph settings: cutoff Å, neighbours, ties.")
+    scaling: TargetScaling
+    elements: list[str] = Field(description="Elements present in the training rows.")
+    metrics: Metrics
+    training: TrainingRecord
+    parent: Parent | None = None
+    description: str = ""
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    weights_sha256: str = ""
+    weights_bytes: int = 0
