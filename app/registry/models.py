@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.orm import Base, JsonObject, utc_now
@@ -49,6 +49,9 @@ class ModelAlias(Base):
     """A movable pointer, e.g. `champion`; `revision` is what an ETag compares."""
 
     __tablename__ = "model_alias"
+    __table_args__ = (
+        ForeignKeyConstraint(["model_name", "version"], ["model_version.model_name", "model_version.version"]),
+    )
 
     model_name: Mapped[str] = mapped_column(ForeignKey("registered_model.name"), primary_key=True)
     alias: Mapped[str] = mapped_column(primary_key=True)

@@ -1,0 +1,137 @@
+"""Settings of one installation, read from `XTALFORGE_*` environment variables; nonsense is refused at start."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+Device = Literal["auto", "cpu", "cuda"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat = Literal["console", "json"]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JobSettings(_Group):
+    """Leases and attempts of long work."""
+
+    lease_s: PositiveFloat = Field(default=60.0, description="A worker silent for this long loses its job.")
+    heartbeat_s: PositiveFloat = Field(default=15.0, description="How often a worker renews its lease.")
+    reaper_interval_s: PositiveFloat = Field(default=15.0, description="How often expired leases are looked for.")
+    max_attempts: PositiveInt = Field(default=3, description="A job that lost this many workers fails.")
+    cancel_poll_s: PositiveFloat = Field(default=1.0, description="How often a worker looks for a cancel request.")
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ValueError(
+                f"jobs.lease_s ({self.lease_s:g}) must be at least twice jobs.heartbeat_s ({self.heartbeat_s:g}): "
+                "otherwise one late heartbeat takes the job from a worker that is alive"
+            )
+        return self
+
+
+class LimitSettings(_Group):
+    """Bounds on what one request may bring."""
+
+    max_upload_bytes: PositiveInt = Field(default=200_000_000, description="Largest request body.")
+    max_inputs_per_request: PositiveInt = Field(default=1000, description="Most structures or compositions at once.")
+    max_dataset_rows: PositiveInt = Field(default=100_000, description="Most rows of one data set.")
+    max_archive_members: PositiveInt = Field(default=200_000, description="Most files in one zip.")
+    max_inflated_bytes: PositiveInt = Field(default=2_000_000_000, description="Largest total size of an opened zip.")
+    max_inflation_ratio: PositiveInt = Field(default=200, description="Largest inflated : packed ratio of a zip file.")
+
+
+class InferenceSettings(_Group):
+    """The engine that answers predictions inside the API process."""
+
+    max_models: PositiveInt = Field(default=8, description="Models held in memory; the least recently used leaves.")
+    queue_size: PositiveInt = Field(default=64, description="Requests that may wait; more are answered 429.")
+    threads: PositiveInt | None = Field(default=None, description="CPU threads of one forward pass; empty = all.")
+
+
+class Settings(BaseSettings):
+    """Everything an administrator may set. Nested groups are written `XTALFORGE_JOBS__LEASE_S`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="XTALFORGE_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(default=Path("data"), description="Folder of everything this installation writes.")
+    database_url: str | None = Field(
+        default=None, repr=False, description="SQLite or PostgreSQL URL; empty = SQLite file in `data_dir`."
+    )
+    broker_url: str | None = Field(
+        default=None, repr=False, description="Redis or Valkey URL; empty = the one that `xtalforge up` starts."
+    )
+    store_url: str | None = Field(
+        default=None, repr=False, description="`file:///...` or `s3://bucket/prefix`; empty = `data_dir`/store."
+    )
+    models_store: Path = Field(default=PROJECT_ROOT / "models_store", description="Folder of the shipped models.")
+    data_kit: Path | None = Field(default=None, description="Folder of the published data sets, for tests and training.")
+    device: Device = Field(default="auto", description="Where networks run; `auto` takes CUDA where there is one.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    log_level: LogLevel = Field(default="INFO", description="Least severe level that is logged.")
+    log_format: LogFormat = Field(default="console", description="`console` for people, `json` for collectors.")
+    jobs: JobSettings = Field(default_factory=JobSettings, description="Leases and attempts of long work.")
+    limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds on one request.")
+    inference: InferenceSettings = Field(default_factory=InferenceSettings, description="Answering predictions.")
+
+    @field_validator("data_dir", "models_store", "data_kit")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser().resolve() if path is not None else None
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        scheme = url.split("://", 1)[0]
+        if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+            return "postgresql+psycopg://" + url.split("://", 1)[1]
+        if scheme != "sqlite":
+            raise ValueError(f"database_url must begin with sqlite:/// or postgresql://, not with {scheme!r}")
+        if url in ("sqlite://", "sqlite:///") or ":memory:" in url:
+            raise ValueError("database_url must name a file: workers cannot see a SQLite database held in memory")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("broker_url must begin with redis://, rediss:// or redis+socket://")
+        return url
+
+    @field_validator("store_url")
+    @classmethod
+    def _known_store(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("file:///", "s3://")):
+            raise ValueError("store_url must begin with file:/// or s3://")
+        return url
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database in use, as an SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'xtalforge.db'}"
+
+    @property
+    def resolved_broker_url(self) -> str:
+        """The broker in use; the default is where a locally installed Redis or Valkey listens."""
+        return self.broker_url or "redis://127.0.0.1:6379/0"
+
+    @property
+    def resolved_store_url(self) -> str:
+        """The artifact store in use."""
+        return self.store_url or (self.data_dir / "store").as_uri()
