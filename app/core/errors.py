@@ -7,14 +7,16 @@
           UnphysicalStructure, UnsupportedElement, IsolatedAtom
         InvalidComposition
         InputKindMismatch           a composition for a structure model
+        InvalidRequest, InvalidArchive, TooManyInputs, NoUsableInput
         DatasetInvalid
         InvalidJob
       NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, DatasetNotFound, JobNotFound
       Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, IdempotencyConflict
       PreconditionFailed (412)
       PayloadTooLarge (413)
-      Unavailable (503)             QueueFull (429), BrokerUnavailable
-      ArtifactCorrupt (500)
+      QueueFull (429)
+      BrokerUnavailable, NotReady (503)
+      ArtifactCorrupt, PredictionNotFinite (500)
 """
 
 from typing import Any, ClassVar
@@ -84,6 +86,22 @@ class InvalidComposition(InvalidInput):
 
 class InputKindMismatch(InvalidInput):
     code, title = "input_kind_mismatch", "The model needs another kind of input"
+
+
+class InvalidRequest(InvalidInput):
+    code, title = "invalid_request", "The request is malformed"
+
+
+class InvalidArchive(InvalidInput):
+    code, title = "invalid_archive", "The archive cannot be opened"
+
+
+class TooManyInputs(InvalidInput):
+    code, title = "too_many_inputs", "The request has too many inputs"
+
+
+class NoUsableInput(InvalidInput):
+    code, title = "no_usable_input", "No input could be used"
 
 
 class DatasetInvalid(InvalidInput):
@@ -156,6 +174,14 @@ class QueueFull(XtalforgeError):
 
 class BrokerUnavailable(XtalforgeError):
     code, status, title = "broker_unavailable", 503, "The job queue is unreachable"
+
+
+class NotReady(XtalforgeError):
+    code, status, title = "not_ready", 503, "The service is not ready"
+
+
+class PredictionNotFinite(XtalforgeError):
+    code, title = "prediction_not_finite", "The model gave no number"
 
 
 class ArtifactCorrupt(XtalforgeError):

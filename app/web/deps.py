@@ -45,14 +45,16 @@ def resource(kind: type[T]) -> Callable[[HTTPConnection], T]:
 
 
 def _session(connection: HTTPConnection) -> Iterator[Session]:
-    with open_session(resources_of(connection).get(sessionmaker)) as session:
+    # A reader must not queue for the write lock that a writer takes at its start.
+    read_only = connection.scope["method"] in ("GET", "HEAD")
+    with open_session(resources_of(connection).get(sessionmaker), read_only=read_only) as session:
         yield session
 
 
 SettingsDep = Annotated[Settings, Depends(resource(Settings))]
 
 # One request, one transaction: "function" scope commits before the answer is sent, so a client never sees a success
-# that a failing commit takes back.
+# that a failing commit takes back. GET is read-only.
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
 
 # For routes that need several short transactions, or none while they compute or stream.

@@ -1,0 +1,96 @@
+"""The size of a request body, bounded while it arrives."""
+
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.errors import PayloadTooLarge
+from app.web.problems import PROBLEM_JSON, problem_body
+from app.web.request_id import request_id_of
+
+# A JSON body is parsed in one piece on the event loop: larger inputs go through an upload, which is spooled to disk.
+MAX_JSON_BYTES = 32_000_000
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+class BodyLimitMiddleware:
+    """Answers 413 to a body over the limit, whether it declares its length or comes in chunks.
+
+    What is left of a refused body is read and thrown away, up to the same limit again: most clients only look for the
+    answer when they have sent everything.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_upload = headers.get("content-type", "").startswith("multipart/form-data")
+        limit = self._max_bytes if is_upload else min(self._max_bytes, MAX_JSON_BYTES)
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            await self._refuse(scope, receive, send, limit)
+            return
+        received = 0
+        refused = False
+        started = False
+
+        async def counted_receive() -> Message:
+            nonlocal received, refused
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                refused = True
+                raise _BodyTooLarge
+            return message
+
+        async def guarded_send(message: Message) -> None:
+            # A framework may turn the exception above into an answer of its own.
+            nonlocal started
+            if not refused or started:
+                started = True
+                await send(message)
+
+        try:
+            await self._app(scope, counted_receive, guarded_send)
+        except _BodyTooLarge:
+            refused = True
+        if refused and not started:
+            await self._refuse(scope, receive, send, limit)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        await _drain(receive, self._max_bytes)
+        body = problem_body(
+            PayloadTooLarge.code,
+            PayloadTooLarge.status,
+            PayloadTooLarge.title,
+            f"The request body may have {limit:,} bytes at most here. Send fewer inputs at a time, or upload a file.",
+            instance=scope["path"],
+            request_id=request_id_of(scope),
+            extra={"limit_bytes": limit},
+        )
+        headers = [
+            (b"content-type", PROBLEM_JSON.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _drain(receive: Receive, max_bytes: int) -> None:
+    drained = 0
+    while drained <= max_bytes:
+        message = await receive()
+        drained += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return

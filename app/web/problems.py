@@ -1,0 +1,146 @@
+"""Errors as RFC 9457 problem documents: the one place that turns the error tree into HTTP."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from app.core.errors import InvalidRequest, XtalforgeError
+from app.core.logging import get_logger
+from app.web.request_id import request_id_of
+
+PROBLEM_JSON = "application/problem+json"
+PROBLEM_SCHEMA_REF = "#/components/schemas/Problem"
+RETRY_AFTER_CONTEXT = "retry_after_s"
+MAX_FIELD_ERRORS = 50
+
+_FRAMEWORK_CODES = {
+    HTTPStatus.NOT_FOUND: "route_not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.BAD_REQUEST: InvalidRequest.code,
+}
+
+log = get_logger(__name__)
+
+
+class FieldError(BaseModel):
+    """One field of the request that is wrong."""
+
+    field: str = Field(description="Path of the field.", examples=["inputs[0].cif"])
+    detail: str = Field(description="What is wrong with it.")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `code` is stable, `detail` is for people. Some codes carry further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:xtalforge:problem:model_not_found"])
+    title: str = Field(examples=["No such model"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no model 'nope'."])
+    code: str = Field(examples=["model_not_found"])
+    instance: str = Field(description="Path of the request.", examples=["/v1/predictions"])
+    request_id: str = Field(description="The X-Request-ID of this answer; quote it when you report a fault.")
+
+
+def problem_responses(*errors: type[XtalforgeError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may fail in these ways, for OpenAPI; InvalidRequest is always among them."""
+    by_status: dict[int, list[type[XtalforgeError]]] = {}
+    for error in (*errors, InvalidRequest):
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": "; ".join(dict.fromkeys(f"{error.title} (`{error.code}`)" for error in group)),
+            "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA_REF}}},
+        }
+        for status, group in by_status.items()
+    }
+
+
+def problem_body(
+    code: str, status: int, title: str, detail: str, *, instance: str, request_id: str, extra: Mapping[str, Any]
+) -> bytes:
+    """The document as JSON; extra members never replace the standard ones."""
+    document = {
+        **extra,
+        "type": f"urn:xtalforge:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "instance": instance,
+        "request_id": request_id,
+    }
+    return json.dumps(document, default=str).encode()
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of the routes as problem+json. Unexpected ones are `RequestIdMiddleware`'s."""
+
+    @app.exception_handler(XtalforgeError)
+    async def _known(request: Request, error: XtalforgeError) -> Response:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("request failed", code=error.code, detail=error.detail)
+        retry_after_s = error.context.get(RETRY_AFTER_CONTEXT)
+        headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
+        return _response(request, error.code, error.status, error.title, error.detail, error.context, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _malformed(request: Request, error: RequestValidationError) -> Response:
+        fields = [_field_error(entry) for entry in error.errors()]
+        first = f"{fields[0]['field']}: {fields[0]['detail']}" if fields else InvalidRequest.title
+        more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+        extra = {"errors": fields[:MAX_FIELD_ERRORS]}
+        return _response(request, InvalidRequest.code, InvalidRequest.status, InvalidRequest.title, first + more, extra)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def _framework(request: Request, error: StarletteHTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        code = _FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
+        detail = error.detail if error.detail != status.phrase else _framework_detail(request, status)
+        return _response(request, code, status, status.phrase, detail, {}, error.headers or {})
+
+
+def _framework_detail(request: Request, status: HTTPStatus) -> str:
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.url.path} does not take {request.method}. The calls there are: see /docs."
+    if status == HTTPStatus.NOT_FOUND:
+        return f"There is nothing at {request.url.path}. The calls there are: see /docs."
+    return status.description or status.phrase
+
+
+def _response(
+    request: Request,
+    code: str,
+    status: int,
+    title: str,
+    detail: str,
+    extra: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body = problem_body(
+        code, status, title, detail, instance=request.url.path, request_id=request_id_of(request.scope), extra=extra
+    )
+    return Response(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
+
+
+def _field_error(entry: Mapping[str, Any]) -> dict[str, str]:
+    # The offending value is left out: it may be a whole file.
+    if entry["type"] == "json_invalid":
+        return {"field": "body", "detail": f"The body is not valid JSON: {entry['ctx']['error']}."}
+    detail = str(entry["msg"]).removeprefix("Value error, ")
+    return {"field": _field_path(entry["loc"]), "detail": detail}
+
+
+def _field_path(location: Sequence[str | int]) -> str:
+    """`("body", "inputs", 0, "cif")` -> `inputs[0].cif`; a location without a field keeps its first word."""
+    path = ""
+    for part in location[1:]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.lstrip(".") or str(location[0])
