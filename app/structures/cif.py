@@ -1,0 +1,132 @@
+"""CIF text -> crystals, one for each data block."""
+
+import re
+
+import numpy as np
+from gemmi import cif
+
+from app.core.errors import (
+    MissingCell,
+    NoAtoms,
+    StructureError,
+    StructureTooLarge,
+    UnparsableStructure,
+    UnphysicalStructure,
+)
+from app.structures.cif_sites import ListedSites, has_sites, listed_sites
+from app.structures.cif_symmetry import block_operations
+from app.structures.crystal import Crystal, FloatArray
+from app.structures.geometry import lattice_from_parameters
+from app.structures.limits import DEFAULT_LIMITS, StructureLimits
+from app.structures.result import StructureResult
+from app.structures.symmetry import ExpandedSites, expand_sites, metric_mismatch
+from app.structures.validation import check_lattice, check_site_count, make_crystal
+
+METRIC_TOLERANCE = 0.05
+"""A cell farther than this from its own symmetry would be filled with misplaced atoms."""
+
+NOTED_SHIFT = 0.02
+"""Moves of a site onto a special position beyond this (Å) are told to the user."""
+
+_CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+_PARSE_ERROR = re.compile(r"^[^:]*:(\d+)[^:]*?:? (.*)$", flags=re.DOTALL)
+
+
+def read_cif(text: str, limits: StructureLimits = DEFAULT_LIMITS) -> list[StructureResult]:
+    """Read all data blocks that describe a structure; blocks without atom sites are passed over if another has some.
+
+    Raises UnparsableStructure when the text is no CIF, StructureTooLarge for too many blocks, and what the only
+    block says when no block lists atoms.
+    """
+    document = _parse(text)
+    if len(document) > limits.max_blocks:
+        raise StructureTooLarge(f"The file has {len(document)} data blocks; at most {limits.max_blocks} are read.")
+    blocks = [block for block in document if has_sites(block)]
+    if not blocks:
+        raise _no_structure(document)
+    return [_result(block, limits) for block in blocks]
+
+
+def _parse(text: str) -> cif.Document:
+    try:
+        return cif.read_string(text.encode("utf-8", "replace"), 0)
+    except (ValueError, RuntimeError) as error:
+        found = _PARSE_ERROR.match(str(error))
+        place, reason = (f"line {found.group(1)}: ", found.group(2)) if found else ("", str(error))
+        raise UnparsableStructure(f"The CIF cannot be read: {place}{reason.strip()[:200]}.") from None
+
+
+def _no_structure(document: cif.Document) -> StructureError:
+    if len(document) == 0:
+        return UnparsableStructure("The file has no data block: a CIF starts with a line such as data_NaCl.")
+    for block in document:
+        if _cell_values(block) is not None:
+            return NoAtoms(f"Block {block.name.strip()!r} has a cell but lists no atom with coordinates.")
+    return NoAtoms("The file describes no structure: no data block has a cell and atom sites.")
+
+
+def _result(block: cif.Block, limits: StructureLimits) -> StructureResult:
+    name = block.name.strip()
+    try:
+        return StructureResult(name, _read_block(block, limits), None)
+    except StructureError as error:
+        return StructureResult(name, None, error)
+
+
+def _read_block(block: cif.Block, limits: StructureLimits) -> Crystal:
+    lattice, gamma = _lattice(block)
+    sites = listed_sites(block, limits)
+    check_lattice(lattice, 1, limits)
+    operations, notes = block_operations(block, gamma, limits)
+    n_images = len(sites.labels) * operations.count
+    if n_images > limits.max_images:
+        raise StructureTooLarge(
+            f"{len(sites.labels)} sites under {operations.count} symmetry operations are {n_images} positions; "
+            f"at most {limits.max_images} are worked out.",
+            n_images=n_images,
+        )
+    if operations.count > 1 and metric_mismatch(lattice, operations) > METRIC_TOLERANCE:
+        raise UnphysicalStructure("The cell lengths and angles do not have the symmetry the file states.")
+    expanded = expand_sites(lattice, sites.coordinates, operations)
+    check_site_count(len(expanded.origins), limits)
+    return make_crystal(
+        lattice,
+        expanded.coordinates,
+        sites.atomic_numbers[expanded.origins],
+        notes=sites.notes + notes + _shift_notes(sites, expanded),
+        limits=limits,
+        labels=[sites.labels[i] for i in expanded.origins],
+    )
+
+
+def _lattice(block: cif.Block) -> tuple[FloatArray, float]:
+    values = _cell_values(block)
+    if values is None:
+        raise MissingCell("The block has no unit cell: _cell_length_a and the like are missing.")
+    numbers = []
+    for name, raw in zip(_CELL, values, strict=True):
+        if raw is None or cif.is_null(raw):
+            raise MissingCell(f"The unit cell is incomplete: _cell_{name} is missing.")
+        number = cif.as_number(raw)
+        if np.isnan(number):
+            raise MissingCell(f"The unit cell cannot be read: _cell_{name} is {raw[:30]!r}, not a number.")
+        numbers.append(number)
+    a, b, c, alpha, beta, gamma = numbers
+    return lattice_from_parameters((a, b, c), (alpha, beta, gamma)), gamma
+
+
+def _cell_values(block: cif.Block) -> list[str | None] | None:
+    """The six raw values of the cell, or None for a block that gives none."""
+    for prefix in ("_cell_", "_cell."):
+        values: list[str | None] = [block.find_value(prefix + name) for name in _CELL]
+        if any(raw is not None and not cif.is_null(raw) for raw in values):
+            return values
+    return None
+
+
+def _shift_notes(sites: ListedSites, expanded: ExpandedSites) -> tuple[str, ...]:
+    farthest = int(expanded.moved.argmax())
+    shift = float(expanded.moved[farthest])
+    if shift <= NOTED_SHIFT:
+        return ()
+    return (f"site {sites.labels[farthest]} was moved by {shift:.2f} Å onto its special position",)

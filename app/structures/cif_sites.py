@@ -1,0 +1,188 @@
+"""The atom sites of a CIF data block: elements and coordinates, or the reason why they make no ordered crystal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gemmi import cif
+
+from app.core.errors import (
+    DisorderedStructure,
+    NoAtoms,
+    StructureTooLarge,
+    UnparsableStructure,
+    UnphysicalStructure,
+)
+from app.structures.crystal import FloatArray, IntArray
+from app.structures.elements import isotope_note
+from app.structures.limits import StructureLimits
+from app.structures.species import element_of_label, element_of_type
+
+FULL_OCCUPANCY_TOLERANCE = 0.002
+"""Occupancies from 0.998 to 1.002 count as full."""
+
+_REQUIRED = ["label", "fract_x", "fract_y", "fract_z"]
+_OPTIONAL = ["?type_symbol", "?occupancy", "?disorder_group", "?calc_flag", "?attached_hydrogens"]
+_TYPE, _OCCUPANCY, _GROUP, _CALC, _HYDROGENS = range(4, 9)
+_WITHOUT_LABEL = ["type_symbol", *_REQUIRED[1:], *_OPTIONAL]
+_NAMED_AT_MOST = 6
+
+
+@dataclass(frozen=True)
+class ListedSites:
+    """The sites as listed, before symmetry: labels (n), atomic_numbers (n,), fractional coordinates (n, 3)."""
+
+    labels: list[str]
+    atomic_numbers: IntArray
+    coordinates: FloatArray
+    notes: tuple[str, ...]
+
+
+def has_sites(block: cif.Block) -> bool:
+    """Whether a block lists at least one atom that is not a row of placeholders."""
+    table = _site_table(block)
+    return table is not None and any(not cif.is_null(raw) for raw in table.column(1))
+
+
+def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
+    """Read the sites of a block. Raises the StructureError that names the sites at fault."""
+    table = _site_table(block)
+    if table is None:
+        raise NoAtoms(_why_no_sites(block))
+    if len(table) > limits.max_sites:
+        raise StructureTooLarge(f"The file lists {len(table)} sites; at most {limits.max_sites} atoms are read.")
+    columns = [list(table.column(i)) if table.has_column(i) else [] for i in range(9)]
+    labels = [cif.as_string(raw) for raw in columns[0]]
+    used = _used_rows(columns, labels)
+    if len(used) < len(labels):
+        columns = [[column[i] for i in used] if column else [] for column in columns]
+        labels = [labels[i] for i in used]
+    if not labels:
+        raise NoAtoms("The file lists no atom with coordinates.")
+    occupied, notes = _occupied_rows(columns, labels)
+    if len(occupied) < len(labels):
+        columns = [[column[i] for i in occupied] if column else [] for column in columns]
+        labels = [labels[i] for i in occupied]
+    _refuse_dummies(columns, labels)
+    numbers, isotope_notes = _atomic_numbers(columns[_TYPE], labels)
+    _refuse_missing_hydrogens(columns[_HYDROGENS], labels, numbers)
+    return ListedSites(labels, numbers, _coordinates(columns, labels), notes + isotope_notes)
+
+
+def _site_table(block: cif.Block) -> cif.Table | None:
+    for prefix in ("_atom_site_", "_atom_site."):
+        for tags in (_REQUIRED + _OPTIONAL, _WITHOUT_LABEL):
+            table = block.find(prefix, tags)
+            if len(table) > 0:
+                return table
+    return None
+
+
+def _why_no_sites(block: cif.Block) -> str:
+    if len(block.find_values("_atom_site_Cartn_x")) or len(block.find_values("_atom_site.Cartn_x")):
+        return "The file gives Cartesian coordinates only; _atom_site_fract_x, _y and _z are needed."
+    return "The file lists no atom sites (_atom_site_label with _atom_site_fract_x, _y and _z)."
+
+
+def _used_rows(columns: list[list[str]], labels: list[str]) -> list[int]:
+    """Rows that are not placeholders throughout."""
+    return [i for i in range(len(labels)) if not all(cif.is_null(column[i]) for column in columns[:4])]
+
+
+def _occupied_rows(columns: list[list[str]], labels: list[str]) -> tuple[list[int], tuple[str, ...]]:
+    """Rows with an atom. Raises DisorderedStructure for partial occupancy and disorder groups."""
+    everything = list(range(len(labels)))
+    groups = columns[_GROUP]
+    disordered = [labels[i] for i in everything if groups and not cif.is_null(groups[i]) and groups[i] != "0"]
+    if not columns[_OCCUPANCY]:
+        _refuse_disorder(disordered, "belong to disorder groups")
+        return everything, ()
+    occupancies = [_occupancy(raw, label) for raw, label in zip(columns[_OCCUPANCY], labels, strict=True)]
+    partial = [
+        f"{label} ({occupancy:g})"
+        for label, occupancy in zip(labels, occupancies, strict=True)
+        if 0 < occupancy < 1 - FULL_OCCUPANCY_TOLERANCE
+    ]
+    _refuse_disorder(partial, "are partly occupied")
+    _refuse_disorder(disordered, "belong to disorder groups")
+    empty = [labels[i] for i in everything if occupancies[i] == 0]
+    notes = (f"sites of occupancy 0 were left out: {_listing(empty)}",) if empty else ()
+    if len(empty) == len(labels):
+        raise NoAtoms("All sites of the file have occupancy 0.")
+    return [i for i in everything if occupancies[i] > 0], notes
+
+
+def _occupancy(raw: str, label: str) -> float:
+    """Occupancy of a site; not given means fully occupied."""
+    if cif.is_null(raw):
+        return 1.0
+    value = cif.as_number(raw)
+    if not 0 <= value <= 1 + FULL_OCCUPANCY_TOLERANCE:
+        raise UnphysicalStructure(
+            f"Site {label} has the occupancy {raw[:30]}; it must lie between 0 and 1.", site=label
+        )
+    return value
+
+
+def _refuse_disorder(sites: list[str], what: str) -> None:
+    if sites:
+        raise DisorderedStructure(
+            f"Sites of the structure {what}: {_listing(sites)}. Predictions need one atom on every site: "
+            "give an ordered model of the structure.",
+            sites=sites[:_NAMED_AT_MOST],
+        )
+
+
+def _refuse_dummies(columns: list[list[str]], labels: list[str]) -> None:
+    dummies = [label for flag, label in zip(columns[_CALC], labels, strict=False) if flag in ("dum", "DUM")]
+    if dummies:
+        raise UnparsableStructure(f"These sites are dummies, not atoms: {_listing(dummies)}. Remove them.")
+
+
+def _atomic_numbers(types: list[str], labels: list[str]) -> tuple[IntArray, tuple[str, ...]]:
+    numbers, isotopes = [], set()
+    for i, label in enumerate(labels):
+        try:
+            if types and not cif.is_null(types[i]):
+                number, isotope = element_of_type(cif.as_string(types[i]).strip())
+            else:
+                number, isotope = element_of_label(label)
+        except UnparsableStructure as error:
+            raise UnparsableStructure(f"Site {label}: {error.detail}", **error.context) from None
+        numbers.append(number)
+        if isotope is not None:
+            isotopes.add(isotope)
+    return np.array(numbers, dtype=np.int64), tuple(isotope_note(symbol) for symbol in sorted(isotopes))
+
+
+def _refuse_missing_hydrogens(attached: list[str], labels: list[str], numbers: IntArray) -> None:
+    """Hydrogen that is stated but has no place would be missing from the crystal."""
+    bearers = [label for raw, label in zip(attached, labels, strict=False) if cif.as_number(raw) > 0]
+    if bearers and not (numbers == 1).any():
+        raise UnparsableStructure(
+            f"Hydrogen is attached to {_listing(bearers)} but has no coordinates (_atom_site_attached_hydrogens): "
+            "add the hydrogen positions."
+        )
+
+
+def _coordinates(columns: list[list[str]], labels: list[str]) -> FloatArray:
+    """Fractional coordinates (n, 3); 0.3333 and the like are read as the sixth they are rounded from."""
+    texts = columns[1:4]
+    coordinates = np.array([[cif.as_number(raw) for raw in column] for column in texts]).T
+    if not np.isfinite(coordinates).all():
+        row, axis = (int(i) for i in np.argwhere(~np.isfinite(coordinates))[0])
+        raw = texts[axis][row]
+        problem = "is missing" if cif.is_null(raw) else f"is {raw[:30]!r}, not a number"
+        raise UnparsableStructure(f"The coordinate {'xyz'[axis]} of site {labels[row]} {problem}.", site=labels[row])
+    sixths = np.round(coordinates * 6) / 6
+    candidates = (np.abs(coordinates - sixths) < 6e-4) & (np.round(sixths * 6) % 3 != 0)
+    for row, axis in np.argwhere(candidates):
+        digits = len(texts[axis][row].partition("(")[0].partition(".")[2])
+        if 3 <= digits and abs(coordinates[row, axis] - sixths[row, axis]) < 10.0**-digits:
+            coordinates[row, axis] = sixths[row, axis]
+    return coordinates
+
+
+def _listing(sites: Sequence[str]) -> str:
+    shown = ", ".join(sites[:_NAMED_AT_MOST])
+    return f"{shown} and {len(sites) - _NAMED_AT_MOST} more" if len(sites) > _NAMED_AT_MOST else shown
