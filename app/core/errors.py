@@ -1,22 +1,22 @@
 """The error tree. Framework-free: `app.web.problems` is the one place that turns it into HTTP.
 
-    XtalforgeError
-      InvalidInput (422)            what was sent cannot be used
-        StructureError              a structure text or object
-          UnparsableStructure, DisorderedStructure, StructureTooLarge, MissingCell, NoAtoms, CoincidentAtoms,
-          UnphysicalStructure, UnsupportedElement, IsolatedAtom
-        InvalidComposition
-        InputKindMismatch           a composition for a structure model
-        InvalidRequest, InvalidArchive, TooManyInputs, NoUsableInput
-        DatasetInvalid
-        InvalidJob
-      NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, DatasetNotFound, JobNotFound
-      Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, IdempotencyConflict
-      PreconditionFailed (412)
-      PayloadTooLarge (413)
-      QueueFull (429)
-      BrokerUnavailable, NotReady (503)
-      ArtifactCorrupt, PredictionNotFinite (500)
+XtalforgeError
+  InvalidInput (422)            what was sent cannot be used
+    StructureError              a structure text or object
+      UnparsableStructure, DisorderedStructure, StructureTooLarge, MissingCell, NoAtoms, CoincidentAtoms,
+      UnphysicalStructure, UnsupportedElement, IsolatedAtom
+    InvalidComposition
+    InputKindMismatch           a composition for a structure model
+    InvalidRequest, InvalidArchive, TooManyInputs, NoUsableInput
+    DatasetInvalid
+    InvalidJob
+  NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, DatasetNotFound, JobNotFound
+  Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, IdempotencyConflict
+  PreconditionFailed (412)
+  PayloadTooLarge (413)
+  QueueFull (429)
+  BrokerUnavailable, NotReady (503)
+  ArtifactCorrupt, PredictionNotFinite (500)
 """
 
 from typing import Any, ClassVar

@@ -25,6 +25,7 @@ class JobSettings(_Group):
     reaper_interval_s: PositiveFloat = Field(default=15.0, description="How often expired leases are looked for.")
     max_attempts: PositiveInt = Field(default=3, description="A job that lost this many workers fails.")
     cancel_poll_s: PositiveFloat = Field(default=1.0, description="How often a worker looks for a cancel request.")
+    max_run_s: PositiveFloat = Field(default=86_400.0, description="An attempt that takes longer ends the job.")
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> Self:
@@ -73,7 +74,9 @@ class Settings(BaseSettings):
         default=None, repr=False, description="`file:///...` or `s3://bucket/prefix`; empty = `data_dir`/store."
     )
     models_store: Path = Field(default=PROJECT_ROOT / "models_store", description="Folder of the shipped models.")
-    data_kit: Path | None = Field(default=None, description="Folder of the published data sets, for tests and training.")
+    data_kit: Path | None = Field(
+        default=None, description="Folder of the published data sets, for tests and training."
+    )
     device: Device = Field(default="auto", description="Where networks run; `auto` takes CUDA where there is one.")
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")

@@ -1,0 +1,63 @@
+"""Log lines: JSON or readable, with the bound ids, without secrets."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.core.logging import configure_logging, get_logger
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def test_json_lines_carry_the_request(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    with structlog.contextvars.bound_contextvars(request_id="req_1"):
+        get_logger("app.registry").info("model registered", model="cgcnn-band-gap")
+    line = json.loads(capsys.readouterr().err)
+    assert line["event"] == "model registered"
+    assert line["request_id"] == "req_1"
+    assert line["model"] == "cgcnn-band-gap"
+    assert line["level"] == "info"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_lines_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    logging.getLogger("uvicorn.error").warning("slow %s", "start")
+    assert json.loads(capsys.readouterr().err)["event"] == "slow start"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_secrets_are_hidden(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    configure_logging("INFO", "json" if log_format == "json" else "console")
+    get_logger("app").info("connected", url="postgresql://user:hunter2@host/db", api_key="hunter2")
+    logging.getLogger("lib").warning("cannot reach redis://:hunter2@host:6379")
+    shown = capsys.readouterr().err
+    assert "hunter2" not in shown
+    assert "host" in shown
+
+
+def test_errors_keep_their_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        get_logger("app").exception("failed")
+    assert "ValueError: broken" in json.loads(capsys.readouterr().err)["exception"]
+
+
+def test_quieter_levels_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("WARNING", "json")
+    get_logger("app").info("detail")
+    assert capsys.readouterr().err == ""
