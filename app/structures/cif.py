@@ -1,20 +1,25 @@
 """CIF text -> crystals, one for each data block."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from gemmi import cif
 
 from app.core.errors import (
+    InvalidComposition,
     MissingCell,
     NoAtoms,
     StructureError,
     StructureTooLarge,
     UnparsableStructure,
     UnphysicalStructure,
+    UnsupportedElement,
 )
+from app.structures.cif_lenient import read_leniently
 from app.structures.cif_sites import ListedSites, has_sites, listed_sites
 from app.structures.cif_symmetry import block_operations
+from app.structures.composition import parse_composition
 from app.structures.crystal import Crystal, FloatArray
 from app.structures.geometry import lattice_from_parameters
 from app.structures.limits import DEFAULT_LIMITS, StructureLimits
@@ -25,11 +30,14 @@ from app.structures.validation import check_lattice, check_site_count, make_crys
 METRIC_TOLERANCE = 0.05
 """A cell farther than this from its own symmetry would be filled with misplaced atoms."""
 
+FORMULA_TOLERANCE = 0.02
+"""Relative difference in the amount of an element that is noted."""
+
 NOTED_SHIFT = 0.02
 """Moves of a site onto a special position beyond this (Å) are told to the user."""
 
 _CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-_PARSE_ERROR = re.compile(r"^[^:]*:(\d+)[^:]*?:? (.*)$", flags=re.DOTALL)
+_PARSE_ERROR = re.compile(r"[^:]*:(\d+)(?::\d+\(\d+\))?:?\s*(.*)", flags=re.DOTALL)
 
 
 def read_cif(text: str, limits: StructureLimits = DEFAULT_LIMITS) -> list[StructureResult]:
@@ -38,22 +46,26 @@ def read_cif(text: str, limits: StructureLimits = DEFAULT_LIMITS) -> list[Struct
     Raises UnparsableStructure when the text is no CIF, StructureTooLarge for too many blocks, and what the only
     block says when no block lists atoms.
     """
-    document = _parse(text)
+    document, notes = _parse(text)
     if len(document) > limits.max_blocks:
         raise StructureTooLarge(f"The file has {len(document)} data blocks; at most {limits.max_blocks} are read.")
     blocks = [block for block in document if has_sites(block)]
     if not blocks:
         raise _no_structure(document)
-    return [_result(block, limits) for block in blocks]
+    return [_result(block, notes, limits) for block in blocks]
 
 
-def _parse(text: str) -> cif.Document:
+def _parse(text: str) -> tuple[cif.Document, tuple[str, ...]]:
+    """The document, and a note when it had to be read leniently."""
     try:
-        return cif.read_string(text.encode("utf-8", "replace"), 0)
+        return cif.read_string(text.encode("utf-8", "replace"), 0), ()
     except (ValueError, RuntimeError) as error:
-        found = _PARSE_ERROR.match(str(error))
-        place, reason = (f"line {found.group(1)}: ", found.group(2)) if found else ("", str(error))
-        raise UnparsableStructure(f"The CIF cannot be read: {place}{reason.strip()[:200]}.") from None
+        found = _PARSE_ERROR.fullmatch(str(error))
+        reason = f"line {found.group(1)}: {found.group(2).strip()}" if found else str(error)
+    document = read_leniently(text)
+    if len(document) == 0:
+        raise UnparsableStructure(f"The CIF cannot be read: {reason[:200]}.")
+    return document, (f"the file breaks the CIF syntax and was read leniently ({reason[:200]})",)
 
 
 def _no_structure(document: cif.Document) -> StructureError:
@@ -65,15 +77,15 @@ def _no_structure(document: cif.Document) -> StructureError:
     return NoAtoms("The file describes no structure: no data block has a cell and atom sites.")
 
 
-def _result(block: cif.Block, limits: StructureLimits) -> StructureResult:
+def _result(block: cif.Block, notes: tuple[str, ...], limits: StructureLimits) -> StructureResult:
     name = block.name.strip()
     try:
-        return StructureResult(name, _read_block(block, limits), None)
+        return StructureResult(name, _read_block(block, notes, limits), None)
     except StructureError as error:
         return StructureResult(name, None, error)
 
 
-def _read_block(block: cif.Block, limits: StructureLimits) -> Crystal:
+def _read_block(block: cif.Block, file_notes: tuple[str, ...], limits: StructureLimits) -> Crystal:
     lattice, gamma = _lattice(block)
     sites = listed_sites(block, limits)
     check_lattice(lattice, 1, limits)
@@ -89,14 +101,42 @@ def _read_block(block: cif.Block, limits: StructureLimits) -> Crystal:
         raise UnphysicalStructure("The cell lengths and angles do not have the symmetry the file states.")
     expanded = expand_sites(lattice, sites.coordinates, operations)
     check_site_count(len(expanded.origins), limits)
-    return make_crystal(
+    crystal = make_crystal(
         lattice,
         expanded.coordinates,
         sites.atomic_numbers[expanded.origins],
-        notes=sites.notes + notes + _shift_notes(sites, expanded),
+        notes=file_notes + sites.notes + notes + _shift_notes(sites, expanded),
         limits=limits,
         labels=[sites.labels[i] for i in expanded.origins],
     )
+    return _compared_with_formula(crystal, block)
+
+
+def _compared_with_formula(crystal: Crystal, block: cif.Block) -> Crystal:
+    """Refuse a crystal that lacks an element of the formula the file declares; note other differences."""
+    raw = block.find_value("_chemical_formula_sum")
+    if raw is None or cif.is_null(raw):
+        return crystal
+    written = cif.as_string(raw)
+    try:
+        declared = parse_composition(written).amounts
+    except (InvalidComposition, UnsupportedElement):
+        return crystal
+    counts = crystal.element_counts
+    missing = [symbol for symbol in declared if symbol not in counts]
+    if missing:
+        raise UnparsableStructure(
+            f"The file declares the formula {written!r} but lists no site of {', '.join(missing)}: add the missing "
+            "atoms, or correct _chemical_formula_sum.",
+            missing=missing,
+        )
+    ratio = crystal.n_sites / sum(declared.values())
+    if all(
+        abs(count - ratio * declared.get(symbol, 0.0)) <= FORMULA_TOLERANCE * count for symbol, count in counts.items()
+    ):
+        return crystal
+    note = f"the sites make {crystal.reduced_formula}, the file declares {written!r}: the sites count"
+    return replace(crystal, notes=(*crystal.notes, note))
 
 
 def _lattice(block: cif.Block) -> tuple[FloatArray, float]:

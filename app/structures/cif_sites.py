@@ -9,6 +9,7 @@ from gemmi import cif
 from app.core.errors import (
     DisorderedStructure,
     NoAtoms,
+    StructureError,
     StructureTooLarge,
     UnparsableStructure,
     UnphysicalStructure,
@@ -41,7 +42,7 @@ class ListedSites:
 def has_sites(block: cif.Block) -> bool:
     """Whether a block lists at least one atom that is not a row of placeholders."""
     table = _site_table(block)
-    return table is not None and any(not cif.is_null(raw) for raw in table.column(1))
+    return table is not None and any(not cif.is_null(raw) for i in range(4) for raw in table.column(i))
 
 
 def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
@@ -66,7 +67,8 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
     _refuse_dummies(columns, labels)
     numbers, isotope_notes = _atomic_numbers(columns[_TYPE], labels)
     _refuse_missing_hydrogens(columns[_HYDROGENS], labels, numbers)
-    return ListedSites(labels, numbers, _coordinates(columns, labels), notes + isotope_notes)
+    coordinates, default_notes = _coordinates(columns[1:4], labels)
+    return ListedSites(labels, numbers, coordinates, notes + isotope_notes + default_notes)
 
 
 def _site_table(block: cif.Block) -> cif.Table | None:
@@ -147,8 +149,8 @@ def _atomic_numbers(types: list[str], labels: list[str]) -> tuple[IntArray, tupl
                 number, isotope = element_of_type(cif.as_string(types[i]).strip())
             else:
                 number, isotope = element_of_label(label)
-        except UnparsableStructure as error:
-            raise UnparsableStructure(f"Site {label}: {error.detail}", **error.context) from None
+        except StructureError as error:
+            raise type(error)(f"Site {label}: {error.detail}", **error.context) from None
         numbers.append(number)
         if isotope is not None:
             isotopes.add(isotope)
@@ -165,22 +167,30 @@ def _refuse_missing_hydrogens(attached: list[str], labels: list[str], numbers: I
         )
 
 
-def _coordinates(columns: list[list[str]], labels: list[str]) -> FloatArray:
-    """Fractional coordinates (n, 3); 0.3333 and the like are read as the sixth they are rounded from."""
-    texts = columns[1:4]
+def _coordinates(texts: list[list[str]], labels: list[str]) -> tuple[FloatArray, tuple[str, ...]]:
+    """Fractional coordinates (n, 3) from three columns of texts; 0.3333 is read as the sixth it is rounded from.
+
+    A dot is the dictionary's default, 0, and noted; a question mark is an error.
+    """
     coordinates = np.array([[cif.as_number(raw) for raw in column] for column in texts]).T
+    notes: tuple[str, ...] = ()
     if not np.isfinite(coordinates).all():
-        row, axis = (int(i) for i in np.argwhere(~np.isfinite(coordinates))[0])
-        raw = texts[axis][row]
-        problem = "is missing" if cif.is_null(raw) else f"is {raw[:30]!r}, not a number"
-        raise UnparsableStructure(f"The coordinate {'xyz'[axis]} of site {labels[row]} {problem}.", site=labels[row])
+        for row, axis in np.argwhere(~np.isfinite(coordinates)):
+            raw = texts[axis][row]
+            if raw != ".":
+                problem = "is missing" if cif.is_null(raw) else f"is {raw[:30]!r}, not a number"
+                raise UnparsableStructure(
+                    f"The coordinate {'xyz'[axis]} of site {labels[row]} {problem}.", site=labels[row]
+                )
+            coordinates[row, axis] = 0.0
+        notes = ("coordinates written as a dot were read as 0, their default",)
     sixths = np.round(coordinates * 6) / 6
     candidates = (np.abs(coordinates - sixths) < 6e-4) & (np.round(sixths * 6) % 3 != 0)
     for row, axis in np.argwhere(candidates):
         digits = len(texts[axis][row].partition("(")[0].partition(".")[2])
         if 3 <= digits and abs(coordinates[row, axis] - sixths[row, axis]) < 10.0**-digits:
             coordinates[row, axis] = sixths[row, axis]
-    return coordinates
+    return coordinates, notes
 
 
 def _listing(sites: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ def structures_in(data: Any) -> list[dict[str, Any]]:
     if not isinstance(data, dict):
         raise UnparsableStructure("A structure must be a JSON object.")
     if isinstance(data.get("data"), list):
-        return data["data"]
+        return list(data["data"])
     if isinstance(data.get("ids"), list) and "nextid" in data:
         return [data.get(str(key)) for key in data["ids"]]  # type: ignore[misc]
     return [data]

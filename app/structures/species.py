@@ -3,10 +3,11 @@
 import re
 from functools import lru_cache
 
-from app.core.errors import UnparsableStructure, UnsupportedElement
+from app.core.errors import DisorderedStructure, UnparsableStructure, UnsupportedElement
 from app.structures.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES, MAX_ATOMIC_NUMBER
 
 _TYPE = re.compile(r"([A-Za-z]+)[0-9.]*(?:[+-][0-9.]*|\([^)]*\))?")
+_MIXTURE = re.compile(r"[0-9.()]*\s*[A-Z][a-z]?[0-9.]*[+-]?(?:\s*[+,/]\s*[0-9.()]*\s*[A-Z][a-z]?[0-9.]*[+-]?)+")
 _LABEL = re.compile(r"([A-Za-z])([a-z]*)([A-Z]?)")
 PLACEHOLDERS = frozenset({"", "?", "."})
 
@@ -15,12 +16,14 @@ PLACEHOLDERS = frozenset({"", "?", "."})
 def element_of_type(symbol: str) -> tuple[int, str | None]:
     """Atomic number of a type symbol (`Fe`, `Fe3+`, `O-2`, `D`), and the isotope symbol if it is one.
 
-    Raises UnparsableStructure for groups (`NH3`), placeholders and unknown symbols, UnsupportedElement beyond Fm.
+    Raises DisorderedStructure for mixtures (`0.8Nb + 0.2Zr`), UnparsableStructure for groups (`NH3`), placeholders and unknown symbols, UnsupportedElement beyond Fm.
     """
     found = _TYPE.fullmatch(symbol)
     element = found.group(1) if found else ""
     if element in HYDROGEN_ISOTOPES:
         return 1, element
+    if not found and _MIXTURE.fullmatch(symbol[:200]):
+        raise DisorderedStructure(f"The atom type {symbol!r} puts several elements on one site.", symbol=symbol)
     number = ATOMIC_NUMBERS.get(element) or ATOMIC_NUMBERS.get(element.capitalize())
     if number is None or (number > MAX_ATOMIC_NUMBER and element.isupper()):
         raise UnparsableStructure(f"The atom type {symbol!r} is not an element.", symbol=symbol)
