@@ -127,6 +127,7 @@ class Manifest(_Frozen):
     training: TrainingRecord
     parent: Parent | None = None
     description: str = ""
+    scope: str = Field(default="", description="On which materials the model may be used, when not on all.")
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     weights_sha256: str = ""
     weights_bytes: int = 0

@@ -1,0 +1,41 @@
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.13 python3.12 python3.11 python3 2>/dev/null | while read -r p; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+BIN := $(VENV)/bin
+
+.PHONY: serve test check lint types contracts migrations bench clean help
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)/.runtime: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+serve: $(VENV)/.runtime  ## Set up and run everything: API, worker, broker, database
+	@exec $(BIN)/xtalforge up
+
+test: $(VENV)/.dev  ## Set up and run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## Style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev  ## Which package may import which
+	$(BIN)/lint-imports
+
+migrations: $(VENV)/.dev  ## Migrations and tables agree
+	$(BIN)/xtalforge db check
+
+check: lint types contracts migrations test  ## All that CI runs
+
+clean:  ## Remove the environment (data stays)
+	rm -rf $(VENV)

@@ -1,0 +1,80 @@
+"""`xtalforge pretrain`: train a shipped model from its source data."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from app.learning.methods import Hyperparameters
+from app.learning.recipes import RECIPES
+
+
+def pretrain(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
+    data_kit: Annotated[Path, typer.Option(envvar="XTALFORGE_DATA_KIT", help="Folder with the source Parquet files.")],
+    out: Annotated[Path, typer.Option(help="Where the model goes: OUT/NAME/VERSION.")] = Path("models_store"),
+    work_dir: Annotated[Path, typer.Option(help="Graphs and the state of runs; keep it to resume.")] = Path(
+        "data/pretrain"
+    ),
+    version: Annotated[int, typer.Option(min=1)] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    max_sites: Annotated[int | None, typer.Option(min=1, help="Only crystals with at most so many sites.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+) -> None:
+    """Train NAME on its source data and write manifest, weights and card. Interrupted, run it again to go on."""
+    if name not in RECIPES:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(RECIPES)}.", param_hint="NAME")
+    recipe = RECIPES[name]
+    folder = out / name / str(version)
+    if folder.exists():
+        typer.echo(f"{folder} is there already: versions are immutable. Choose another --version.", err=True)
+        raise typer.Exit(1)
+    if not (data_kit / recipe.file).is_file():
+        typer.echo(f"{recipe.file} is not in {data_kit}.", err=True)
+        raise typer.Exit(1)
+
+    import torch
+
+    from app.learning.pretraining import pretrain as run
+    from app.learning.release import write_model
+    from app.learning.training_job import TrainingEvent
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    preparing = tqdm(desc="featurising", unit="row", file=sys.stderr)
+    training = tqdm(desc=name, unit="epoch", file=sys.stderr)
+
+    def on_featurised(done: int, total: int) -> None:
+        preparing.total = total
+        preparing.update(done - preparing.n)
+
+    def on_event(event: TrainingEvent) -> None:
+        training.total = event.max_epochs
+        training.update(event.epoch - training.n)
+        training.set_postfix(loss=f"{event.train_loss:.4f}", val_mae=f"{event.val_mae:.4f}")
+
+    command = shlex.join(
+        ["xtalforge", "pretrain", name, "--seed", str(seed)]
+        + (["--max-epochs", str(max_epochs)] if max_epochs else [])
+        + (["--max-sites", str(max_sites)] if max_sites else [])
+    )
+    model = run(
+        recipe, data_kit, work_dir, seed, Hyperparameters(max_epochs=max_epochs), max_sites, device, command,
+        on_event, on_featurised,
+    )  # fmt: skip
+    preparing.close()
+    training.close()
+    write_model(model, folder)
+    test = model.manifest.metrics.test
+    assert test is not None
+    unit = model.manifest.property.unit
+    typer.echo(f"{folder}: test MAE {test.mae:.4f} {unit} on {test.n} rows, best epoch {model.manifest.training.best_epoch}.")
+
+
+if __name__ == "__main__":
+    typer.run(pretrain)

@@ -1,0 +1,29 @@
+"""Errors of predictions, in the property's unit."""
+
+import numpy as np
+import numpy.typing as npt
+
+from app.learning.targets import apply_transform
+from app.properties.catalogue import Transform
+from app.registry.manifest import SplitMetrics
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def split_metrics(labels: FloatArray, predictions: FloatArray, transform: Transform) -> SplitMetrics:
+    """Metrics of one split; both arrays (n,) in physical units, n >= 1."""
+    errors = predictions - labels
+    spread = float(np.sum((labels - labels.mean()) ** 2))
+    transformed: float | None = None
+    if transform is not Transform.IDENTITY:
+        difference = apply_transform(np.maximum(predictions, 1e-300), transform) - apply_transform(labels, transform)
+        transformed = float(np.abs(difference).mean())
+    return SplitMetrics(
+        n=int(labels.shape[0]),
+        mae=float(np.abs(errors).mean()),
+        rmse=float(np.sqrt(np.mean(errors**2))),
+        r2=1.0 - float(np.sum(errors**2)) / spread if spread > 0 else None,
+        max_error=float(np.abs(errors).max()),
+        mad=float(np.abs(labels - labels.mean()).mean()),
+        mae_transformed=transformed,
+    )

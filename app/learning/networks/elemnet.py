@@ -1,0 +1,67 @@
+"""ElemNet with 17 layers: formation enthalpy from elemental fractions alone (Jha 2018; Gupta 2024)."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from app.core.errors import UnsupportedElement
+from app.structures.elements import SYMBOLS
+
+_NO_CHEMISTRY = {"He", "Ne", "Ar", "Po", "At", "Rn", "Fr", "Ra"}
+
+ELEMNET_ELEMENTS: tuple[str, ...] = tuple(s for s in SYMBOLS[1:95] if s not in _NO_CHEMISTRY)
+"""The 86 elements of ElemNet's input, H to Pu without He, Ne, Ar, Po, At, Rn, Fr, Ra."""
+
+_COLUMNS = np.array([SYMBOLS.index(symbol) for symbol in ELEMNET_ELEMENTS])
+
+
+class ElemNetSettings(BaseModel):
+    """Constructor arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_features: int = Field(default=len(ELEMNET_ELEMENTS), ge=1)
+    widths: tuple[int, ...] = (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64,) * 2 + (32,)
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="After each block of equal widths.")
+
+
+class ElemNet17(nn.Module):
+    """1024x4-512x3-256x3-128x3-64x2-32-1, ReLU after every layer but the last."""
+
+    def __init__(self, settings: ElemNetSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        sizes = (settings.n_features, *settings.widths)
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.output = nn.Linear(sizes[-1], 1)
+        self.dropout = nn.Dropout(settings.dropout)
+        for layer in self.hidden:
+            assert isinstance(layer, nn.Linear)
+            # Without it the signal of sixteen ReLU layers fades to nothing at the start.
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, fractions: Tensor) -> Tensor:
+        """(B, n_features) -> one number per composition on the learned scale, (B,) float32."""
+        features = fractions
+        for index, layer in enumerate(self.hidden):
+            features = torch.relu(layer(features))
+            ends_block = index + 1 == len(self.hidden) or (
+                self.settings.widths[index] != self.settings.widths[index + 1]
+            )
+            if ends_block and self.settings.dropout > 0:
+                features = self.dropout(features)
+        return torch.as_tensor(self.output(features).squeeze(1).float())
+
+
+def elemental_fractions(fractions: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """The network's columns (86,) of a vector of atomic fractions (101,).
+
+    Raises UnsupportedElement naming an element that has no column.
+    """
+    missing = [SYMBOLS[z] for z in np.flatnonzero(fractions) if SYMBOLS[z] not in ELEMNET_ELEMENTS]
+    if missing:
+        raise UnsupportedElement(f"This model knows no {', '.join(missing)}: it takes the 86 elements of ElemNet.")
+    return fractions[_COLUMNS].astype(np.float32)

@@ -1,0 +1,62 @@
+"""A checkpoint that answers: featurise on the CPU, run on the device, back to physical units."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from app.core.errors import InvalidInput, XtalforgeError
+from app.learning.checkpoints import load_network
+from app.learning.device import torch_device
+from app.learning.graphs.settings import GraphSettings
+from app.learning.samples import ModelInput, Samples, make_samples
+from app.learning.targets import TargetMap
+from app.learning.training.loop import predict_outputs
+from app.registry.manifest import Manifest
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class NotANumber(InvalidInput):
+    code, title = "no_finite_prediction", "The model gives no finite value"
+
+
+class Predictor:
+    """One loaded model. Safe to use from several threads: nothing in it changes after construction."""
+
+    def __init__(self, manifest: Manifest, network: nn.Module, device: torch.device) -> None:
+        self.manifest = manifest
+        self.network = network
+        self.device = device
+        self.graph = GraphSettings.model_validate(manifest.graph) if manifest.graph is not None else None
+        self.target_map = TargetMap(manifest.property.transform, manifest.scaling)
+
+    @classmethod
+    def from_bytes(cls, manifest: Manifest, weights: bytes, device: str = "cpu") -> "Predictor":
+        """Raises ArtifactCorrupt when weights and manifest do not belong together."""
+        where = torch_device(device)
+        return cls(manifest, load_network(manifest, weights, where), where)
+
+    def featurise(self, items: Sequence[ModelInput]) -> tuple[Samples, list[XtalforgeError | None]]:
+        """Samples of the items that can be featurised, and the error (or None) of each item."""
+        return make_samples(items, self.graph)
+
+    def forward(self, samples: Samples) -> FloatArray:
+        """Predictions in the property's unit, (B,)."""
+        return self.target_map.to_physical(predict_outputs(self.network, samples, self.device))
+
+    def predict(self, items: Sequence[ModelInput]) -> list[float | XtalforgeError]:
+        """One value in the property's unit, or the reason why there is none, per item, in order."""
+        samples, errors = self.featurise(items)
+        values = iter(self.forward(samples).tolist())
+        answers: list[float | XtalforgeError] = []
+        for error in errors:
+            if error is not None:
+                answers.append(error)
+                continue
+            value = next(values)
+            finite = np.isfinite(value)
+            answers.append(value if finite else NotANumber("The model gives no finite value for this input."))
+        return answers

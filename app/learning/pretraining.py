@@ -1,0 +1,175 @@
+"""Shipped models from source data: featurise once, train resumably, write manifest, weights and card."""
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from app.core.errors import XtalforgeError
+from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
+from app.learning.graphs.packed import PackedGraphs
+from app.learning.graphs.settings import GraphSettings
+from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.recipes import Recipe
+from app.learning.samples import GraphSamples, Samples, VectorSamples, composition_key, elements_of, featurise_composition
+from app.learning.training_job import PreparedTable, TrainedModel, TrainingEvent, TrainingSpec, train_model
+from app.properties.catalogue import get_property
+from app.registry.manifest import Architecture, PropertyRecord
+from app.structures.composition import parse_composition
+from app.structures.elements import SYMBOLS
+from app.structures.reader import read_structure
+
+FloatArray = npt.NDArray[np.float64]
+
+_CHUNK = 500
+Featurised = tuple[CrystalGraph, str, tuple[int, ...]]
+
+
+def pretrain(
+    recipe: Recipe,
+    data_kit: Path,
+    work_dir: Path,
+    seed: int,
+    overrides: Hyperparameters,
+    max_sites: int | None,
+    device: str,
+    command: str,
+    on_event: Callable[[TrainingEvent], None],
+    on_featurised: Callable[[int, int], None],
+) -> TrainedModel:
+    """Train the model of a recipe. Interrupted, the same call goes on where it was.
+
+    `on_featurised(done, total)` reports the preparation. Raises FileNotFoundError when the source is not in `data_kit`.
+    """
+    path = data_kit / recipe.file
+    prepared = _prepare(recipe, path, work_dir, max_sites, on_featurised)
+    given = recipe.hyperparameters.model_copy(
+        update={k: v for k, v in overrides.model_dump().items() if v is not None}
+    )
+    resolved = resolve_hyperparameters(recipe.architecture, Method.SCRATCH, given, len(prepared.labels))
+    spec = TrainingSpec(
+        name=recipe.name,
+        method=Method.SCRATCH,
+        architecture=recipe.architecture,
+        property=PropertyRecord.of(get_property(recipe.property_key)),
+        seed=seed,
+        hyperparameters=resolved,
+        network=recipe.network,
+        dataset_name=recipe.dataset,
+        dataset_sha256=_file_digest(path),
+        licence=recipe.licence,
+        filters=prepared.filters,
+        command=command,
+        description=recipe.description,
+        scope=recipe.scope,
+    )
+    run_dir = work_dir / "runs" / f"{recipe.name}-seed{seed}"
+    return train_model(prepared, spec, None, None, run_dir, on_event, lambda: False, device)
+
+
+def _prepare(
+    recipe: Recipe, path: Path, work_dir: Path, max_sites: int | None, on_featurised: Callable[[int, int], None]
+) -> PreparedTable:
+    if recipe.architecture is Architecture.CGCNN:
+        samples, keys, elements, rows = _structure_samples(path, work_dir, on_featurised)
+        sizes = samples.packed.n_sites
+    else:
+        samples, keys, elements, rows = _composition_samples(path, on_featurised)
+        sizes = np.ones(len(rows), dtype=np.int64)
+    column = pq.read_table(path, columns=[recipe.label_column]).column(0).to_numpy()
+    labels = column.astype(np.float64)[rows]
+    known = ~np.isnan(labels)
+    filters = [f"{int(len(column) - len(rows))} rows left out: their input could not be used"]
+    kept = known.copy()
+    if recipe.lower is not None:
+        kept &= ~(labels <= recipe.lower)
+    if recipe.upper is not None:
+        kept &= ~(labels > recipe.upper)
+    if recipe.bound_reason:
+        filters.append(f"{int((known & ~kept).sum())} rows left out: {recipe.bound_reason}")
+    if max_sites is not None:
+        filters.append(f"{int((kept & (sizes > max_sites)).sum())} rows left out: more than {max_sites} sites")
+        kept &= sizes <= max_sites
+    chosen = np.flatnonzero(kept)
+    present = sorted(set().union(*(elements[i] for i in chosen)))
+    return PreparedTable(
+        samples=samples.take(chosen),
+        labels=labels[chosen],
+        keys=[keys[i] for i in chosen],
+        elements=[SYMBOLS[z] for z in present],
+        filters=tuple(filters),
+    )
+
+
+def _structure_samples(
+    path: Path, work_dir: Path, on_featurised: Callable[[int, int], None]
+) -> tuple[GraphSamples, list[str], list[tuple[int, ...]], npt.NDArray[np.int64]]:
+    """Graphs of all readable rows, memory-mapped from `work_dir/graphs` after the first time; source row of each."""
+    settings = GraphSettings()
+    key = hashlib.sha256((_file_digest(path) + settings.model_dump_json()).encode()).hexdigest()
+    folder = work_dir / "graphs" / path.stem
+    packed = PackedGraphs.load(folder, key)
+    if packed is None:
+        cifs = pq.read_table(path, columns=["cif"]).column(0).to_pylist()
+        rows, found = [], []
+        for index, answer in enumerate(_featurise_all(cifs, settings)):
+            if answer is not None:
+                rows.append(index)
+                found.append(answer)
+            if index % _CHUNK == 0 or index + 1 == len(cifs):
+                on_featurised(index + 1, len(cifs))
+        described = {"rows": rows, "keys": [f[1] for f in found], "elements": [f[2] for f in found]}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "rows.json").write_text(json.dumps(described))
+        PackedGraphs.pack([f[0] for f in found]).save(folder, key)
+        packed = PackedGraphs.load(folder, key)
+        assert packed is not None
+    described = json.loads((folder / "rows.json").read_text())
+    elements = [tuple(numbers) for numbers in described["elements"]]
+    return GraphSamples(packed), described["keys"], elements, np.array(described["rows"], dtype=np.int64)
+
+
+def _featurise_all(cifs: Sequence[str], settings: GraphSettings) -> Iterator[Featurised | None]:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool() as pool:
+        yield from pool.imap(_featurise_one, ((cif, settings) for cif in cifs), chunksize=_CHUNK)
+
+
+def _featurise_one(job: tuple[str, GraphSettings]) -> Featurised | None:
+    cif, settings = job
+    try:
+        crystal = read_structure(cif)
+        graph = build_crystal_graph(crystal, settings)
+    except XtalforgeError:
+        return None
+    return graph, composition_key(crystal), tuple(sorted(elements_of(crystal)))
+
+
+def _composition_samples(
+    path: Path, on_featurised: Callable[[int, int], None]
+) -> tuple[Samples, list[str], list[tuple[int, ...]], npt.NDArray[np.int64]]:
+    formulas = pq.read_table(path, columns=["formula"]).column(0).to_pylist()
+    rows, vectors, keys, elements = [], [], [], []
+    for index, formula in enumerate(formulas):
+        try:
+            composition = parse_composition(formula)
+            vectors.append(featurise_composition(composition))
+        except XtalforgeError:
+            continue
+        finally:
+            if index % 10_000 == 0 or index + 1 == len(formulas):
+                on_featurised(index + 1, len(formulas))
+        rows.append(index)
+        keys.append(composition_key(composition))
+        elements.append(tuple(sorted(elements_of(composition))))
+    return VectorSamples(np.stack(vectors)), keys, elements, np.array(rows, dtype=np.int64)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,147 @@
+"""Model inputs in arrays, cut into batches by index: the same two calls for graphs and for vectors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from app.core.errors import InputKindMismatch, XtalforgeError
+from app.learning.graphs.batch import GraphBatch
+from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
+from app.learning.graphs.packed import PackedGraphs
+from app.learning.graphs.settings import GraphSettings
+from app.learning.networks.elemnet import elemental_fractions
+from app.structures.crystal import Crystal
+from app.structures.elements import ATOMIC_NUMBERS, MAX_ATOMIC_NUMBER, SYMBOLS
+from app.structures.formula import Composition
+
+IntArray = npt.NDArray[np.int64]
+ModelInput = Crystal | Composition
+NetworkBatch = GraphBatch | Tensor
+
+
+class Samples(Protocol):
+    """A set of featurised inputs."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: IntArray, device: torch.device) -> NetworkBatch:
+        """The samples at `indices` as the network takes them."""
+        ...
+
+    def take(self, indices: IntArray) -> "Samples":
+        """The samples at `indices`, in that order."""
+        ...
+
+    @property
+    def costs(self) -> IntArray:
+        """Memory each sample needs, in edges (graphs) or 1 (vectors), (B,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSamples:
+    packed: PackedGraphs
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def batch(self, indices: IntArray, device: torch.device) -> GraphBatch:
+        return GraphBatch.from_packed(self.packed.take(indices)).to(device)
+
+    def take(self, indices: IntArray) -> "GraphSamples":
+        return GraphSamples(self.packed.take(indices))
+
+    @property
+    def costs(self) -> IntArray:
+        return self.packed.n_edges
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSamples:
+    features: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return int(self.features.shape[0])
+
+    def batch(self, indices: IntArray, device: torch.device) -> Tensor:
+        return torch.from_numpy(self.features[indices]).to(device)
+
+    def take(self, indices: IntArray) -> "VectorSamples":
+        return VectorSamples(self.features[indices])
+
+    @property
+    def costs(self) -> IntArray:
+        return np.ones(len(self), dtype=np.int64)
+
+
+def featurise_structure(item: ModelInput, settings: GraphSettings) -> CrystalGraph:
+    """Raises InputKindMismatch for a composition, and what `build_crystal_graph` raises."""
+    if not isinstance(item, Crystal):
+        raise InputKindMismatch("This model needs a crystal structure (CIF, POSCAR); a composition has no atoms' places.")
+    return build_crystal_graph(item, settings)
+
+
+def featurise_composition(item: ModelInput) -> npt.NDArray[np.float32]:
+    """Elemental fractions (86,), of a composition or of a crystal's own."""
+    if isinstance(item, Crystal):
+        vector = np.bincount(item.atomic_numbers, minlength=MAX_ATOMIC_NUMBER + 1) / item.n_sites
+        return elemental_fractions(vector[: MAX_ATOMIC_NUMBER + 1])
+    return elemental_fractions(item.fractions())
+
+
+def make_samples(items: Sequence[ModelInput], graph: GraphSettings | None) -> tuple[Samples, list[XtalforgeError | None]]:
+    """Featurise what can be; the error of each item that cannot, else None. Samples keep the order of the good ones."""
+    features: list[CrystalGraph] = []
+    vectors: list[npt.NDArray[np.float32]] = []
+    errors: list[XtalforgeError | None] = []
+    for item in items:
+        try:
+            if graph is not None:
+                features.append(featurise_structure(item, graph))
+            else:
+                vectors.append(featurise_composition(item))
+            errors.append(None)
+        except XtalforgeError as error:
+            errors.append(error)
+    if graph is not None:
+        return GraphSamples(PackedGraphs.pack(features)) if features else VectorSamples(_NOTHING), errors
+    return VectorSamples(np.stack(vectors) if vectors else _NOTHING), errors
+
+
+_NOTHING = np.zeros((0, 0), dtype=np.float32)
+
+
+def elements_of(item: ModelInput) -> set[int]:
+    """Atomic numbers in an input."""
+    if isinstance(item, Crystal):
+        return {int(z) for z in np.unique(item.atomic_numbers)}
+    return {ATOMIC_NUMBERS[symbol] for symbol in item.amounts}
+
+
+def composition_key(item: ModelInput) -> str:
+    """What a split by formula groups by: elements and fractions, equal for Fe2O3 and Fe4O6."""
+    if isinstance(item, Crystal):
+        return item.reduced_formula
+    fractions = item.fractions()
+    integers = reduce_amounts(list(item.amounts.values()))
+    if integers is not None:
+        named = sorted(zip(item.amounts, integers, strict=True))
+        return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in named)
+    return "".join(f"{SYMBOLS[z]}{fractions[z]:.5f}" for z in np.flatnonzero(fractions))
+
+
+def reduce_amounts(amounts: list[float]) -> list[int] | None:
+    """Smallest whole numbers in the ratio of the amounts; None when there are none up to a factor of 100."""
+    for factor in range(1, 101):
+        scaled = [amount * factor for amount in amounts]
+        if all(abs(value - round(value)) < 1e-6 * max(1.0, value) and round(value) > 0 for value in scaled):
+            integers = [round(value) for value in scaled]
+            divisor = gcd(*integers)
+            return [value // divisor for value in integers]
+    return None

@@ -1,0 +1,71 @@
+"""From a label in physical units to what a network learns, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.properties.catalogue import Transform
+from app.registry.manifest import TargetScaling
+
+FloatArray = npt.NDArray[np.float64]
+
+_TANH_SLOPE = 0.01
+_TANH_LIMIT = 1.0 - 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMap:
+    """Transform (log10 of GPa, say) and scaling (zero mean, unit spread), both invertible."""
+
+    transform: Transform
+    scaling: TargetScaling
+
+    @classmethod
+    def fit(cls, labels: FloatArray, transform: Transform, kind: str) -> "TargetMap":
+        """Statistics from training labels in physical units, (n,). A constant label gets unit spread."""
+        values = apply_transform(labels, transform)
+        std = float(values.std())
+        scaling = TargetScaling.model_validate(
+            {"kind": kind, "mean": float(values.mean()), "std": std if std > 0 else 1.0}
+        )
+        return cls(transform, scaling)
+
+    def to_network(self, labels: FloatArray) -> FloatArray:
+        """Physical units -> learned scale, (n,)."""
+        values = apply_transform(labels, self.transform)
+        mean, std = self.scaling.mean, self.scaling.std
+        if self.scaling.kind == "standard":
+            return (values - mean) / std
+        if self.scaling.kind == "tanh":
+            return (np.tanh(_TANH_SLOPE * (values - mean) / std) + 1.0) / 2.0
+        return values
+
+    def to_transformed(self, outputs: FloatArray) -> FloatArray:
+        """Learned scale -> transformed label (log10(GPa), say), (n,)."""
+        mean, std = self.scaling.mean, self.scaling.std
+        if self.scaling.kind == "standard":
+            return outputs * std + mean
+        if self.scaling.kind == "tanh":
+            inner = np.clip(2.0 * outputs - 1.0, -_TANH_LIMIT, _TANH_LIMIT)
+            return np.arctanh(inner) * std / _TANH_SLOPE + mean
+        return outputs
+
+    def to_physical(self, outputs: FloatArray) -> FloatArray:
+        """Learned scale -> physical units, (n,)."""
+        return invert_transform(self.to_transformed(outputs), self.transform)
+
+
+def apply_transform(labels: FloatArray, transform: Transform) -> FloatArray:
+    """Raises ValueError for labels the transform cannot take."""
+    if transform is Transform.LOG10:
+        if np.any(labels <= 0):
+            raise ValueError("log10 needs positive labels")
+        return np.log10(labels)
+    return np.asarray(labels, dtype=np.float64)
+
+
+def invert_transform(values: FloatArray, transform: Transform) -> FloatArray:
+    if transform is Transform.LOG10:
+        return np.asarray(10.0 ** np.clip(values, -300.0, 300.0))
+    return values

@@ -1,0 +1,248 @@
+"""The one training loop: any network, any samples; CPU or CUDA; resumable; the best validation epoch wins."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from app.core.errors import XtalforgeError
+from app.learning.samples import Samples
+from app.learning.targets import TargetMap
+from app.learning.training.plan import TrainingPlan, learning_rate_at
+from app.learning.training.state import Progress, RunState
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+_SAVE_INTERVAL_S = 20.0
+_EVALUATION_COST = 200_000
+
+
+class TrainingStopped(Exception):
+    """The caller asked to stop; the state on disk allows to go on."""
+
+
+class TrainingDiverged(XtalforgeError):
+    code, title = "training_diverged", "Training diverged"
+    status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEvent:
+    """One epoch. `val_mae` is in the property's unit, `train_loss` on the learned scale."""
+
+    epoch: int
+    max_epochs: int
+    train_loss: float
+    val_mae: float
+    best_val_mae: float
+    learning_rate: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """Best weights and the curve over epochs."""
+
+    best_epoch: int
+    epochs: int
+    best_val_mae: float
+    elapsed_s: float
+    history: list[dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSamples:
+    """Samples with labels in physical units, (B,)."""
+
+    samples: Samples
+    labels: FloatArray
+
+
+def evaluation_batches(samples: Samples, budget: int = _EVALUATION_COST) -> Iterator[IntArray]:
+    """Indices in order, as many at a time as the cost budget allows (at least one)."""
+    costs = np.minimum(samples.costs, budget)
+    start, used = 0, 0
+    for index, cost in enumerate(costs):
+        if used + cost > budget or index - start >= 4096:
+            yield np.arange(start, index)
+            start, used = index, 0
+        used += int(cost)
+    if start < len(samples):
+        yield np.arange(start, len(samples))
+
+
+@torch.inference_mode()
+def predict_outputs(network: nn.Module, samples: Samples, device: torch.device) -> FloatArray:
+    """Network outputs on the learned scale, (B,), in evaluation mode."""
+    network.eval()
+    outputs = [
+        network(samples.batch(indices, device)).double().cpu().numpy() for indices in evaluation_batches(samples)
+    ]
+    return np.concatenate(outputs) if outputs else np.zeros(0)
+
+
+class Trainer:
+    """One run of the loop. Build it, then call `fit` once."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        plan: TrainingPlan,
+        target_map: TargetMap,
+        train: LabelledSamples,
+        val: LabelledSamples,
+        work_dir: Path,
+        run_key: str,
+        device: torch.device,
+    ) -> None:
+        self.plan, self.target_map, self.train, self.val = plan, target_map, train, val
+        self.work_dir, self.device = work_dir, device
+        self.network = network.to(device)
+        self.targets = torch.from_numpy(target_map.to_network(train.labels)).float().to(device)
+        self.steps_per_epoch = max(1, len(train.samples) // plan.batch_size)
+        trainable = [p for p in self.network.parameters() if p.requires_grad]
+        self.state = RunState(self.network, _optimizer(trainable, plan), {}, {}, Progress(run_key))
+
+    def fit(self, on_event: Callable[[TrainingEvent], None], should_stop: Callable[[], bool]) -> FitResult:
+        """Train to the end, leaving the best weights in the network.
+
+        Raises TrainingStopped when `should_stop` turns true (the state is saved first), TrainingDiverged on NaN.
+        """
+        self.work_dir.mkdir(parents=True, exist_ok=True)
+        self.state.restore(self.work_dir)
+        progress = self.state.progress
+        saved_at = time.monotonic()
+        while progress.epoch < self.plan.max_epochs and progress.elapsed_s < self.plan.max_seconds:
+            if progress.epoch - progress.best_epoch >= self.plan.patience:
+                break
+            started = time.monotonic()
+            loss = self._train_epoch(progress.epoch, should_stop)
+            progress.epoch += 1
+            val_mae = self._validate()
+            if not np.isfinite(loss) or not np.isfinite(val_mae):
+                raise TrainingDiverged(
+                    f"The loss was no number in epoch {progress.epoch}: try a lower learning_rate than "
+                    f"{self.plan.learning_rate:g}."
+                )
+            if val_mae < progress.best_val_mae:
+                progress.best_epoch, progress.best_val_mae = progress.epoch, val_mae
+                self.state.best = _copy(self._weights_to_keep())
+            progress.elapsed_s += time.monotonic() - started
+            self._report(loss, val_mae, on_event)
+            if time.monotonic() - saved_at > _SAVE_INTERVAL_S:
+                self.state.save(self.work_dir)
+                saved_at = time.monotonic()
+        self.network.load_state_dict(self.state.best)
+        return FitResult(
+            progress.best_epoch, progress.epoch, progress.best_val_mae, progress.elapsed_s, progress.history
+        )
+
+    def _report(self, loss: float, val_mae: float, on_event: Callable[[TrainingEvent], None]) -> None:
+        progress = self.state.progress
+        rate = learning_rate_at(self.plan, max(progress.step - 1, 0), self.steps_per_epoch)
+        progress.history.append({"epoch": progress.epoch, "train_loss": loss, "val_mae": val_mae})
+        on_event(
+            TrainingEvent(
+                epoch=progress.epoch,
+                max_epochs=self.plan.max_epochs,
+                train_loss=loss,
+                val_mae=val_mae,
+                best_val_mae=progress.best_val_mae,
+                learning_rate=rate,
+                elapsed_s=progress.elapsed_s,
+            )
+        )
+
+    def _train_epoch(self, epoch: int, should_stop: Callable[[], bool]) -> float:
+        """One pass in an order that depends on seed and epoch alone; mean loss on the learned scale."""
+        set_training_mode(self.network)
+        torch.manual_seed((self.plan.seed * 1_000_003 + epoch) % 2**63)
+        order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self.train.samples))
+        # The rows left over by whole batches join the last one: a batch of one has no batch statistics.
+        parts = np.array_split(order, self.steps_per_epoch)
+        total = torch.zeros((), device=self.device)
+        for part in parts:
+            if should_stop():
+                raise TrainingStopped
+            indices = np.sort(part)
+            rate = learning_rate_at(self.plan, self.state.progress.step, self.steps_per_epoch)
+            for group in self.state.optimizer.param_groups:
+                group["lr"] = rate
+            total += self._train_step(indices) * len(indices)
+            self.state.progress.step += 1
+        return float(total) / len(order)
+
+    def _train_step(self, indices: IntArray) -> Tensor:
+        batch = self.train.samples.batch(indices, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
+            outputs = self.network(batch)
+        loss = _LOSSES[self.plan.loss](outputs, self.targets[torch.from_numpy(indices).to(self.device)])
+        self.state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.plan.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_clip)
+        self.state.optimizer.step()
+        if self.plan.ema_decay > 0:
+            _update_average(self.state.average, self.network, self.plan.ema_decay, self.state.progress.step)
+        return loss.detach()
+
+    def _weights_to_keep(self) -> dict[str, Tensor]:
+        return self.state.average if self.plan.ema_decay > 0 else self.network.state_dict()
+
+    def _validate(self) -> float:
+        """Validation MAE in physical units, of the averaged weights where they are kept."""
+        if self.plan.ema_decay > 0:
+            live = _copy(self.network.state_dict())
+            self.network.load_state_dict(self.state.average)
+        outputs = predict_outputs(self.network, self.val.samples, self.device)
+        if self.plan.ema_decay > 0:
+            self.network.load_state_dict(live)
+        return float(np.abs(self.target_map.to_physical(outputs) - self.val.labels).mean())
+
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mae": functional.l1_loss,
+    "mse": functional.mse_loss,
+    "huber": functional.huber_loss,
+}
+
+
+def _optimizer(parameters: list[nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay)
+    return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+
+
+def set_training_mode(network: nn.Module) -> None:
+    """Training mode, but frozen parts stay in evaluation mode: their batch statistics are the base model's."""
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters())
+        if own and not any(p.requires_grad for p in own):
+            module.eval()
+
+
+def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average of weights; early steps average over what there is. Buffers are copied."""
+    current = network.state_dict()
+    if not average:
+        average.update(_copy(current))
+        return
+    keep = min(decay, (1.0 + step) / (10.0 + step))
+    parameters = {name for name, _ in network.named_parameters()}
+    for name, value in current.items():
+        if name in parameters:
+            average[name].lerp_(value.detach(), 1.0 - keep)
+        else:
+            average[name].copy_(value)
+
+
+def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in tensors.items()}

@@ -1,0 +1,59 @@
+"""What one optimisation needs to know, and the learning rate at each of its steps."""
+
+import math
+from dataclasses import dataclass
+
+from app.learning.methods import Hyperparameters
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Resolved numbers of one run (see `Hyperparameters` for their meaning)."""
+
+    max_epochs: int
+    patience: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    optimizer: str
+    schedule: str
+    loss: str
+    ema_decay: float
+    gradient_clip: float
+    precision: str
+    max_seconds: float
+    seed: int
+
+    @classmethod
+    def of(cls, resolved: Hyperparameters, seed: int) -> "TrainingPlan":
+        """From hyperparameters with every field filled."""
+        values = resolved.model_dump()
+        names = [name for name in cls.__dataclass_fields__ if name != "seed"]
+        return cls(**{name: values[name] for name in names}, seed=seed)
+
+
+_WARM_UP = 0.3
+_START_DIVISOR = 25.0
+_END_DIVISOR = 1e4
+_STEP_EPOCH = 100
+_STEP_FACTOR = 0.1
+
+
+def learning_rate_at(plan: TrainingPlan, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of optimiser step `step`, counted from 0. A function of the step alone, so resuming is exact.
+
+    `one_cycle`: cosine up to the full rate over 30 % of the steps, cosine down to almost nothing (Smith 2018).
+    `step`: a tenth from epoch 100 on (Lee & Asahi 2021, Table S1).
+    """
+    if plan.schedule == "constant":
+        return plan.learning_rate
+    if plan.schedule == "step":
+        return plan.learning_rate * (_STEP_FACTOR if step // steps_per_epoch >= _STEP_EPOCH else 1.0)
+    total = max(plan.max_epochs * steps_per_epoch - 1, 1)
+    progress = min(step / total, 1.0)
+    if progress < _WARM_UP:
+        low, high, x = plan.learning_rate / _START_DIVISOR, plan.learning_rate, progress / _WARM_UP
+    else:
+        low, high = plan.learning_rate / _END_DIVISOR, plan.learning_rate
+        x = 1.0 - (progress - _WARM_UP) / (1.0 - _WARM_UP)
+    return low + (high - low) * (1.0 - math.cos(math.pi * x)) / 2.0

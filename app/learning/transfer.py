@@ -1,0 +1,61 @@
+"""Transfer methods as what they are: which weights come from the base model and which of them may change."""
+
+import torch
+from torch import nn
+
+from app.core.errors import InvalidJob
+from app.learning.checkpoints import load_network
+from app.learning.methods import Hyperparameters, Method
+from app.learning.networks.cgcnn import Cgcnn
+from app.learning.networks.factory import build_network
+from app.registry.manifest import Architecture, Manifest
+
+
+def initial_network(
+    architecture: Architecture, method: Method, hyperparameters: Hyperparameters, base: tuple[Manifest, bytes] | None
+) -> nn.Module:
+    """The network a run starts from, with `requires_grad` set as the method wants it.
+
+    The output layer always starts anew: its scale is the target's. So does a fully connected layer of another width.
+    Raises InvalidJob when the method needs a base model and there is none, or one of another architecture.
+    """
+    settings = {"hidden_dim": hyperparameters.hidden_dim} if architecture is Architecture.CGCNN else {}
+    if method is Method.SCRATCH:
+        if base is not None:
+            settings = {**_shape_of(base[0]), **settings}
+        return build_network(architecture, settings)
+    if base is None:
+        raise InvalidJob(f"Method {method.value!r} needs a base model.")
+    manifest, weights = base
+    if manifest.architecture is not architecture:
+        raise InvalidJob(f"{manifest.name} is a {manifest.architecture.value} model, not {architecture.value}.")
+    network = build_network(architecture, {**manifest.network, **settings})
+    source = load_network(manifest, weights, torch.device("cpu")).state_dict()
+    own = network.state_dict()
+    kept = {k: v for k, v in source.items() if v.shape == own[k].shape and not k.startswith("output.")}
+    network.load_state_dict({**own, **kept})
+    _freeze(network, method, hyperparameters)
+    return network
+
+
+def _shape_of(manifest: Manifest) -> dict[str, object]:
+    return dict(manifest.network)
+
+
+def _freeze(network: nn.Module, method: Method, hyperparameters: Hyperparameters) -> None:
+    if method is Method.FINE_TUNE:
+        return
+    if not isinstance(network, Cgcnn):
+        raise InvalidJob(f"Method {method.value!r} is offered for CGCNN models only.")
+    frozen: list[nn.Module] = [network.embedding]
+    if method is Method.FREEZE:
+        frozen += list(network.convolutions)
+    else:
+        n_frozen = hyperparameters.frozen_convolutions or 0
+        if n_frozen > len(network.convolutions):
+            raise InvalidJob(
+                f"frozen_convolutions is {n_frozen}, but the base model has {len(network.convolutions)} convolutions."
+            )
+        frozen += list(network.convolutions)[:n_frozen]
+    for module in frozen:
+        module.requires_grad_(False)
