@@ -5,18 +5,20 @@ XtalforgeError
     StructureError              a structure text or object
       UnparsableStructure, DisorderedStructure, StructureTooLarge, MissingCell, NoAtoms, CoincidentAtoms,
       UnphysicalStructure, UnsupportedElement, IsolatedAtom
+    InvalidName
     InvalidComposition
     InputKindMismatch           a composition for a structure model
     InvalidRequest, InvalidArchive, TooManyInputs, NoUsableInput
     DatasetInvalid
     InvalidJob
   NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, DatasetNotFound, JobNotFound
-  Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, IdempotencyConflict
+  Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, ModelMismatch,
+                                    NothingToRollBack, IdempotencyConflict
   PreconditionFailed (412)
   PayloadTooLarge (413)
   QueueFull (429)
   BrokerUnavailable, NotReady (503)
-  ArtifactCorrupt, PredictionNotFinite (500)
+  ArtifactCorrupt (500)
 """
 
 from typing import Any, ClassVar
@@ -78,6 +80,10 @@ class UnsupportedElement(StructureError):
 
 class IsolatedAtom(StructureError):
     code, title = "isolated_atom", "An atom has no neighbour"
+
+
+class InvalidName(InvalidInput):
+    code, title = "invalid_name", "The name cannot be used"
 
 
 class InvalidComposition(InvalidInput):
@@ -156,6 +162,14 @@ class ModelVersionInUse(Conflict):
     code, title = "model_version_in_use", "The model version is in use"
 
 
+class ModelMismatch(Conflict):
+    code, title = "model_mismatch", "The name belongs to another kind of model"
+
+
+class NothingToRollBack(Conflict):
+    code, title = "nothing_to_roll_back", "The alias has no earlier version"
+
+
 class IdempotencyConflict(Conflict):
     code, title = "idempotency_conflict", "The idempotency key was used for another request"
 
@@ -178,10 +192,6 @@ class BrokerUnavailable(XtalforgeError):
 
 class NotReady(XtalforgeError):
     code, status, title = "not_ready", 503, "The service is not ready"
-
-
-class PredictionNotFinite(XtalforgeError):
-    code, title = "prediction_not_finite", "The model gave no number"
 
 
 class ArtifactCorrupt(XtalforgeError):

@@ -1,64 +1,90 @@
-"""The model card in Markdown, made from the manifest alone."""
+"""Model cards: what a model predicts, how well, on what it was trained, and where it should not be used."""
 
-from app.registry.manifest import Manifest, SplitMetrics
+from app.registry.manifest import Manifest, SplitMetrics, TrainingRecord
+from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
+
+_KNOWN_ELEMENTS = SYMBOLS[1 : MAX_ATOMIC_NUMBER + 1]
 
 
 def render_card(manifest: Manifest) -> str:
-    """What the model predicts, from what it was trained, how wrong it is, and how to repeat it."""
-    target, training = manifest.property, manifest.training
+    """The card as Markdown, written from the manifest alone."""
+    parts = [_heading(manifest), _accuracy(manifest), _training(manifest.training), _limits(manifest), _weights(manifest)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _heading(manifest: Manifest) -> str:
+    prop = manifest.property
     lines = [
         f"# {manifest.name}",
-        "",
-        manifest.description or f"Predicts {target.label} from a {manifest.input_kind.value}.",
-        "",
-        f"* Property: **{target.label}** (`{target.key}`), in {target.unit}. {target.definition}",
-        f"* Input: {manifest.input_kind.value}. Architecture: {manifest.architecture.value}.",
-        f"* Method: `{training.method}`"
-        + (f", from {manifest.parent.name}/{manifest.parent.version}." if manifest.parent else "."),
+        manifest.description,
+        "\n".join(
+            [
+                f"- **Predicts:** {prop.label} (`{prop.key}`), {prop.unit}. {prop.definition}",
+                f"- **From:** a {manifest.input_kind.value}",
+                f"- **Architecture:** {manifest.architecture.value}",
+                *([f"- **Use it on:** {manifest.scope}"] if manifest.scope else []),
+                f"- **Made:** {manifest.created_at:%Y-%m-%d}",
+            ]
+        ),
     ]
-    if manifest.scope:
-        lines.append(f"* Limits: {manifest.scope}")
-    lines += ["", "## Measured error", "", *_metrics_table(manifest), "", "## Training data", ""]
-    lines.append(f"* {training.dataset}" + (f", sha256 `{training.dataset_sha256}`" if training.dataset_sha256 else ""))
-    if training.licence:
-        lines.append(f"* Licence of the data: {training.licence}")
-    lines.append(f"* Split: {training.split}; {training.n_train} / {training.n_val} / {training.n_test} rows.")
-    lines += [f"* {text}" for text in training.filters]
-    lines.append(f"* {len(manifest.elements)} elements: {' '.join(manifest.elements)}.")
-    lines.append("* Other elements were never seen: predictions for them are not to be trusted.")
-    lines += ["", "## How it was trained", ""]
-    if training.command:
-        lines += ["```", training.command, "```", ""]
-    lines.append(
-        f"Best of {training.epochs} epochs: {training.best_epoch}. Seed {training.seed}, device {training.device}"
-        + (f", {training.wall_s:.0f} s." if training.wall_s else ".")
-    )
-    chosen = {k: v for k, v in training.hyperparameters.items() if v is not None}
-    lines += ["", "| hyperparameter | value |", "|---|---|", *(f"| {k} | {_number(v)} |" for k, v in chosen.items())]
-    lines += ["", f"Weights: sha256 `{manifest.weights_sha256}`, {manifest.weights_bytes} bytes.", ""]
-    return "\n".join(lines)
+    return "\n\n".join(line for line in lines if line)
 
 
-def _metrics_table(manifest: Manifest) -> list[str]:
+def _accuracy(manifest: Manifest) -> str:
     unit = manifest.property.unit
-    logarithmic = manifest.metrics.test is not None and manifest.metrics.test.mae_transformed is not None
-    head = f"| split | rows | MAE ({unit}) | RMSE | R2 | largest | MAD of labels |"
-    rule = "|---|---|---|---|---|---|---|"
-    if logarithmic:
-        head, rule = head + f" MAE {manifest.property.transform.value} |", rule + "---|"
-    rows = []
-    for name in ("train", "val", "test"):
-        found: SplitMetrics | None = getattr(manifest.metrics, name)
-        if found is None:
-            continue
-        cells = [name, str(found.n), *(_number(v) for v in (found.mae, found.rmse, found.r2, found.max_error, found.mad))]
-        if logarithmic:
-            cells.append(_number(found.mae_transformed))
-        rows.append("| " + " | ".join(cells) + " |")
-    return [head, rule, *rows]
+    splits = {"test": manifest.metrics.test, "validation": manifest.metrics.val, "training": manifest.metrics.train}
+    known = {name: metrics for name, metrics in splits.items() if metrics is not None}
+    if not known:
+        return "## Accuracy\n\nNot measured."
+    header = (
+        f"## Accuracy\n\n| split | rows | MAE ({unit}) | RMSE ({unit}) | largest error ({unit}) | R² | MAE of answering "
+        f"the mean ({unit}) |\n|---|---|---|---|---|---|---|"
+    )
+    rows = "\n".join(_accuracy_row(name, metrics) for name, metrics in known.items())
+    learned = manifest.metrics.test.mae_transformed if manifest.metrics.test else None
+    note = (
+        f"\n\nOn the learned scale, {manifest.property.transform.value} of the value, the test MAE is {learned:.4g}."
+        if learned is not None
+        else ""
+    )
+    return f"{header}\n{rows}{note}"
 
 
-def _number(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "-" if value is None else str(value)
+def _accuracy_row(name: str, m: SplitMetrics) -> str:
+    r2 = f"{m.r2:.3f}" if m.r2 is not None else "–"  # noqa: RUF001
+    return f"| {name} | {m.n:,} | {m.mae:.4g} | {m.rmse:.4g} | {m.max_error:.4g} | {r2} | {m.mad:.4g} |"
+
+
+def _training(record: TrainingRecord) -> str:
+    lines = [
+        f"- **Data:** {record.dataset}" + (f" (sha256 `{record.dataset_sha256}`)" if record.dataset_sha256 else ""),
+        *([f"- **Licence of the data:** {record.licence}"] if record.licence else []),
+        f"- **Rows:** {record.n_train:,} training, {record.n_val:,} validation, {record.n_test:,} test",
+        f"- **Split:** {record.split}",
+        *(f"- **Left out:** {rule}" for rule in record.filters),
+        f"- **Method:** `{record.method}`, seed {record.seed}",
+        f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}",
+        *([f"- **Wall time:** {record.wall_s:,.0f} s on {record.device}"] if record.wall_s is not None else []),
+        *([f"- **Repeat it:** `{record.command}`"] if record.command else []),
+    ]
+    return "## Training\n\n" + "\n".join(lines)
+
+
+def _limits(manifest: Manifest) -> str:
+    seen = set(manifest.elements)
+    unseen = [symbol for symbol in _KNOWN_ELEMENTS if symbol not in seen]
+    lines = [
+        f"- It saw {len(seen)} elements in training. Not among them: {', '.join(unseen) or 'none'}. A prediction for a "
+        "material with such an element is a guess.",
+        "- The errors above hold for materials like those of the test rows; far from them they are larger.",
+        "- Labels are those of the data: the prediction carries their systematic errors too.",
+    ]
+    return "## Limits\n\n" + "\n".join(lines)
+
+
+def _weights(manifest: Manifest) -> str:
+    lines = [f"- **sha256:** `{manifest.weights_sha256}` ({manifest.weights_bytes:,} bytes, safetensors)"]
+    if manifest.parent is not None:
+        parent = manifest.parent
+        lines.append(f"- **Started from:** {parent.name}/{parent.version} (sha256 `{parent.weights_sha256}`)")
+    return "## Weights\n\n" + "\n".join(lines)

@@ -46,7 +46,11 @@ class PropertyRecord(_Frozen):
 
     def to_spec(self) -> PropertySpec:
         return PropertySpec(
-            key=self.key, label=self.label, unit=self.unit, definition=self.definition, transform=self.transform,
+            key=self.key,
+            label=self.label,
+            unit=self.unit,
+            definition=self.definition,
+            transform=self.transform,
             task_type=TaskType.REGRESSION,
         )
 

@@ -69,6 +69,7 @@ class ModelAliasChange(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     model_name: Mapped[str] = mapped_column(ForeignKey("registered_model.name"))
     alias: Mapped[str]
+    kind: Mapped[str]  # "set" | "rollback" | "delete"
     from_version: Mapped[int | None]
     to_version: Mapped[int | None]
     reason: Mapped[str] = mapped_column(Text, default="")

@@ -162,6 +162,7 @@ def _create_aliases() -> None:
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("model_name", _NAME, nullable=False),
         sa.Column("alias", _NAME, nullable=False),
+        sa.Column("kind", _NAME, nullable=False),
         sa.Column("from_version", sa.Integer(), nullable=True),
         sa.Column("to_version", sa.Integer(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
