@@ -1,0 +1,162 @@
+"""The composition root: the one place that makes the long-lived objects and joins the routes to them."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
+
+from app.core.db import create_engine_for, open_session, session_factory
+from app.core.errors import XtalforgeError
+from app.core.logging import configure_logging, get_logger
+from app.core.migrations import schema_state
+from app.core.settings import Settings
+from app.datasets.routes import router as datasets_router
+from app.fine_tuning.routes import router as fine_tuning_router
+from app.jobs.queue import JobQueue
+from app.jobs.reaper import Reaper
+from app.predictions.engine import BackgroundEngine, InferenceEngine
+from app.predictions.properties_routes import router as properties_router
+from app.predictions.queue import PredictionQueue
+from app.predictions.routes import router as predictions_router
+from app.predictions.service import PredictionService
+from app.predictions.warm_up import WarmUp
+from app.registry.routes import router as registry_router
+from app.registry.service import RegistryService
+from app.registry.store import ArtifactStore, open_store
+from app.web.deps import Resources
+from app.web.docs import install_docs
+from app.web.health import Readiness
+from app.web.health import router as health_router
+from app.web.limits import BodyLimitMiddleware
+from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body
+from app.web.request_id import RequestIdMiddleware, request_id_of
+
+MAX_PREDICTION_THREADS = 4
+WARM_UP_STOP_S = 10.0
+
+MakeEngine = Callable[[Settings], InferenceEngine]
+
+log = get_logger(__name__)
+
+
+def learning_engine(settings: Settings) -> InferenceEngine:
+    """The engine of `app.learning`; importing it imports torch, so it is called in a background thread."""
+    from app.learning.engine import InferenceEngine as LearningEngine
+
+    return LearningEngine(settings.inference.max_models, settings.device, settings.inference.threads)
+
+
+def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) -> FastAPI:
+    """The application. Nothing is opened or connected before its lifespan starts."""
+    app = FastAPI(
+        title="Xtalforge",
+        version=version("xtalforge"),
+        summary="Properties of inorganic crystals from a CIF or a composition, and new models from your own data.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(settings, make_engine),
+    )
+    for router in (
+        predictions_router, properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
+    ):  # fmt: skip
+        app.include_router(router)
+    install_docs(app)
+    install_problem_handlers(app)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.limits.max_upload_bytes)
+    app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
+    return app
+
+
+def _lifespan(
+    settings: Settings, make_engine: MakeEngine
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        configure_logging(settings.log_level, settings.log_format)
+        engine = create_engine_for(settings.resolved_database_url)
+        sessions = session_factory(engine)
+        store = open_store(settings)
+        job_queue = JobQueue(settings.resolved_broker_url)
+        inference = BackgroundEngine(lambda: make_engine(settings))
+        predictions = PredictionService(sessions, store, inference, settings.limits)
+        prediction_queue = PredictionQueue(_prediction_threads(), settings.inference.queue_size)
+        reaper = Reaper(sessions, settings, job_queue)
+        warm_up = WarmUp(predictions)
+
+        app.state.resources = resources = Resources()
+        resources.add(Settings, settings)
+        resources.add(sessionmaker, sessions)
+        resources.add(ArtifactStore, store)
+        resources.add(JobQueue, job_queue)
+        resources.add(PredictionService, predictions)
+        resources.add(PredictionQueue, prediction_queue)
+        is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
+        if is_migrated:
+            reaper.start()
+            warm_up.start()
+        resources.add(Readiness, _readiness(engine, store, is_migrated))
+        try:
+            yield
+        finally:
+            reaper.stop()
+            prediction_queue.close()
+            if is_migrated:
+                await run_in_threadpool(warm_up.join, WARM_UP_STOP_S)
+            job_queue.close()
+            engine.dispose()
+
+    return lifespan
+
+
+def _register_shipped(
+    settings: Settings, engine: Engine, sessions: sessionmaker[Session], store: ArtifactStore
+) -> bool:
+    """Register what `models_store` holds; False, and nothing done, when the schema is not the one needed."""
+    state = schema_state(engine)
+    if not state.is_at_head:
+        log.error("database not migrated: run `xtalforge db upgrade`, then restart", at=state.current, needed=state.head)
+        return False
+    with open_session(sessions) as session:
+        RegistryService(session, store).register_shipped(settings.models_store)
+    return True
+
+
+def _readiness(engine: Engine, store: ArtifactStore, was_migrated: bool) -> Readiness:
+    def database() -> str | None:
+        state = schema_state(engine)
+        if not state.is_at_head:
+            return f"schema {state.current or 'empty'}, needed {state.head}: run `xtalforge db upgrade`"
+        return None if was_migrated else "was migrated after this process started: restart it"
+
+    def artifact_store() -> str | None:
+        store.exists("readiness")
+        return None
+
+    return Readiness({"database": database, "store": artifact_store})
+
+
+def _prediction_threads() -> int:
+    return min(MAX_PREDICTION_THREADS, os.cpu_count() or 1)
+
+
+def _unexpected_error(scope: Scope) -> tuple[bytes, str]:
+    error = XtalforgeError("Something went wrong inside the service. Its log has the details under this request id.")
+    body = problem_body(
+        error.code,
+        error.status,
+        error.title,
+        error.detail,
+        instance=scope["path"],
+        request_id=request_id_of(scope),
+        extra={},
+    )
+    return body, PROBLEM_JSON
+
+
+app = create_app(Settings())

@@ -1,0 +1,42 @@
+"""What predictions need of the numerical code, said without importing it."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Thread
+from typing import Protocol
+
+from app.core.errors import XtalforgeError
+from app.registry.manifest import Manifest
+from app.structures.crystal import Crystal
+from app.structures.formula import Composition
+
+ModelItem = Crystal | Composition
+LoadModel = Callable[[], tuple[Manifest, bytes]]
+
+
+class InferenceEngine(Protocol):
+    """Runs models; thread-safe, keeps the loaded ones by `key`."""
+
+    def predict(self, key: str, load: LoadModel, items: Sequence[ModelItem]) -> list[float | XtalforgeError]:
+        """One value (in the property's unit) or error per item; `load` is called when `key` is not held."""
+        ...
+
+
+class BackgroundEngine:
+    """An engine that is made in a thread, so that the service starts before the numerical libraries are imported.
+
+    Predictions that come earlier wait; an engine that cannot be made fails them with its own exception.
+    """
+
+    def __init__(self, make: Callable[[], InferenceEngine]) -> None:
+        self._made: Future[InferenceEngine] = Future()
+        Thread(target=self._make, args=(make,), name="inference-import", daemon=True).start()
+
+    def _make(self, make: Callable[[], InferenceEngine]) -> None:
+        try:
+            self._made.set_result(make())
+        except Exception as error:
+            self._made.set_exception(error)
+
+    def predict(self, key: str, load: LoadModel, items: Sequence[ModelItem]) -> list[float | XtalforgeError]:
+        return self._made.result().predict(key, load, items)

@@ -1,0 +1,71 @@
+"""The catalogue of properties over HTTP, with the models that serve each."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.properties.catalogue import CATALOGUE, PropertySpec, TaskType, Transform
+from app.registry.deps import StoreDep
+from app.registry.manifest import InputKind, Manifest
+from app.registry.models import ModelVersion
+from app.registry.service import RegistryService
+from app.web.deps import SessionDep
+
+router = APIRouter(prefix="/v1/properties", tags=["properties"])
+
+
+class ServingModel(BaseModel):
+    """A champion that predicts the property."""
+
+    name: str
+    version: int
+    input_kind: InputKind
+    test_mae: float | None = Field(description="Mean absolute error on held-out rows, in the property's unit.")
+
+
+class PropertyRead(BaseModel):
+    """A predictable quantity; values are always in `unit`."""
+
+    key: str
+    label: str
+    unit: str
+    definition: str
+    task_type: TaskType
+    transform: Transform = Field(description="The scale models learn on; answers are never transformed.")
+    models: list[ServingModel] = Field(description="Champions that predict it now.")
+
+
+class PropertyList(BaseModel):
+    items: list[PropertyRead]
+
+
+@router.get("", summary="Properties, their units, definitions and models")
+def list_properties(session: SessionDep, store: StoreDep) -> PropertyList:
+    """The catalogue, and after it the properties that users defined for models of their own."""
+    specs: dict[str, PropertySpec] = dict(CATALOGUE)
+    serving: dict[str, list[ServingModel]] = {}
+    for version in RegistryService(session, store).champions():
+        manifest = Manifest.model_validate(version.manifest)
+        specs.setdefault(manifest.property.key, manifest.property.to_spec())
+        serving.setdefault(manifest.property.key, []).append(_serving_model(version, manifest))
+    return PropertyList(items=[_read(spec, serving.get(key, [])) for key, spec in specs.items()])
+
+
+def _serving_model(version: ModelVersion, manifest: Manifest) -> ServingModel:
+    return ServingModel(
+        name=version.model_name,
+        version=version.version,
+        input_kind=manifest.input_kind,
+        test_mae=manifest.metrics.test.mae if manifest.metrics.test is not None else None,
+    )
+
+
+def _read(spec: PropertySpec, models: list[ServingModel]) -> PropertyRead:
+    return PropertyRead(
+        key=spec.key,
+        label=spec.label,
+        unit=spec.unit,
+        definition=spec.definition,
+        task_type=spec.task_type,
+        transform=spec.transform,
+        models=models,
+    )

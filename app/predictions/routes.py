@@ -1,0 +1,81 @@
+"""Predictions over HTTP. Nothing here blocks the event loop: the work runs in the prediction queue's threads."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, File, Query, UploadFile
+
+from app.core.errors import (
+    AliasNotFound,
+    ArtifactCorrupt,
+    InvalidRequest,
+    ModelNotFound,
+    ModelVersionNotFound,
+    NoUsableInput,
+    PayloadTooLarge,
+    PropertyNotFound,
+    QueueFull,
+    TooManyInputs,
+)
+from app.predictions.examples import REQUEST_EXAMPLES
+from app.predictions.inputs import raw_inputs
+from app.predictions.queue import PredictionQueue
+from app.predictions.schemas import PredictionAnswer, PredictionRequest, Reference
+from app.predictions.service import PredictionService
+from app.predictions.uploads import UploadedFile, read_uploads
+from app.web.deps import SettingsDep, resource
+from app.web.problems import problem_responses
+
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+
+ServiceDep = Annotated[PredictionService, Depends(resource(PredictionService))]
+QueueDep = Annotated[PredictionQueue, Depends(resource(PredictionQueue))]
+
+_PROBLEMS = problem_responses(
+    NoUsableInput,
+    TooManyInputs,
+    ModelNotFound,
+    ModelVersionNotFound,
+    AliasNotFound,
+    PropertyNotFound,
+    PayloadTooLarge,
+    QueueFull,
+    ArtifactCorrupt,
+)
+
+_References = Annotated[list[Reference] | None, Query(min_length=1)]
+
+
+@router.post("", responses=_PROBLEMS, summary="Predict from structures and compositions")
+async def predict(
+    request: Annotated[PredictionRequest, Body(openapi_examples=REQUEST_EXAMPLES)], service: ServiceDep, queue: QueueDep
+) -> PredictionAnswer:
+    """Every value has a unit and names the exact model that gave it.
+
+    200 when at least one value could be given; what failed is in `errors`. 422 when nothing could be used.
+    """
+
+    def work() -> PredictionAnswer:
+        return service.predict(raw_inputs(request.inputs), request.models, request.properties)
+
+    return await queue.run(work)
+
+
+@router.post("/upload", responses=_PROBLEMS, summary="Predict from uploaded files")
+async def predict_upload(
+    files: Annotated[list[UploadFile], File(description="CIF, POSCAR or structure JSON files, or zips of them.")],
+    service: ServiceDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    models: _References = None,
+    properties: _References = None,
+) -> PredictionAnswer:
+    """The same as for JSON; an input's id is its file name. `models` and `properties` may be repeated."""
+    if models is not None and properties is not None:
+        raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
+
+    def work() -> PredictionAnswer:
+        uploads = [UploadedFile(file.filename or "file", file.file) for file in files]
+        inputs, failed = read_uploads(uploads, settings.limits)
+        return service.predict(inputs, models, properties, failed)
+
+    return await queue.run(work)

@@ -1,0 +1,107 @@
+"""Requests and answers of predictions."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+CONTENT_FIELDS = ("cif", "poscar", "structure", "composition")
+
+Reference = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class PredictionInput(BaseModel):
+    """One crystal or composition; exactly one of `cif`, `poscar`, `structure`, `composition`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Your name for it; default: its place, from 0."
+    )
+    cif: str | None = Field(default=None, description="CIF text. Several data blocks become inputs `ID#block`.")
+    poscar: str | None = Field(default=None, description="VASP POSCAR text, with element symbols.")
+    structure: dict[str, Any] | None = Field(
+        default=None, description="A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure."
+    )
+    composition: str | None = Field(default=None, description="A formula, e.g. `SrTiO3`, `Ca(OH)2`, `Li0.5CoO2`.")
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        given = [name for name in CONTENT_FIELDS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of {', '.join(CONTENT_FIELDS)}; found: {found}")
+        return self
+
+
+class PredictionRequest(BaseModel):
+    """What to predict, and with which models; without `models` and `properties`, every champion that fits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: list[PredictionInput] = Field(min_length=1)
+    models: list[Reference] | None = Field(
+        default=None, min_length=1, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`."
+    )
+    properties: list[Reference] | None = Field(
+        default=None, min_length=1, description="Property keys: the champions of these properties answer."
+    )
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> Self:
+        if self.models is not None and self.properties is not None:
+            raise ValueError("give models or properties, not both: a model predicts one property")
+        return self
+
+
+class ModelReference(BaseModel):
+    """The exact model that answered."""
+
+    name: str
+    version: int
+    sha256: str = Field(description="SHA-256 of the weights.")
+
+
+class Interval(BaseModel):
+    """A prediction interval, in the value's unit."""
+
+    level: float = Field(description="Share of true values it is made to hold, e.g. 0.9.")
+    lower: float
+    upper: float
+
+
+class Domain(BaseModel):
+    """Whether the input is like what the model was trained on."""
+
+    in_domain: bool
+    score: float | None = Field(description="Distance from the training data; null where it is not measured.")
+    reason: str
+
+
+class Prediction(BaseModel):
+    """One value of one property of one input, from one model."""
+
+    input_id: str
+    property: str
+    value: float = Field(description="In `unit`.")
+    unit: str
+    definition: str = Field(description="What the value is: functional, per what.")
+    model: ModelReference
+    interval: Interval | None = Field(description="null: this model carries no calibrated interval.")
+    domain: Domain | None = Field(description="null: nothing speaks against the model being used here.")
+    notes: list[str] = Field(description="What had to be assumed while the input was read.")
+
+
+class PredictionError(BaseModel):
+    """Why an input, or one model for it, gave no value."""
+
+    input_id: str
+    code: str
+    detail: str
+    model: ModelReference | None = Field(description="The model that failed; null: the input itself cannot be used.")
+
+
+class PredictionAnswer(BaseModel):
+    """Values in the order of the inputs; what failed is listed beside them."""
+
+    predictions: list[Prediction]
+    errors: list[PredictionError]

@@ -1,0 +1,87 @@
+"""Which models answer, and what each of them is given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.core.errors import InputKindMismatch, ModelNotFound
+from app.predictions.engine import ModelItem
+from app.properties.catalogue import get_property
+from app.registry.manifest import InputKind, Manifest
+from app.registry.models import ModelVersion
+from app.registry.service import RegistryService
+from app.structures.crystal import Crystal
+from app.structures.formula import Composition
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedModel:
+    """A model version that answers; `is_named` when the request asked for it by name."""
+
+    version: ModelVersion
+    manifest: Manifest
+    is_named: bool
+
+    @property
+    def label(self) -> str:
+        return f"{self.version.model_name}/{self.version.version}"
+
+
+def select_models(
+    registry: RegistryService, models: Sequence[str] | None, properties: Sequence[str] | None
+) -> list[SelectedModel]:
+    """The named models, or the champions of these properties, or every champion; each version once.
+
+    Raises ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound.
+    """
+    if models is not None:
+        versions = [registry.resolve(reference) for reference in models]
+    else:
+        versions = registry.champions(property_keys=list(properties) if properties is not None else None)
+    unique = {version.id: version for version in versions}.values()
+    selected = [SelectedModel(v, Manifest.model_validate(v.manifest), models is not None) for v in unique]
+    _refuse_unserved({model.manifest.property.key for model in selected}, properties)
+    if not selected:
+        raise ModelNotFound("No model is registered here yet, so nothing can be predicted.")
+    return selected
+
+
+def _refuse_unserved(served: set[str], properties: Sequence[str] | None) -> None:
+    for key in properties or ():
+        if key not in served:
+            label = get_property(key).label
+            raise ModelNotFound(
+                f"No model here predicts the {label} ({key}) yet. Train one from your data with "
+                "POST /v1/fine-tuning/jobs, or see GET /v1/properties for what is served."
+            )
+
+
+def item_for(model: SelectedModel, item: ModelItem) -> ModelItem | InputKindMismatch | None:
+    """What the model takes of an input: itself, its composition, nothing (None), or why it cannot.
+
+    A crystal is reduced to its composition only for a model asked for by name: otherwise a model that does see the
+    structure answers, and a second value that ignores it would mislead.
+    """
+    wanted = model.manifest.input_kind
+    if isinstance(item, Crystal):
+        if wanted is InputKind.STRUCTURE:
+            return item
+        return Composition({s: float(n) for s, n in item.element_counts.items()}, item.notes) if model.is_named else None
+    if wanted is InputKind.COMPOSITION:
+        return item
+    if not model.is_named:
+        return None
+    return InputKindMismatch(f"{model.label} predicts from crystal structures: a composition alone is not enough.")
+
+
+def no_model_fits(item: ModelItem, models: Sequence[SelectedModel]) -> InputKindMismatch:
+    """Why none of the selected models was given this input."""
+    kind, other = ("structure", "compositions") if isinstance(item, Crystal) else ("composition", "structures")
+    names = ", ".join(model.version.model_name for model in models[:5])
+    advice = " Name such a model in `models` to have the structure's composition used." if kind == "structure" else ""
+    return InputKindMismatch(f"This input is a {kind}, but the models that answer here take {other} ({names}).{advice}")
+
+
+def unseen_elements(manifest: Manifest, item: ModelItem) -> list[str]:
+    """Elements of the input that no training row of the model had."""
+    symbols = item.element_counts if isinstance(item, Crystal) else item.amounts
+    return sorted(set(symbols) - set(manifest.elements))

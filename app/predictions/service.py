@@ -1,0 +1,158 @@
+"""Predictions of many inputs by many models; what fails is reported beside what works."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.core.db import open_session
+from app.core.errors import InputKindMismatch, NoUsableInput, TooManyInputs, XtalforgeError
+from app.core.settings import LimitSettings
+from app.predictions.engine import InferenceEngine, ModelItem
+from app.predictions.inputs import FailedInput, RawInput, ReadInput, read_inputs
+from app.predictions.schemas import Domain, ModelReference, Prediction, PredictionAnswer, PredictionError
+from app.predictions.selection import SelectedModel, item_for, no_model_fits, select_models, unseen_elements
+from app.registry.manifest import Manifest
+from app.registry.service import RegistryService
+from app.registry.store import ArtifactStore
+
+
+@dataclass(slots=True)
+class _Outcomes:
+    """Of one input: the value or error of each model, in the models' order, and the error of the input itself."""
+
+    input_id: str
+    item: ModelItem | None = None
+    error: XtalforgeError | None = None
+    by_model: dict[int, float | XtalforgeError] = field(default_factory=dict)
+
+
+class PredictionService:
+    """Blocking; meant for a worker thread. Opens short read-only transactions of its own."""
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        store: ArtifactStore,
+        engine: InferenceEngine,
+        limits: LimitSettings,
+    ) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._engine = engine
+        self._limits = limits
+
+    def predict(
+        self,
+        inputs: Sequence[RawInput],
+        models: Sequence[str] | None = None,
+        properties: Sequence[str] | None = None,
+        failed: Sequence[FailedInput] = (),
+    ) -> PredictionAnswer:
+        """Values and errors of these inputs; `failed` are inputs that the caller could not read.
+
+        Raises TooManyInputs, the errors of `select_models`, and when there is no value at all the error that every
+        input had, or NoUsableInput when they differ; its `errors` list them.
+        """
+        self._refuse_too_many(len(inputs))
+        with open_session(self._sessions, read_only=True) as session:
+            selected = select_models(RegistryService(session, self._store), models, properties)
+        read = [*read_inputs(inputs), *failed]
+        self._refuse_too_many(len(read))
+        outcomes = [
+            _Outcomes(entry.id, item=entry.item) if isinstance(entry, ReadInput) else _Outcomes(entry.id, error=entry.error)
+            for entry in read
+        ]
+        for index, model in enumerate(selected):
+            self._run_model(index, model, outcomes)
+        for outcome in outcomes:
+            if outcome.item is not None and not outcome.by_model:
+                outcome.error = no_model_fits(outcome.item, selected)
+        answer = _answer(outcomes, selected)
+        if not answer.predictions:
+            raise _nothing_usable(outcomes, answer.errors)
+        return answer
+
+    def _refuse_too_many(self, n_inputs: int) -> None:
+        most = self._limits.max_inputs_per_request
+        if n_inputs > most:
+            raise TooManyInputs(f"One request may have {most:,} inputs; this one has {n_inputs:,}. Split it.", limit=most)
+
+    def _run_model(self, index: int, model: SelectedModel, outcomes: Sequence[_Outcomes]) -> None:
+        given: list[tuple[_Outcomes, ModelItem]] = []
+        for outcome in outcomes:
+            item = item_for(model, outcome.item) if outcome.item is not None else None
+            if isinstance(item, InputKindMismatch):
+                outcome.by_model[index] = item
+            elif item is not None:
+                given.append((outcome, item))
+        if not given:
+            return
+        values = self._values(model, [item for _, item in given])
+        for (outcome, _), value in zip(given, values, strict=True):
+            outcome.by_model[index] = value
+
+    def _values(self, model: SelectedModel, items: Sequence[ModelItem]) -> Sequence[float | XtalforgeError]:
+        def load() -> tuple[Manifest, bytes]:
+            with open_session(self._sessions, read_only=True) as session:
+                return RegistryService(session, self._store).load(model.version)
+
+        try:
+            return self._engine.predict(model.version.weights_sha256, load, items)
+        except XtalforgeError as error:
+            # A model that cannot be loaded must not take the others' answers with it.
+            return [error] * len(items)
+
+
+def _answer(outcomes: Sequence[_Outcomes], models: Sequence[SelectedModel]) -> PredictionAnswer:
+    answer = PredictionAnswer(predictions=[], errors=[])
+    references = [
+        ModelReference(name=m.version.model_name, version=m.version.version, sha256=m.version.weights_sha256)
+        for m in models
+    ]
+    for outcome in outcomes:
+        if outcome.error is not None:
+            answer.errors.append(_error(outcome.input_id, outcome.error, None))
+        for index, value in sorted(outcome.by_model.items()):
+            if isinstance(value, XtalforgeError):
+                answer.errors.append(_error(outcome.input_id, value, references[index]))
+            elif outcome.item is not None:
+                answer.predictions.append(
+                    _prediction(outcome.input_id, outcome.item, value, models[index], references[index])
+                )
+    return answer
+
+
+def _prediction(
+    input_id: str, item: ModelItem, value: float, model: SelectedModel, reference: ModelReference
+) -> Prediction:
+    unseen = unseen_elements(model.manifest, item)
+    reason = f"element(s) {', '.join(unseen)} not in the training data"
+    return Prediction(
+        input_id=input_id,
+        property=model.manifest.property.key,
+        value=value,
+        unit=model.manifest.property.unit,
+        definition=model.manifest.property.definition,
+        model=reference,
+        interval=None,
+        domain=Domain(in_domain=False, score=None, reason=reason) if unseen else None,
+        notes=list(item.notes),
+    )
+
+
+def _error(input_id: str, error: XtalforgeError, model: ModelReference | None) -> PredictionError:
+    return PredictionError(input_id=input_id, code=error.code, detail=error.detail, model=model)
+
+
+def _nothing_usable(outcomes: Sequence[_Outcomes], errors: Sequence[PredictionError]) -> XtalforgeError:
+    causes = [o.error for o in outcomes if o.error is not None]
+    causes += [v for o in outcomes for v in o.by_model.values() if isinstance(v, XtalforgeError)]
+    listed = [error.model_dump() for error in errors]
+    if not causes:
+        return NoUsableInput("The request holds no structure and no composition.", errors=listed)
+    first = errors[0]
+    detail = first.detail if len(errors) == 1 else f"None of the inputs could be used. {first.input_id}: {first.detail}"
+    # One cause for all keeps its own code and status, so that a client can act on it.
+    kind = type(causes[0]) if len({cause.code for cause in causes}) == 1 else NoUsableInput
+    return kind(detail, errors=listed)
