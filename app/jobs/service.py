@@ -1,0 +1,228 @@
+"""Jobs: what a client may ask for, and what a worker that holds the lease may write."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.errors import IdempotencyConflict, JobNotCancellable, JobNotFound
+from app.core.settings import JobSettings
+from app.jobs.errors import JobErrorCode, LeaseLost
+from app.jobs.models import Job, JobEvent
+from app.jobs.repository import JobRepository, lease_end
+from app.jobs.status import JobStatus, sources_of
+
+REAP_LIMIT = 100
+NO_LEASE: dict[str, Any] = {"fencing_token": None, "lease_expires_at": None}
+
+
+class JobService:
+    """Works in the caller's transaction and never commits."""
+
+    def __init__(self, session: Session, settings: JobSettings) -> None:
+        self._session = session
+        self._settings = settings
+        self._jobs = JobRepository(session)
+
+    def create(
+        self, kind: str, spec: dict[str, Any], idempotency_key: str | None = None, request_sha256: str | None = None
+    ) -> Job:
+        """A queued job, or the one that the same idempotency key made before.
+
+        Raises IdempotencyConflict when the key came with another request.
+        """
+        replay = self.find_replay(kind, idempotency_key, request_sha256)
+        if replay is not None:
+            return replay
+        job = Job(
+            id=f"job_{uuid4().hex}", kind=kind, status=JobStatus.VALIDATING, spec=spec, created_at=self._jobs.now(),
+            idempotency_key=idempotency_key, request_sha256=request_sha256, max_attempts=self._settings.max_attempts,
+        )  # fmt: skip
+        try:
+            with self._session.begin_nested():
+                self._jobs.add(job)
+        except IntegrityError:  # the same key arrived twice at the same time
+            replay = self.find_replay(kind, idempotency_key, request_sha256)
+            if replay is None:
+                raise
+            return replay
+        self._note(job.id, JobStatus.VALIDATING, "The request was checked.")
+        self._move(job.id, JobStatus.QUEUED, "Waiting for a worker.")
+        return self.get(job.id)
+
+    def find_replay(self, kind: str, idempotency_key: str | None, request_sha256: str | None) -> Job | None:
+        """The job made before under this key; raises IdempotencyConflict when that was another request."""
+        job = self._jobs.by_idempotency_key(kind, idempotency_key) if idempotency_key is not None else None
+        if job is not None and job.request_sha256 != request_sha256:
+            raise IdempotencyConflict(
+                f"The Idempotency-Key '{idempotency_key}' was already used for job {job.id} with another request. "
+                "Use a new key for a new request.",
+                job_id=job.id,
+            )
+        return job
+
+    def get(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job '{job_id}'.")
+        return job
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Cancel at once what no worker holds; ask the worker otherwise. Asking twice is asking once."""
+        job = self._jobs.lock(job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job '{job_id}'.")
+        status = JobStatus(job.status)
+        if status.is_terminal:
+            raise JobNotCancellable(f"Job {job_id} has already ended as '{status}'.", job_status=status)
+        if status in sources_of(JobStatus.CANCELLED) and status is not JobStatus.CANCELLING:
+            self._end(job_id, JobStatus.CANCELLED, "Cancelled before a worker took it.")
+        elif status is JobStatus.RUNNING:
+            self._move(job_id, JobStatus.CANCELLING, "Cancellation was requested.", cancel_requested=True)
+        return self.get(job_id)
+
+    def claim(self, job_id: str, worker_id: str) -> str | None:
+        """Take the job: the new fencing token, or None when it is not to be had."""
+        now, token = self._jobs.now(), secrets.token_hex(16)
+        taken = self._jobs.update_where(
+            job_id, self._jobs.claimable(now), status=JobStatus.RUNNING, fencing_token=token, worker_id=worker_id,
+            lease_expires_at=lease_end(now, self._settings.lease_s), attempts=Job.attempts + 1, status_reason=None,
+        )  # fmt: skip
+        if not taken:
+            return None
+        self._jobs.update_where(job_id, Job.started_at.is_(None), started_at=now)
+        job = self.get(job_id)
+        reason = f"Attempt {job.attempts} of {job.max_attempts} started."
+        self._note(job_id, JobStatus.RUNNING, reason, attempt=job.attempts, worker=worker_id)
+        return token
+
+    def heartbeat(self, job_id: str, token: str) -> bool:
+        """Renew the lease; False when it is lost, and then the work must stop at once."""
+        held = Job.status.in_((JobStatus.RUNNING, JobStatus.CANCELLING))
+        until = lease_end(self._jobs.now(), self._settings.lease_s)
+        return self._jobs.update_where(job_id, Job.fencing_token == token, held, lease_expires_at=until)
+
+    def held(self, job_id: str, token: str) -> JobStatus:
+        """Lock the row for the rest of the transaction; its status. Raises LeaseLost when the token is stale."""
+        job = self._jobs.lock(job_id)
+        if job is None or job.fencing_token != token:
+            raise LeaseLost(job_id)
+        return JobStatus(job.status)
+
+    def watch(self, job_id: str, token: str) -> JobStatus:
+        """Like `held`, without the lock: what a supervisor polls."""
+        job = self._jobs.get(job_id)
+        if job is None or job.fencing_token != token:
+            raise LeaseLost(job_id)
+        return JobStatus(job.status)
+
+    def add_event(
+        self, job_id: str, token: str | None, kind: str, message: str, data: dict[str, Any], level: str = "info"
+    ) -> JobEvent:
+        """Append an event; with a token only while its lease holds (LeaseLost otherwise)."""
+        if token is not None:
+            self.held(job_id, token)
+        elif self._jobs.lock(job_id) is None:
+            raise JobNotFound(f"There is no job '{job_id}'.")
+        return self._jobs.insert_event(job_id, level=level, kind=kind, message=message, data=data)
+
+    def succeed(self, job_id: str, token: str, result: dict[str, Any]) -> None:
+        """End as succeeded. Raises LeaseLost, also when a cancellation came first."""
+        self._end(job_id, JobStatus.SUCCEEDED, "The model is ready.", token, result=result)
+
+    def fail(self, job_id: str, token: str, error_code: str, detail: str) -> None:
+        """End as failed, or as cancelled when that was asked for meanwhile. Raises LeaseLost."""
+        if self.held(job_id, token) is JobStatus.CANCELLING:
+            self.cancelled(job_id, token)
+        else:
+            self._end(job_id, JobStatus.FAILED, detail, token, error_code=error_code)
+
+    def cancelled(self, job_id: str, token: str) -> None:
+        self._end(job_id, JobStatus.CANCELLED, "Cancelled while it ran.", token)
+
+    def expire(self, job_id: str, token: str, detail: str) -> None:
+        self._end(job_id, JobStatus.EXPIRED, detail, token)
+
+    def release(self, job_id: str, token: str, reason: str, *, counts_as_attempt: bool = True) -> JobStatus:
+        """Give the job back: queued again, or failed when its attempts are used up. Raises LeaseLost."""
+        self.held(job_id, token)
+        return self._requeue(self.get(job_id), reason, counts_as_attempt=counts_as_attempt)
+
+    def release_worker(self, worker_id: str) -> list[str]:
+        """Give back all jobs of a worker that stops as planned; this costs them no attempt."""
+        reason = "The worker was stopped; the job goes on with the next one."
+        return self._requeue_all(self._jobs.running_of(worker_id), reason, counts_as_attempt=False)
+
+    def reap(self) -> list[str]:
+        """End or re-queue jobs whose lease ran out; ids of those queued again."""
+        now = self._jobs.now()
+        jobs = self._jobs.with_expired_lease(now, REAP_LIMIT)
+        reason = "The worker that ran the job stopped answering."
+        return self._requeue_all(jobs, reason, Job.lease_expires_at < now, counts_as_attempt=True)
+
+    def pending_enqueue(self, *, is_broker_empty: bool = False) -> list[str]:
+        """Queued jobs whose message is to be sent (again).
+
+        A job may wait long behind others, so age alone does not say that its message is lost; an empty broker does.
+        """
+        sent_before = self._jobs.now() - timedelta(seconds=self._settings.lease_s) if is_broker_empty else None
+        return self._jobs.unsent(sent_before, REAP_LIMIT)
+
+    def mark_enqueued(self, job_id: str) -> None:
+        self._jobs.update_where(job_id, Job.status == JobStatus.QUEUED, enqueued_at=self._jobs.now())
+
+    def _requeue_all(
+        self, jobs: Sequence[Job], reason: str, *conditions: ColumnElement[bool], counts_as_attempt: bool
+    ) -> list[str]:
+        queued = []
+        for job in jobs:
+            try:
+                status = self._requeue(job, reason, *conditions, counts_as_attempt=counts_as_attempt)
+            except LeaseLost:  # its worker answered again, or it was ended or re-queued by somebody faster
+                continue
+            if status is JobStatus.QUEUED:
+                queued.append(job.id)
+        return queued
+
+    def _requeue(self, job: Job, reason: str, *conditions: ColumnElement[bool], counts_as_attempt: bool) -> JobStatus:
+        token = job.fencing_token
+        if job.status == JobStatus.CANCELLING:
+            self._end(job.id, JobStatus.CANCELLED, "Cancelled while it ran.", token, *conditions)
+            return JobStatus.CANCELLED
+        if counts_as_attempt and job.attempts >= job.max_attempts:
+            detail = f"{reason} This was attempt {job.attempts} of {job.max_attempts}."
+            code = JobErrorCode.WORKER_LOST
+            self._end(job.id, JobStatus.FAILED, detail, token, *conditions, error_code=code)
+            return JobStatus.FAILED
+        attempts = job.attempts if counts_as_attempt else job.attempts - 1
+        self._move(
+            job.id, JobStatus.QUEUED, reason, token, *conditions, enqueued_at=None, attempts=attempts, **NO_LEASE
+        )
+        return JobStatus.QUEUED
+
+    def _end(
+        self, job_id: str, to: JobStatus, reason: str, token: str | None = None, *conditions: ColumnElement[bool],
+        **values: Any,
+    ) -> None:  # fmt: skip
+        self._move(job_id, to, reason, token, *conditions, finished_at=self._jobs.now(), **NO_LEASE, **values)
+
+    def _move(
+        self, job_id: str, to: JobStatus, reason: str, token: str | None = None, *conditions: ColumnElement[bool],
+        **values: Any,
+    ) -> None:  # fmt: skip
+        """One legal transition, conditional on the token where one is given, with its event. Raises LeaseLost."""
+        wanted = [Job.status.in_(sources_of(to)), *conditions]
+        if token is not None:
+            wanted.append(Job.fencing_token == token)
+        if not self._jobs.update_where(job_id, *wanted, status=to, status_reason=reason, **values):
+            raise LeaseLost(job_id)
+        self._note(job_id, to, reason, **({"error_code": values["error_code"]} if "error_code" in values else {}))
+
+    def _note(self, job_id: str, status: JobStatus, reason: str, **data: Any) -> None:
+        level = "error" if status in (JobStatus.FAILED, JobStatus.EXPIRED) else "info"
+        self._jobs.insert_event(job_id, level=level, kind="status", message=reason, data={"status": status, **data})
