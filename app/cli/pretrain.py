@@ -73,7 +73,9 @@ def pretrain(
     test = model.manifest.metrics.test
     assert test is not None
     unit = model.manifest.property.unit
-    typer.echo(f"{folder}: test MAE {test.mae:.4f} {unit} on {test.n} rows, best epoch {model.manifest.training.best_epoch}.")
+    typer.echo(
+        f"{folder}: test MAE {test.mae:.4f} {unit} on {test.n} rows, best epoch {model.manifest.training.best_epoch}."
+    )
 
 
 if __name__ == "__main__":

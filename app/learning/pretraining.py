@@ -16,7 +16,14 @@ from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
 from app.learning.recipes import Recipe
-from app.learning.samples import GraphSamples, Samples, VectorSamples, composition_key, elements_of, featurise_composition
+from app.learning.samples import (
+    GraphSamples,
+    Samples,
+    VectorSamples,
+    composition_key,
+    elements_of,
+    featurise_composition,
+)
 from app.learning.training_job import PreparedTable, TrainedModel, TrainingEvent, TrainingSpec, train_model
 from app.properties.catalogue import get_property
 from app.registry.manifest import Architecture, PropertyRecord
@@ -48,9 +55,7 @@ def pretrain(
     """
     path = data_kit / recipe.file
     prepared = _prepare(recipe, path, work_dir, max_sites, on_featurised)
-    given = recipe.hyperparameters.model_copy(
-        update={k: v for k, v in overrides.model_dump().items() if v is not None}
-    )
+    given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
     resolved = resolve_hyperparameters(recipe.architecture, Method.SCRATCH, given, len(prepared.labels))
     spec = TrainingSpec(
         name=recipe.name,
@@ -75,9 +80,10 @@ def pretrain(
 def _prepare(
     recipe: Recipe, path: Path, work_dir: Path, max_sites: int | None, on_featurised: Callable[[int, int], None]
 ) -> PreparedTable:
+    samples: Samples
     if recipe.architecture is Architecture.CGCNN:
-        samples, keys, elements, rows = _structure_samples(path, work_dir, on_featurised)
-        sizes = samples.packed.n_sites
+        graphs, keys, elements, rows = _structure_samples(path, work_dir, on_featurised)
+        samples, sizes = graphs, graphs.packed.n_sites
     else:
         samples, keys, elements, rows = _composition_samples(path, on_featurised)
         sizes = np.ones(len(rows), dtype=np.int64)

@@ -83,7 +83,9 @@ class VectorSamples:
 def featurise_structure(item: ModelInput, settings: GraphSettings) -> CrystalGraph:
     """Raises InputKindMismatch for a composition, and what `build_crystal_graph` raises."""
     if not isinstance(item, Crystal):
-        raise InputKindMismatch("This model needs a crystal structure (CIF, POSCAR); a composition has no atoms' places.")
+        raise InputKindMismatch(
+            "This model needs a crystal structure (CIF, POSCAR); a composition has no atoms' places."
+        )
     return build_crystal_graph(item, settings)
 
 
@@ -95,7 +97,9 @@ def featurise_composition(item: ModelInput) -> npt.NDArray[np.float32]:
     return elemental_fractions(item.fractions())
 
 
-def make_samples(items: Sequence[ModelInput], graph: GraphSettings | None) -> tuple[Samples, list[XtalforgeError | None]]:
+def make_samples(
+    items: Sequence[ModelInput], graph: GraphSettings | None
+) -> tuple[Samples, list[XtalforgeError | None]]:
     """Featurise what can be; the error of each item that cannot, else None. Samples keep the order of the good ones."""
     features: list[CrystalGraph] = []
     vectors: list[npt.NDArray[np.float32]] = []

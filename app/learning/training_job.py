@@ -46,7 +46,15 @@ from app.registry.manifest import (
 )
 from app.structures.elements import SYMBOLS
 
-__all__ = ["PreparedTable", "TrainedModel", "TrainingEvent", "TrainingSpec", "TrainingStopped", "TrainingTable", "train_model"]
+__all__ = [
+    "PreparedTable",
+    "TrainedModel",
+    "TrainingEvent",
+    "TrainingSpec",
+    "TrainingStopped",
+    "TrainingTable",
+    "train_model",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -184,9 +192,7 @@ def train_model(
     manifest = manifest.model_copy(
         update={"training": manifest.training.model_copy(update={"wall_s": round(time.monotonic() - started, 1)})}
     )
-    return TrainedModel(
-        manifest, weights, result.history, split.test, prepared.labels[split.test], test_predictions
-    )
+    return TrainedModel(manifest, weights, result.history, split.test, prepared.labels[split.test], test_predictions)
 
 
 def _network(spec: TrainingSpec, base: tuple[Manifest, bytes] | None) -> nn.Module:

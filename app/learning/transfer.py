@@ -19,7 +19,9 @@ def initial_network(
     The output layer always starts anew: its scale is the target's. So does a fully connected layer of another width.
     Raises InvalidJob when the method needs a base model and there is none, or one of another architecture.
     """
-    settings = {"hidden_dim": hyperparameters.hidden_dim} if architecture is Architecture.CGCNN else {}
+    settings: dict[str, object] = (
+        {"hidden_dim": hyperparameters.hidden_dim} if architecture is Architecture.CGCNN else {}
+    )
     if method is Method.SCRATCH:
         if base is not None:
             settings = {**_shape_of(base[0]), **settings}

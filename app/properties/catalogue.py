@@ -160,7 +160,9 @@ def resolve_property(key: str, unit: str | None = None, transform: Transform | N
     if key in CATALOGUE:
         spec = CATALOGUE[key]
         if unit is not None and unit != spec.unit:
-            raise InvalidInput(f"{key} is in {spec.unit} here, not in {unit}: convert the values or choose another key.")
+            raise InvalidInput(
+                f"{key} is in {spec.unit} here, not in {unit}: convert the values or choose another key."
+            )
         return spec
     if unit is None:
         get_property(key)

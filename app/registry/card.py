@@ -8,7 +8,13 @@ _KNOWN_ELEMENTS = SYMBOLS[1 : MAX_ATOMIC_NUMBER + 1]
 
 def render_card(manifest: Manifest) -> str:
     """The card as Markdown, written from the manifest alone."""
-    parts = [_heading(manifest), _accuracy(manifest), _training(manifest.training), _limits(manifest), _weights(manifest)]
+    parts = [
+        _heading(manifest),
+        _accuracy(manifest),
+        _training(manifest.training),
+        _limits(manifest),
+        _weights(manifest),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -53,16 +53,17 @@ class GraphBatch:
     def to(self, device: torch.device) -> "GraphBatch":
         if device.type == "cpu":
             return self
-        moved = (
-            getattr(self, name).to(device, non_blocking=True)
-            for name in (
-                "atomic_numbers",
-                "node_weights",
-                "centre",
-                "neighbour",
-                "distances",
-                "edge_weights",
-                "crystal_index",
-            )
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return GraphBatch(
+            atomic_numbers=move(self.atomic_numbers),
+            node_weights=move(self.node_weights),
+            centre=move(self.centre),
+            neighbour=move(self.neighbour),
+            distances=move(self.distances),
+            edge_weights=move(self.edge_weights),
+            crystal_index=move(self.crystal_index),
+            n_crystals=self.n_crystals,
         )
-        return GraphBatch(*moved, n_crystals=self.n_crystals)

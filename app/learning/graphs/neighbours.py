@@ -44,7 +44,9 @@ def find_neighbours(crystal: Crystal, settings: GraphSettings) -> NeighbourList:
 
     Raises IsolatedAtom when an atom has none, UnphysicalStructure when the cell would need too many images.
     """
-    radius = _START_FACTOR * (3 * (settings.n_neighbours + 1) * crystal.volume / (4 * np.pi * crystal.n_sites)) ** (1 / 3)
+    radius = _START_FACTOR * (3 * (settings.n_neighbours + 1) * crystal.volume / (4 * np.pi * crystal.n_sites)) ** (
+        1 / 3
+    )
     wrapped = crystal.fractional_coordinates % 1.0
     while True:
         radius = min(radius, settings.cutoff)
@@ -78,8 +80,8 @@ def _search(crystal: Crystal, wrapped: FloatArray, radius: float, settings: Grap
     if np.any(counts == 0):
         site = int(np.argmin(counts))
         raise IsolatedAtom(
-            f"Atom {site + 1} ({SYMBOLS[int(crystal.atomic_numbers[site])]}) has no neighbour within {settings.cutoff:g} Å: "
-            "a crystal graph needs bonded atoms.",
+            f"Atom {site + 1} ({SYMBOLS[int(crystal.atomic_numbers[site])]}) has no neighbour within "
+            f"{settings.cutoff:g} Å: a crystal graph needs bonded atoms.",
             site=site + 1,
         )
     return _collect(distances, neighbour, keep, last, settings)
@@ -99,9 +101,7 @@ def _collect(
 
 def _images(crystal: Crystal, wrapped: FloatArray, radius: float, max_points: int) -> tuple[FloatArray, IntArray]:
     """Every atom image within `radius` of the cell: points (M, 3) Å and owners (M,); the cell's own atoms first."""
-    heights = crystal.volume / np.linalg.norm(
-        np.cross(crystal.lattice[[1, 2, 0]], crystal.lattice[[2, 0, 1]]), axis=1
-    )
+    heights = crystal.volume / np.linalg.norm(np.cross(crystal.lattice[[1, 2, 0]], crystal.lattice[[2, 0, 1]]), axis=1)
     margin = radius / heights
     reach = np.ceil(margin).astype(np.int64)
     n_images = float(np.prod(2.0 * reach + 1.0))

@@ -112,4 +112,5 @@ class PackedGraphs:
 def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
     """The concatenation of arange(start, start + length)."""
     ends = np.cumsum(lengths)
-    return np.arange(ends[-1], dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    ranges: IntArray = np.arange(ends[-1], dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    return ranges

@@ -3,6 +3,7 @@
 Dimensions used below: N nodes, E edges, B crystals, F `atom_feature_dim`, R radial functions.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -122,7 +123,7 @@ class Cgcnn(nn.Module):
         )
         self.activation = _activation(settings.activation)
         widths = [settings.atom_feature_dim] + [settings.hidden_dim] * settings.n_hidden
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.output = nn.Linear(settings.hidden_dim, 1)
 
     def embed(self, batch: GraphBatch) -> Tensor:
@@ -140,4 +141,3 @@ class Cgcnn(nn.Module):
         for layer in self.hidden:
             features = self.activation(layer(features))
         return torch.as_tensor(self.output(features).squeeze(1).float())
-

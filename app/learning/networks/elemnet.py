@@ -1,5 +1,7 @@
 """ElemNet with 17 layers: formation enthalpy from elemental fractions alone (Jha 2018; Gupta 2024)."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -34,7 +36,7 @@ class ElemNet17(nn.Module):
         super().__init__()
         self.settings = settings
         sizes = (settings.n_features, *settings.widths)
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.output = nn.Linear(sizes[-1], 1)
         self.dropout = nn.Dropout(settings.dropout)
         for layer in self.hidden:
@@ -64,4 +66,4 @@ def elemental_fractions(fractions: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
     missing = [SYMBOLS[z] for z in np.flatnonzero(fractions) if SYMBOLS[z] not in ELEMNET_ELEMENTS]
     if missing:
         raise UnsupportedElement(f"This model knows no {', '.join(missing)}: it takes the 86 elements of ElemNet.")
-    return fractions[_COLUMNS].astype(np.float32)
+    return np.asarray(fractions[_COLUMNS], dtype=np.float32)

@@ -185,7 +185,7 @@ class Trainer:
             outputs = self.network(batch)
         loss = _LOSSES[self.plan.loss](outputs, self.targets[torch.from_numpy(indices).to(self.device)])
         self.state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.plan.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_clip)
         self.state.optimizer.step()

@@ -1,0 +1,125 @@
+"""Neighbours against pymatgen, ties, bounds, and the merging of equivalent atoms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from pymatgen.core import Lattice, Structure
+
+from app.core.errors import IsolatedAtom, UnphysicalStructure, UnsupportedElement
+from app.learning.graphs.batch import GraphBatch
+from app.learning.graphs.crystal_graph import build_crystal_graph
+from app.learning.graphs.neighbours import find_neighbours
+from app.learning.graphs.packed import PackedGraphs
+from app.learning.graphs.settings import GraphSettings
+from app.structures.crystal import Crystal
+from tests.crystals import COMPOUNDS, diamond, fcc, rocksalt, supercell
+from tests.learning.strategies import crystals
+
+PLAIN = GraphSettings(merge_equivalent=False)
+
+
+def pymatgen_distances(crystal: Crystal, cutoff: float) -> list[list[float]]:
+    structure = Structure(Lattice(crystal.lattice), crystal.atomic_numbers.tolist(), crystal.fractional_coordinates)
+    return [sorted(n.nn_distance for n in shell) for shell in structure.get_all_neighbors(cutoff)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(crystals())
+def test_the_twelve_nearest_are_pymatgens(crystal: Crystal) -> None:
+    edges = find_neighbours(crystal, PLAIN)
+    for site, reference in enumerate(pymatgen_distances(crystal, 8.0)):
+        own = np.sort(edges.distances[edges.centre == site])
+        reach = reference[11] + PLAIN.tie_tolerance if len(reference) >= 12 else PLAIN.cutoff
+        n_expected = sum(d <= reach for d in reference)
+        assert own.shape[0] == n_expected
+        np.testing.assert_allclose(own, reference[:n_expected], atol=1e-8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(crystals())
+def test_weights_sum_to_twelve_or_to_what_there_is(crystal: Crystal) -> None:
+    edges = find_neighbours(crystal, PLAIN)
+    expected = np.minimum(np.bincount(edges.centre), 12)
+    np.testing.assert_allclose(np.bincount(edges.centre, weights=edges.weights), expected, atol=1e-9)
+
+
+def test_large_and_small_cells_give_the_same_neighbours() -> None:
+    small = find_neighbours(COMPOUNDS["SrTiO3"], PLAIN)
+    large = find_neighbours(supercell(COMPOUNDS["SrTiO3"], (5, 5, 5)), PLAIN)
+    assert large.distances.shape[0] == 125 * small.distances.shape[0]
+    np.testing.assert_allclose(np.sort(large.distances), np.sort(np.tile(small.distances, 125)), atol=1e-7)
+
+
+def test_rocksalt_has_six_full_and_twelve_half_neighbours() -> None:
+    edges = find_neighbours(rocksalt(5.6402, "Na", "Cl"), PLAIN)
+    first = edges.centre == 0
+    assert np.sum(first) == 18
+    assert sorted(set(np.round(edges.weights[first], 6))) == [0.5, 1.0]
+
+
+def test_a_lone_atom_in_a_box_is_named() -> None:
+    with pytest.raises(IsolatedAtom, match=r"Atom 1 \(Xe\).*8 Å"):
+        find_neighbours(Crystal(np.eye(3) * 20.0, np.zeros((1, 3)), np.array([54])), PLAIN)
+
+
+def test_a_molecule_in_a_box_keeps_its_few_neighbours() -> None:
+    molecule = Crystal(np.eye(3) * 25.0, np.array([[0.5, 0.5, 0.5], [0.544, 0.5, 0.5]]), np.array([7, 7]))
+    graph = build_crystal_graph(molecule, GraphSettings())
+    assert (graph.n_nodes, graph.n_edges) == (1, 1)
+
+
+def test_a_needle_thin_cell_is_refused_before_the_arrays_are_made() -> None:
+    thin = Crystal(np.diag([1e-6, 500.0, 500.0]), np.zeros((1, 3)), np.array([6]))
+    with pytest.raises(UnphysicalStructure, match="height"):
+        build_crystal_graph(thin, GraphSettings())
+
+
+def test_elements_beyond_fermium_are_refused() -> None:
+    with pytest.raises(UnsupportedElement, match="Og"):
+        build_crystal_graph(fcc(5.0, "Og"), GraphSettings())
+
+
+@pytest.mark.parametrize("name", sorted(COMPOUNDS))
+def test_equivalent_atoms_become_one_node(name: str) -> None:
+    merged = build_crystal_graph(COMPOUNDS[name], GraphSettings())
+    repeated = build_crystal_graph(supercell(COMPOUNDS[name], (2, 1, 3)), GraphSettings())
+    assert merged.node_weights.sum() == pytest.approx(1.0)
+    assert (merged.n_nodes, merged.n_edges) == (repeated.n_nodes, repeated.n_edges)
+    assert merged.n_nodes <= 3
+    np.testing.assert_allclose(
+        np.bincount(merged.edge_index[0], weights=merged.edge_weights), np.full(merged.n_nodes, 12.0), atol=1e-5
+    )
+
+
+def test_different_sites_of_one_element_stay_apart() -> None:
+    base = supercell(diamond(5.431, "Si"), (2, 1, 1))
+    moved = base.fractional_coordinates.copy()
+    moved[0] += 0.02
+    distorted = Crystal(base.lattice, moved, base.atomic_numbers)
+    assert build_crystal_graph(distorted, GraphSettings()).n_nodes == distorted.n_sites
+
+
+def test_packing_is_lossless_and_survives_the_disk(tmp_path: Path) -> None:
+    graphs = [build_crystal_graph(c, GraphSettings()) for c in COMPOUNDS.values()]
+    packed = PackedGraphs.pack(graphs)
+    folder = tmp_path / "packed"
+    packed.save(folder, "key")
+    assert PackedGraphs.load(folder, "another key") is None
+    loaded = PackedGraphs.load(folder, "key")
+    assert loaded is not None
+    order = np.array([3, 0, 5])
+    taken = loaded.take(order)
+    again = PackedGraphs.pack([graphs[i] for i in order])
+    for name in ("atomic_numbers", "node_weights", "edge_index", "distances", "edge_weights", "node_offsets"):
+        np.testing.assert_array_equal(getattr(taken, name), getattr(again, name))
+    halves = PackedGraphs.concatenate([packed.take(np.arange(4)), packed.take(np.arange(4, len(packed)))])
+    np.testing.assert_array_equal(halves.edge_offsets, packed.edge_offsets)
+
+
+def test_a_batch_points_into_its_own_crystals() -> None:
+    batch = GraphBatch.collate([build_crystal_graph(c, GraphSettings()) for c in COMPOUNDS.values()])
+    same = batch.crystal_index[batch.centre] == batch.crystal_index[batch.neighbour]
+    assert bool(same.all())
+    assert batch.n_crystals == len(COMPOUNDS)

@@ -1,0 +1,235 @@
+"""The training loop learns, stops, resumes exactly, keeps the best epoch; transfer methods touch what they should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.core.errors import InvalidJob
+from app.learning.methods import METHODS, Hyperparameters, Method, resolve_hyperparameters
+from app.learning.predictor import Predictor
+from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped
+from app.learning.training.plan import TrainingPlan, learning_rate_at
+from app.learning.training_job import TrainedModel, TrainingSpec, TrainingTable, train_model
+from app.properties.catalogue import get_property
+from app.registry.manifest import Architecture, Parent, PropertyRecord
+from app.structures.composition import parse_composition
+from app.structures.crystal import Crystal
+from tests.crystals import perovskite, rocksalt
+
+PAIRS = [(a, x) for a in ("Li", "Na", "K", "Rb", "Mg", "Ca", "Sr", "Ba") for x in ("F", "Cl", "Br", "I", "O", "S")]
+
+
+def rocksalts() -> TrainingTable:
+    """Rocksalts whose 'bulk modulus' falls with the lattice constant: something a graph network can learn."""
+    crystals = [rocksalt(4.2 + 0.05 * i, a, x) for i, (a, x) in enumerate(PAIRS)]
+    return TrainingTable(crystals, np.array([3000.0 / c.volume for c in crystals]), [f"{a}{x}" for a, x in PAIRS])
+
+
+def spec(
+    method: Method = Method.SCRATCH, architecture: Architecture = Architecture.CGCNN, seed: int = 1, **given: object
+) -> TrainingSpec:
+    chosen = Hyperparameters.model_validate({"max_epochs": 8, "batch_size": 8, **given})
+    return TrainingSpec(
+        name="k-test",
+        method=method,
+        architecture=architecture,
+        property=PropertyRecord.of(get_property("k_vrh")),
+        seed=seed,
+        hyperparameters=resolve_hyperparameters(architecture, method, chosen, len(PAIRS)),
+        dataset_name="rocksalts",
+    )
+
+
+def run(
+    job: TrainingSpec,
+    folder: Path,
+    base: TrainedModel | None = None,
+    table: TrainingTable | None = None,
+    stop_at_epoch: int | None = None,
+) -> tuple[TrainedModel, list[TrainingEvent]]:
+    events: list[TrainingEvent] = []
+    parent = Parent(name="base", version=1, weights_sha256=base.manifest.weights_sha256) if base else None
+    model = train_model(
+        table or rocksalts(),
+        job,
+        (base.manifest, base.weights) if base else None,
+        parent,
+        folder,
+        events.append,
+        lambda: stop_at_epoch is not None and len(events) >= stop_at_epoch,
+    )
+    return model, events
+
+
+def test_a_model_learns_and_answers_in_gpa(tmp_path: Path) -> None:
+    model, events = run(spec(max_epochs=40), tmp_path)
+    test = model.manifest.metrics.test
+    assert test is not None
+    assert test.mae < 0.6 * test.mad
+    assert [event.epoch for event in events] == list(range(1, 41))
+    assert model.manifest.training.best_epoch == 1 + int(np.argmin([event.val_mae for event in events]))
+    predictor = Predictor.from_bytes(model.manifest, model.weights)
+    table = rocksalts()
+    answers = predictor.predict([table.items[i] for i in model.test_rows])
+    np.testing.assert_allclose(answers, model.test_predictions, rtol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    first, _ = run(spec(), tmp_path / "a")
+    again, _ = run(spec(), tmp_path / "b")
+    other, _ = run(spec(seed=2), tmp_path / "c")
+    assert first.weights == again.weights
+    assert first.weights != other.weights
+
+
+@pytest.mark.parametrize("given", [{}, {"ema_decay": 0.9}, {"optimizer": "sgd", "schedule": "step"}])
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.learning.training.loop._SAVE_INTERVAL_S", 0.0)
+    whole, _ = run(spec(**given), tmp_path / "whole")
+    with pytest.raises(TrainingStopped):
+        run(spec(**given), tmp_path / "parts", stop_at_epoch=3)
+    resumed, events = run(spec(**given), tmp_path / "parts")
+    assert events[0].epoch == 4
+    assert resumed.weights == whole.weights
+    assert [h["val_mae"] for h in resumed.history] == [h["val_mae"] for h in whole.history]
+
+
+def test_the_state_of_another_run_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.learning.training.loop._SAVE_INTERVAL_S", 0.0)
+    run(spec(), tmp_path)
+    _, events = run(spec(seed=2), tmp_path)
+    assert events[0].epoch == 1
+
+
+def test_patience_stops_early(tmp_path: Path) -> None:
+    model, events = run(spec(max_epochs=60, patience=3, learning_rate=0.03), tmp_path)
+    assert len(events) < 60
+    assert events[-1].epoch - model.manifest.training.best_epoch == 3
+
+
+def test_a_diverging_run_says_so(tmp_path: Path) -> None:
+    table = rocksalts()
+    broken = TrainingTable(table.items, table.targets * 1e30, table.row_ids)
+    job = spec(optimizer="sgd", learning_rate=10.0, schedule="constant", gradient_clip=0.0, loss="mse", scaling="none")
+    identity = job.property.model_copy(update={"transform": "identity"})
+    with pytest.raises(TrainingDiverged, match="learning_rate"):
+        run(job.model_copy(update={"property": identity}), tmp_path, table=broken)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    return run(spec(seed=7), tmp_path_factory.mktemp("base"))[0]
+
+
+CHANGED_PARTS = {
+    Method.FINE_TUNE: {"embedding", "convolutions.0", "convolutions.1", "convolutions.2", "hidden", "output"},
+    Method.FREEZE: {"hidden", "output"},
+    Method.FREEZE_EARLY: {"convolutions.1", "convolutions.2", "hidden", "output"},
+}
+
+
+@pytest.mark.parametrize("method", sorted(CHANGED_PARTS))
+def test_methods_change_what_they_say(method: Method, base: TrainedModel, tmp_path: Path) -> None:
+    from safetensors.torch import load
+
+    model, _ = run(spec(method, max_epochs=2), tmp_path, base)
+    before, after = load(base.weights), load(model.weights)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    parts = {".".join(n.split(".")[:2]) if n.startswith("convolutions") else n.split(".")[0] for n in moved}
+    assert parts == CHANGED_PARTS[method]
+    assert model.manifest.parent is not None
+    assert model.manifest.parent.weights_sha256 == base.manifest.weights_sha256
+
+
+def test_the_papers_narrower_layer_replaces_the_base_models(base: TrainedModel, tmp_path: Path) -> None:
+    model, _ = run(spec(Method.FINE_TUNE, max_epochs=1, preset="paper"), tmp_path, base)
+    assert model.manifest.network["hidden_dim"] == 64
+    assert model.manifest.scaling.kind == "tanh"
+
+
+def test_transfer_without_a_base_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidJob, match="needs a base model"):
+        run(spec(Method.FINE_TUNE), tmp_path)
+
+
+def test_a_base_of_another_architecture_is_refused(base: TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(InvalidJob, match="cgcnn model, not elemnet"):
+        run(spec(Method.FINE_TUNE, Architecture.ELEMNET), tmp_path, base)
+
+
+def test_freezing_more_convolutions_than_there_are_is_refused(base: TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(InvalidJob, match="3 convolutions"):
+        run(spec(Method.FREEZE_EARLY, frozen_convolutions=9), tmp_path, base)
+
+
+def test_elemnet_trains_and_fine_tunes_on_compositions(tmp_path: Path) -> None:
+    source = rocksalts()
+    compositions = TrainingTable([parse_composition(r) for r in source.row_ids], source.targets, source.row_ids)
+    scratch, _ = run(spec(architecture=Architecture.ELEMNET), tmp_path / "a", table=compositions)
+    tuned, _ = run(spec(Method.FINE_TUNE, Architecture.ELEMNET), tmp_path / "b", scratch, compositions)
+    assert tuned.manifest.input_kind == "composition"
+    value = Predictor.from_bytes(tuned.manifest, tuned.weights).predict([parse_composition("NaCl")])[0]
+    assert isinstance(value, float)
+    assert value > 0
+
+
+def test_rows_that_cannot_be_used_are_counted_and_too_few_refused(tmp_path: Path) -> None:
+    lone = Crystal(np.eye(3) * 30.0, np.zeros((1, 3)), np.array([54]))
+    table = rocksalts()
+    with_lone = TrainingTable([*table.items, lone], np.append(table.targets, 1.0), [*table.row_ids, "lone"])
+    model, _ = run(spec(max_epochs=1), tmp_path, table=with_lone)
+    assert model.manifest.training.filters == ["1 rows left out: isolated_atom"]
+    few = TrainingTable(table.items[:5], table.targets[:5], table.row_ids[:5])
+    with pytest.raises(InvalidJob, match="Only 5 rows"):
+        run(spec(max_epochs=1), tmp_path, table=few)
+
+
+def test_elements_of_the_training_rows_are_recorded(base: TrainedModel) -> None:
+    assert "Na" in base.manifest.elements
+    assert "Ti" not in base.manifest.elements
+
+
+def test_hyperparameters_are_filled_and_kept() -> None:
+    for info in METHODS:
+        for architecture in info.architectures:
+            resolved = resolve_hyperparameters(architecture, info.name, Hyperparameters(max_epochs=7), 1000)
+            assert all(value is not None for value in resolved.model_dump().values())
+            assert resolved.max_epochs == 7
+    with pytest.raises(InvalidJob, match="On offer: scratch, fine_tune"):
+        resolve_hyperparameters(Architecture.ELEMNET, Method.FREEZE, Hyperparameters(), 100)
+    given = Hyperparameters(train_fraction=0.9, val_fraction=0.2)
+    with pytest.raises(InvalidJob, match="sum must be below 1"):
+        resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, given, 100)
+
+
+def test_the_papers_preset_is_the_papers_table_s1() -> None:
+    scratch = resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, Hyperparameters(preset="paper"), 750)
+    tuned = resolve_hyperparameters(Architecture.CGCNN, Method.FINE_TUNE, Hyperparameters(preset="paper"), 750)
+    assert (scratch.optimizer, scratch.batch_size, scratch.learning_rate, scratch.hidden_dim) == ("sgd", 256, 0.01, 128)
+    assert (tuned.learning_rate, tuned.hidden_dim, tuned.max_epochs, tuned.scaling) == (0.005, 64, 500, "tanh")
+
+
+def test_schedules() -> None:
+    values = resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, Hyperparameters(), 750)
+    plan = TrainingPlan.of(values, 0)
+    rates = [learning_rate_at(plan, step, 10) for step in range(plan.max_epochs * 10)]
+    assert max(rates) == pytest.approx(plan.learning_rate, rel=1e-3)
+    assert rates[-1] < 1e-3 * plan.learning_rate
+    paper = TrainingPlan.of(
+        resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, Hyperparameters(preset="paper"), 750), 0
+    )
+    assert [learning_rate_at(paper, s, 1) for s in (0, 99, 100)] == pytest.approx([0.01, 0.01, 0.001])
+
+
+def test_a_perovskite_model_says_what_it_cannot_use(base: TrainedModel) -> None:
+    predictor = Predictor.from_bytes(base.manifest, base.weights)
+    good, bad, also_good = predictor.predict(
+        [perovskite(3.905, "Sr", "Ti", "O"), parse_composition("SrTiO3"), rocksalt(5.64, "Na", "Cl")]
+    )
+    assert isinstance(good, float)
+    assert isinstance(also_good, float)
+    assert getattr(bad, "code", None) == "input_kind_mismatch"
