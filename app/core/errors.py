@@ -11,9 +11,10 @@ XtalforgeError
     InvalidRequest, InvalidArchive, TooManyInputs, NoUsableInput
     DatasetInvalid
     InvalidJob
-  NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, DatasetNotFound, JobNotFound
+  NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound,
+                                DatasetNotFound, JobNotFound
   Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, ModelMismatch,
-                                    NothingToRollBack, IdempotencyConflict
+                                NothingToRollBack, IdempotencyConflict
   PreconditionFailed (412)
   PayloadTooLarge (413)
   QueueFull (429)

@@ -6,7 +6,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from app.core.db import MIGRATIONS_FOLDER
+from app.core.db import MIGRATIONS_FOLDER, READ_ONLY_OPTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +24,5 @@ class SchemaState:
 def schema_state(engine: Engine) -> SchemaState:
     """Raises sqlalchemy's OperationalError when the database cannot be reached."""
     head = ScriptDirectory(str(MIGRATIONS_FOLDER)).get_current_head()
-    with engine.connect() as connection:
+    with engine.connect().execution_options(**{READ_ONLY_OPTION: True}) as connection:
         return SchemaState(MigrationContext.configure(connection).get_current_revision(), head)

@@ -52,9 +52,7 @@ class AliasService:
         self._record(name, alias, DELETE, current.version, None, reason)
         self._registry.remove(current)
 
-    def rollback(
-        self, name: str, alias: str, reason: str = "", expected_revision: int | None = None
-    ) -> ModelAlias:
+    def rollback(self, name: str, alias: str, reason: str = "", expected_revision: int | None = None) -> ModelAlias:
         """Point the alias where it pointed before its last move, stepping over versions deleted since.
 
         Rolling back again goes one step further back. A removed alias comes back.

@@ -43,8 +43,8 @@ def _accuracy(manifest: Manifest) -> str:
     if not known:
         return "## Accuracy\n\nNot measured."
     header = (
-        f"## Accuracy\n\n| split | rows | MAE ({unit}) | RMSE ({unit}) | largest error ({unit}) | R² | MAE of answering "
-        f"the mean ({unit}) |\n|---|---|---|---|---|---|---|"
+        f"## Accuracy\n\n| split | rows | MAE ({unit}) | RMSE ({unit}) | largest error ({unit}) | R² | MAE of "
+        f"answering the mean ({unit}) |\n|---|---|---|---|---|---|---|"
     )
     rows = "\n".join(_accuracy_row(name, metrics) for name, metrics in known.items())
     learned = manifest.metrics.test.mae_transformed if manifest.metrics.test else None
@@ -57,7 +57,7 @@ def _accuracy(manifest: Manifest) -> str:
 
 
 def _accuracy_row(name: str, m: SplitMetrics) -> str:
-    r2 = f"{m.r2:.3f}" if m.r2 is not None else "–"  # noqa: RUF001
+    r2 = f"{m.r2:.3f}" if m.r2 is not None else "–"
     return f"| {name} | {m.n:,} | {m.mae:.4g} | {m.rmse:.4g} | {m.max_error:.4g} | {r2} | {m.mad:.4g} |"
 
 

@@ -50,7 +50,7 @@ def check_alias(alias: str) -> str:
     """The alias itself, or InvalidName."""
     if len(alias) > MAX_NAME_LENGTH or not _ALIAS.fullmatch(alias):
         raise InvalidName(
-            f"{alias[:MAX_NAME_LENGTH]!r} is not an alias: small letters, digits, '_' and '-', beginning with a letter.",
+            f"{alias[:MAX_NAME_LENGTH]!r} is not an alias: small letters, digits, '_' and '-', a letter first.",
             value=alias[:MAX_NAME_LENGTH],
         )
     return alias

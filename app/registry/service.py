@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, InputK
 from app.registry.models import ModelVersion, RegisteredModel
 from app.registry.references import CHAMPION, check_model_name, parse_reference
 from app.registry.repository import RegistryRepository
+from app.registry.shipped import ShippedModel, read_shipped
 from app.registry.store import ArtifactStore
 
 SHIPPED, FINE_TUNING, IMPORT = "shipped", "fine_tuning", "import"
@@ -73,6 +75,27 @@ class RegistryService:
         if version.version == 1:
             self.aliases.set(name, CHAMPION, 1, reason="first version")
         log.info("model version registered", model=name, version=version.version, source=source)
+        return version
+
+    def register_shipped(self, folder: Path) -> list[ModelVersion]:
+        """Register the shipped versions that are not registered yet; returns those it added.
+
+        Safe at every start and in several processes at once. A newer shipped version becomes the champion only where
+        the champion was the shipped version before it: what a user promoted stays. Raises ArtifactCorrupt.
+        """
+        added = [self._register_shipped(shipped) for shipped in read_shipped(folder)]
+        return [version for version in added if version is not None]
+
+    def _register_shipped(self, shipped: ShippedModel) -> ModelVersion | None:
+        manifest, name = shipped.manifest, shipped.manifest.name
+        self.reserve(manifest)
+        same = self._registry.versions_by_weights(name, manifest.weights_sha256)
+        if any(version.source == SHIPPED for version in same):
+            return None
+        previous = self._registry.last_version_number(name, SHIPPED)
+        version = self.register_version(manifest, shipped.weights(), shipped.card(), SHIPPED)
+        if previous and self.aliases_of([name])[name].get(CHAMPION) == previous:
+            self.aliases.set(name, CHAMPION, version.version, reason=f"shipped in place of version {previous}")
         return version
 
     def reserve(self, manifest: Manifest) -> None:
@@ -151,8 +174,14 @@ class RegistryService:
             last = self._registry.last_version_number(name)
             raise ModelVersionNotFound(f"Model {name} has no version {number}; the newest is {last}.")
         if version.deleted_at is not None:
-            raise ModelVersionNotFound(f"Version {number} of model {name} was deleted at {version.deleted_at:%F %T} UTC.")
+            raise ModelVersionNotFound(
+                f"Version {number} of model {name} was deleted at {version.deleted_at:%F %T} UTC."
+            )
         return version
+
+    def versions_of(self, name: str) -> list[ModelVersion]:
+        """All versions, newest first, without deleted ones."""
+        return self._registry.versions_before(name, _AFTER_ALL_VERSIONS, None)
 
     def list_models(
         self,

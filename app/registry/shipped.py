@@ -1,56 +1,38 @@
-"""The pretrained models of the installation, `models_store/<name>/<version>/`, registered at start."""
+"""The pretrained models of the installation as files: `models_store/<name>/<version>/`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from sqlalchemy.orm import Session
 
 from app.core.errors import ArtifactCorrupt
 from app.registry.card import render_card
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
-from app.registry.models import ModelVersion
-from app.registry.references import CHAMPION
-from app.registry.repository import RegistryRepository
-from app.registry.service import SHIPPED, RegistryService
-from app.registry.store import ArtifactStore
 
 
-def register_shipped(session: Session, store: ArtifactStore, folder: Path) -> list[ModelVersion]:
-    """Register the versions in `folder` that are not registered yet; returns those it added.
+@dataclass(frozen=True, slots=True)
+class ShippedModel:
+    """One version; its weights are read when they are needed."""
 
-    Safe at every start and in several processes at once. A newer shipped version becomes the champion only where the
-    champion was the shipped version before it: what a user promoted stays. Raises ArtifactCorrupt naming the model.
-    """
-    service, registry = RegistryService(session, store), RegistryRepository(session)
-    shipped = sorted(_read_folder(folder), key=lambda found: found[0].parent is not None)
-    added = [_register(service, registry, manifest, files) for manifest, files in shipped]
-    return [version for version in added if version is not None]
+    manifest: Manifest
+    folder: Path
 
+    def weights(self) -> bytes:
+        return _read(self.folder / WEIGHTS_FILE, self.manifest.name)
 
-def _register(
-    service: RegistryService, registry: RegistryRepository, manifest: Manifest, files: Path
-) -> ModelVersion | None:
-    service.reserve(manifest)
-    if _is_registered(registry, manifest):
-        return None
-    name = manifest.name
-    previous = registry.last_version_number(name, SHIPPED)
-    card_file = files / CARD_FILE
-    card = _read(card_file, name).decode() if card_file.is_file() else render_card(manifest)
-    version = service.register_version(manifest, _read(files / WEIGHTS_FILE, name), card, SHIPPED)
-    if previous and service.aliases_of([name])[name].get(CHAMPION) == previous:
-        service.aliases.set(name, CHAMPION, version.version, reason=f"shipped in place of version {previous}")
-    return version
+    def card(self) -> str:
+        """The card beside the weights, or one written from the manifest."""
+        path = self.folder / CARD_FILE
+        return _read(path, self.manifest.name).decode() if path.is_file() else render_card(self.manifest)
 
 
-def _is_registered(registry: RegistryRepository, manifest: Manifest) -> bool:
-    same = registry.versions_by_weights(manifest.name, manifest.weights_sha256)
-    return any(version.source == SHIPPED for version in same)
+def read_shipped(folder: Path) -> list[ShippedModel]:
+    """Every version, older ones first and models trained from others last; ArtifactCorrupt names the model."""
+    return sorted(_manifests(folder), key=lambda shipped: shipped.manifest.parent is not None)
 
 
-def _read_folder(folder: Path) -> Iterator[tuple[Manifest, Path]]:
-    """Every version, older ones first."""
+def _manifests(folder: Path) -> Iterator[ShippedModel]:
     for path in sorted(folder.glob(f"*/*/{MANIFEST_FILE}"), key=_name_and_number):
         name = path.parent.parent.name
         try:
@@ -59,7 +41,7 @@ def _read_folder(folder: Path) -> Iterator[tuple[Manifest, Path]]:
             raise ArtifactCorrupt(f"The manifest of the shipped model {name} cannot be read: {error}") from error
         if manifest.name != name:
             raise ArtifactCorrupt(f"The manifest in the folder of shipped model {name} is that of {manifest.name}.")
-        yield manifest, path.parent
+        yield ShippedModel(manifest, path.parent)
 
 
 def _name_and_number(path: Path) -> tuple[str, int, str]:

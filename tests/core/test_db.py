@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import check, create_engine_for, open_session, upgrade_to_head
 from app.core.settings import PROJECT_ROOT
 from app.registry.models import ModelVersion, RegisteredModel
+from tests.concurrency import run_at_once
 
 
 def _model(name: str = "m") -> RegisteredModel:
@@ -50,10 +50,14 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(tmp_path: Path) -> N
 
 
 def test_an_error_rolls_everything_back(sessions: sessionmaker[Session]) -> None:
-    with pytest.raises(RuntimeError, match="stop"), open_session(sessions) as session:
-        session.add(_model())
-        session.flush()
-        raise RuntimeError("stop")
+    def fail() -> None:
+        with open_session(sessions) as session:
+            session.add(_model())
+            session.flush()
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     with open_session(sessions, read_only=True) as session:
         assert session.get(RegisteredModel, "m") is None
 
@@ -71,26 +75,15 @@ def test_foreign_keys_are_enforced(sessions: sessionmaker[Session]) -> None:
 def test_writers_that_read_first_queue_up(sessions: sessionmaker[Session]) -> None:
     with open_session(sessions) as session:
         session.add(_model())
-    start = threading.Barrier(8)
-    errors: list[Exception] = []
 
-    def append() -> None:
-        start.wait()
-        try:
-            with open_session(sessions) as session:
-                model = session.get_one(RegisteredModel, "m", with_for_update=True)
-                model.description += "x"
-        except Exception as error:
-            errors.append(error)
+    def append(letter: str) -> None:
+        with open_session(sessions) as session:
+            model = session.get_one(RegisteredModel, "m", with_for_update=True)
+            model.description += letter
 
-    threads = [threading.Thread(target=append) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    run_at_once(append, "abcdefgh")
     with open_session(sessions, read_only=True) as session:
-        assert session.get_one(RegisteredModel, "m").description == "x" * 8
+        assert sorted(session.get_one(RegisteredModel, "m").description) == list("abcdefgh")
 
 
 def test_a_reader_does_not_wait_for_a_writer(sessions: sessionmaker[Session]) -> None:

@@ -35,8 +35,8 @@ def make_manifest(name: str = "cgcnn-band-gap", weights: bytes = b"weights", **c
         "elements": ["Na", "Cl"],
         "metrics": Metrics(test=SplitMetrics(n=10, mae=0.25, rmse=0.5, r2=0.9, max_error=1.5, mad=1.25)),
         "training": TrainingRecord(
-            method="scratch", dataset="rocksalts", split="random 4:1:1, seed 7", n_train=40, n_val=10, n_test=10, seed=7,
-            hyperparameters={"max_epochs": 3}, best_epoch=2, epochs=3,
+            method="scratch", dataset="rocksalts", split="random 4:1:1, seed 7", n_train=40, n_val=10,
+            n_test=10, seed=7, hyperparameters={"max_epochs": 3}, best_epoch=2, epochs=3,
         ),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "weights_bytes": len(weights),

@@ -1,7 +1,5 @@
 """Aliases: compare-and-set, history and rollback, on both databases."""
 
-import threading
-
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -17,6 +15,7 @@ from app.core.errors import (
 from app.registry.aliases import ABSENT, AliasService
 from app.registry.service import IMPORT, RegistryService
 from app.registry.store import ArtifactStore
+from tests.concurrency import run_at_once
 from tests.registry.examples import make_manifest
 
 NAME = "cgcnn-band-gap"
@@ -70,25 +69,16 @@ def test_one_of_many_wins_a_compare_and_set(sessions: sessionmaker[Session], sto
             weights = str(index).encode()
             registry.register_version(make_manifest(NAME, weights), weights, "", IMPORT)
         seen = registry.aliases.get(NAME, "champion").revision
-    start = threading.Barrier(5)
-    won: list[int] = []
-    lost: list[int] = []
 
-    def promote(version: int) -> None:
-        start.wait()
+    def promote(version: int) -> int | None:
         try:
             with open_session(sessions) as session:
-                AliasService(session).set(NAME, "champion", version, expected_revision=seen)
-            won.append(version)
+                return AliasService(session).set(NAME, "champion", version, expected_revision=seen).version
         except PreconditionFailed:
-            lost.append(version)
+            return None
 
-    threads = [threading.Thread(target=promote, args=(version,)) for version in range(2, 7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (len(won), len(lost)) == (1, 4)
+    won = [version for version in run_at_once(promote, range(2, 7)) if version is not None]
+    assert len(won) == 1
     with open_session(sessions) as session:
         assert AliasService(session).get(NAME, "champion").version == won[0]
 

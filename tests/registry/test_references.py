@@ -1,10 +1,12 @@
 """How versions are named from outside."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.errors import InvalidName, XtalforgeError
+from app.core.errors import InvalidName
 from app.registry.references import ModelReference, parse_reference
 
 
@@ -20,7 +22,9 @@ def test_the_three_forms(text: str, expected: ModelReference) -> None:
     assert parse_reference(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a/", "a/0", "a/x", "a/-1", "a@", "a@3", "../a", "a/1/2", "a b", "x" * 101, "a\n"])
+@pytest.mark.parametrize(
+    "text", ["", "a/", "a/0", "a/x", "a/-1", "a@", "a@3", "../a", "a/1/2", "a b", "x" * 101, "a\n"]
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(InvalidName):
         parse_reference(text)
@@ -28,7 +32,5 @@ def test_other_forms_are_refused(text: str) -> None:
 
 @given(st.text(max_size=120))
 def test_any_text_gives_a_reference_or_a_reason(text: str) -> None:
-    try:
-        parse_reference(text)
-    except XtalforgeError as error:
-        assert error.detail
+    with suppress(InvalidName):
+        assert parse_reference(text).name in text

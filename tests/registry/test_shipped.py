@@ -1,6 +1,5 @@
 """Shipped models are registered at start: once, whatever restarts, and never over a user's choice."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from app.core.errors import ArtifactCorrupt
 from app.registry.manifest import WEIGHTS_FILE, Parent
 from app.registry.models import ModelVersion
 from app.registry.service import IMPORT, RegistryService
-from app.registry.shipped import register_shipped
 from app.registry.store import ArtifactStore
+from tests.concurrency import run_at_once
 from tests.registry.examples import make_manifest, ship
 
 NAME = "cgcnn-band-gap"
@@ -20,7 +19,10 @@ NAME = "cgcnn-band-gap"
 
 def _start(sessions: sessionmaker[Session], store: ArtifactStore, folder: Path) -> list[tuple[str, int]]:
     with open_session(sessions) as session:
-        return [(version.model_name, version.version) for version in register_shipped(session, store, folder)]
+        return [
+            (version.model_name, version.version)
+            for version in RegistryService(session, store).register_shipped(folder)
+        ]
 
 
 def _champion(sessions: sessionmaker[Session], store: ArtifactStore) -> ModelVersion:
@@ -40,19 +42,8 @@ def test_processes_that_start_at_once_add_it_once(
     sessions: sessionmaker[Session], store: ArtifactStore, tmp_path: Path
 ) -> None:
     ship(tmp_path, make_manifest(NAME, b"1"), b"1", 1)
-    start = threading.Barrier(4)
-    added: list[tuple[str, int]] = []
-
-    def run() -> None:
-        start.wait()
-        added.extend(_start(sessions, store, tmp_path))
-
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert added == [(NAME, 1)]
+    added = run_at_once(lambda _: _start(sessions, store, tmp_path), range(4))
+    assert sorted(added) == [[], [], [], [(NAME, 1)]]
 
 
 def test_a_newer_version_becomes_champion(

@@ -1,7 +1,6 @@
 """Versions: registering, finding, loading, deleting, on both databases."""
 
 import hashlib
-import threading
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -20,6 +19,7 @@ from app.registry.manifest import InputKind, Parent
 from app.registry.models import ModelVersion
 from app.registry.service import FINE_TUNING, IMPORT, RegistryService
 from app.registry.store import ArtifactStore
+from tests.concurrency import run_at_once
 from tests.registry.examples import make_manifest
 
 
@@ -105,27 +105,12 @@ def test_a_job_registers_once(sessions: sessionmaker[Session], store: ArtifactSt
 
 
 def test_numbers_are_unique_under_concurrency(sessions: sessionmaker[Session], store: ArtifactStore) -> None:
-    n_threads = 8
-    start = threading.Barrier(n_threads)
-    numbers: list[int] = []
-    errors: list[Exception] = []
+    def register(weights: bytes) -> int:
+        with open_session(sessions) as session:
+            return _register(RegistryService(session, store), weights=weights).version
 
-    def register(index: int) -> None:
-        weights = f"weights {index}".encode()
-        start.wait()
-        try:
-            with open_session(sessions) as session:
-                numbers.append(_register(RegistryService(session, store), weights=weights).version)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=register, args=(index,)) for index in range(n_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert sorted(numbers) == list(range(1, n_threads + 1))
+    numbers = run_at_once(register, [f"weights {index}".encode() for index in range(8)])
+    assert sorted(numbers) == list(range(1, 9))
 
 
 def test_champions_by_property_and_input_kind(registry: RegistryService) -> None:
@@ -165,9 +150,7 @@ def test_lineage_names_parents_and_children(registry: RegistryService) -> None:
     base = _register(registry, "base", b"base")
     parent = Parent(name="base", version=1, weights_sha256=hashlib.sha256(b"base").hexdigest())
     child = registry.register_version(make_manifest("child", b"c", parent=parent), b"c", "", IMPORT)
-    grandchild = registry.register_version(
-        make_manifest("grandchild", b"g"), b"g", "", IMPORT, parent_id=child.id
-    )
+    grandchild = registry.register_version(make_manifest("grandchild", b"g"), b"g", "", IMPORT, parent_id=child.id)
     assert [v.id for v in registry.lineage(grandchild)[0]] == [child.id, base.id]
     assert [v.id for v in registry.lineage(base)[1]] == [child.id]
 
