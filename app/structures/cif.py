@@ -1,7 +1,7 @@
 """CIF text -> crystals, one for each data block."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from gemmi import cif
@@ -17,8 +17,8 @@ from app.core.errors import (
     UnsupportedElement,
 )
 from app.structures.cif_lenient import read_leniently
-from app.structures.cif_sites import ListedSites, has_sites, listed_sites
-from app.structures.cif_symmetry import block_operations
+from app.structures.cif_sites import SITE_PREFIXES, ListedSites, has_sites, listed_sites
+from app.structures.cif_symmetry import SYMMETRY_TAGS, block_operations
 from app.structures.composition import parse_composition
 from app.structures.crystal import Crystal, FloatArray
 from app.structures.geometry import lattice_from_parameters
@@ -36,8 +36,25 @@ FORMULA_TOLERANCE = 0.02
 NOTED_SHIFT = 0.02
 """Moves of a site onto a special position beyond this (Å) are told to the user."""
 
+FORMULA_TAG = "_chemical_formula_sum"
 _CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+_WANTED = frozenset(
+    tag.lower()
+    for tag in (
+        FORMULA_TAG,
+        *(prefix + name for prefix in ("_cell_", "_cell.") for name in _CELL),
+        *(prefix + "fract_x" for prefix in SITE_PREFIXES),
+        *SYMMETRY_TAGS,
+    )
+)
 _PARSE_ERROR = re.compile(r"[^:]*:(\d+)(?::\d+\(\d+\))?:?\s*(.*)", flags=re.DOTALL)
+
+
+@dataclass
+class _Budget:
+    """Positions that may still be worked out for one text."""
+
+    images_left: int
 
 
 def read_cif(text: str, limits: StructureLimits = DEFAULT_LIMITS) -> list[StructureResult]:
@@ -52,7 +69,8 @@ def read_cif(text: str, limits: StructureLimits = DEFAULT_LIMITS) -> list[Struct
     blocks = [block for block in document if has_sites(block)]
     if not blocks:
         raise _no_structure(document)
-    return [_result(block, notes, limits) for block in blocks]
+    budget = _Budget(limits.max_images_of_text)
+    return [_result(block, notes, limits, budget) for block in blocks]
 
 
 def _parse(text: str) -> tuple[cif.Document, tuple[str, ...]]:
@@ -62,7 +80,7 @@ def _parse(text: str) -> tuple[cif.Document, tuple[str, ...]]:
     except (ValueError, RuntimeError) as error:
         found = _PARSE_ERROR.fullmatch(str(error))
         reason = f"line {found.group(1)}: {found.group(2).strip()}" if found else str(error)
-    document = read_leniently(text)
+    document = read_leniently(text, _WANTED)
     if len(document) == 0:
         raise UnparsableStructure(f"The CIF cannot be read: {reason[:200]}.")
     return document, (f"the file breaks the CIF syntax and was read leniently ({reason[:200]})",)
@@ -77,15 +95,15 @@ def _no_structure(document: cif.Document) -> StructureError:
     return NoAtoms("The file describes no structure: no data block has a cell and atom sites.")
 
 
-def _result(block: cif.Block, notes: tuple[str, ...], limits: StructureLimits) -> StructureResult:
+def _result(block: cif.Block, notes: tuple[str, ...], limits: StructureLimits, budget: _Budget) -> StructureResult:
     name = block.name.strip()
     try:
-        return StructureResult(name, _read_block(block, notes, limits), None)
+        return StructureResult(name, _read_block(block, notes, limits, budget), None)
     except StructureError as error:
         return StructureResult(name, None, error)
 
 
-def _read_block(block: cif.Block, file_notes: tuple[str, ...], limits: StructureLimits) -> Crystal:
+def _read_block(block: cif.Block, file_notes: tuple[str, ...], limits: StructureLimits, budget: _Budget) -> Crystal:
     lattice, gamma = _lattice(block)
     sites = listed_sites(block, limits)
     check_lattice(lattice, 1, limits)
@@ -96,6 +114,12 @@ def _read_block(block: cif.Block, file_notes: tuple[str, ...], limits: Structure
             f"{len(sites.labels)} sites under {operations.count} symmetry operations are {n_images} positions; "
             f"at most {limits.max_images} are worked out.",
             n_images=n_images,
+        )
+    budget.images_left -= n_images
+    if budget.images_left < 0:
+        raise StructureTooLarge(
+            f"The structures of this file need more than {limits.max_images_of_text} positions worked out in all: "
+            "send it in parts."
         )
     if operations.count > 1 and metric_mismatch(lattice, operations) > METRIC_TOLERANCE:
         raise UnphysicalStructure("The cell lengths and angles do not have the symmetry the file states.")
@@ -114,7 +138,7 @@ def _read_block(block: cif.Block, file_notes: tuple[str, ...], limits: Structure
 
 def _compared_with_formula(crystal: Crystal, block: cif.Block) -> Crystal:
     """Refuse a crystal that lacks an element of the formula the file declares; note other differences."""
-    raw = block.find_value("_chemical_formula_sum")
+    raw = block.find_value(FORMULA_TAG)
     if raw is None or cif.is_null(raw):
         return crystal
     written = cif.as_string(raw)

@@ -1,7 +1,7 @@
 """A second reading of CIFs that break the syntax, as files of databases and old programs do.
 
 It accepts quoted strings that run over lines, any characters in bare words, repeated tags (the first counts), and
-drops an incomplete last row of a loop. Only the categories a structure needs are kept.
+drops an incomplete last row of a loop. Only the items a structure needs are kept.
 """
 
 import re
@@ -9,69 +9,84 @@ from collections.abc import Iterator
 
 from gemmi import cif
 
-WANTED = ("_cell", "_symmetry", "_space_group", "_atom_site", "_chemical_formula_sum")
+MAX_CHARACTERS = 1_000_000
 MAX_QUOTED_LENGTH = 2000
 
-_NOT_WANTED = ("_atom_site_aniso", "_atom_site_moment", "_atom_site_fourier", "_atom_sites")
 _BARE = re.compile(r"\S+")
 _TEXT_FIELD_END = re.compile(r"^;", flags=re.MULTILINE)
 _CLOSERS = {quote: re.compile(quote + r"(?=\s|\Z)") for quote in "'\""}
 _TAG, _VALUE, _LOOP, _BLOCK = range(4)
 
 
-def read_leniently(text: str) -> cif.Document:
-    """The data blocks of a text with the categories a structure needs; no block at all if it is no CIF."""
-    document = cif.Document()
-    block: cif.Block | None = None
-    loop_tags: list[str] | None = None
-    values: list[str] = []
-    tag: str | None = None
-    names: set[str] = set()
-    for kind, token in _tokens(text):
-        if loop_tags is not None and (kind in (_LOOP, _BLOCK) or (kind == _TAG and values)):
-            _add_loop(block, loop_tags, values)
-            loop_tags, values = None, []
-        if kind == _BLOCK:
-            name = token
-            while name in names:
-                name += "_"
-            names.add(name)
-            block, tag = document.add_new_block(name), None
-        elif kind == _LOOP:
-            loop_tags, tag = [], None
-        elif kind == _TAG and loop_tags is not None:
-            loop_tags.append(token)
-        elif kind == _TAG:
-            tag = token
-        elif loop_tags is not None:
-            values.append(token)
-        elif tag is not None:
-            _add_pair(block, tag, token)
-            tag = None
-    if loop_tags is not None:
-        _add_loop(block, loop_tags, values)
-    return document
+class _Collector:
+    """Builds the document out of the tokens, wanted items only. The first item with a tag counts."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self.document = cif.Document()
+        self.wanted = wanted
+        self.block: cif.Block | None = None
+        self.names: set[str] = set()
+        self.seen: set[str] = set()
+        self.tag: str | None = None
+        self.loop_tags: list[str] | None = None
+        self.values: list[str] = []
+
+    def take_block(self, name: str) -> None:
+        self.end_loop()
+        unique = f"{name}_{len(self.names) + 1}" if name in self.names else name
+        self.names.add(unique)
+        self.seen = set()
+        self.tag = None
+        self.block = self.document.add_new_block(unique)
+
+    def take_loop(self, _: str) -> None:
+        self.end_loop()
+        self.loop_tags, self.tag = [], None
+
+    def take_tag(self, tag: str) -> None:
+        if self.values:
+            self.end_loop()
+        if self.loop_tags is not None:
+            self.loop_tags.append(tag)
+        else:
+            self.tag = tag
+
+    def take_value(self, value: str) -> None:
+        if self.loop_tags is not None:
+            self.values.append(value)
+        elif self.tag is not None:
+            key = self.tag.lower()
+            if self.block is not None and key in self.wanted and key not in self.seen:
+                self.seen.add(key)
+                self.block.set_pair(self.tag, value)
+            self.tag = None
+
+    def end_loop(self) -> None:
+        """Add the loop that was being read, if there is one and it is wanted."""
+        tags, values = self.loop_tags, self.values
+        self.loop_tags, self.values = None, []
+        keys = {tag.lower() for tag in tags or ()}
+        if not tags or self.block is None or not keys & self.wanted or keys & self.seen or len(keys) < len(tags):
+            return
+        self.seen |= keys
+        n_complete = len(values) // len(tags) * len(tags)
+        if n_complete:
+            columns = [values[i : n_complete : len(tags)] for i in range(len(tags))]
+            self.block.init_loop("", tags).set_all_values(columns)
 
 
-def _add_pair(block: cif.Block | None, tag: str, value: str) -> None:
-    if block is not None and _is_wanted(tag) and block.find_value(tag) is None:
-        block.set_pair(tag, value)
+def read_leniently(text: str, wanted: frozenset[str]) -> cif.Document:
+    """The data blocks of a text, with the pairs and the loops that hold a `wanted` tag (lower case).
 
-
-def _add_loop(block: cif.Block | None, tags: list[str], values: list[str]) -> None:
-    """Add a loop of a wanted category under its first tags; a repeated category is left out."""
-    if block is None or not tags or not _is_wanted(tags[0]):
-        return
-    if len({tag.lower() for tag in tags}) < len(tags) or any(len(block.find_values(tag)) for tag in tags):
-        return
-    n_complete = len(values) // len(tags) * len(tags)
-    if n_complete:
-        block.init_loop("", tags).set_all_values([values[i : n_complete : len(tags)] for i in range(len(tags))])
-
-
-def _is_wanted(tag: str) -> bool:
-    lowered = tag.lower()
-    return lowered.startswith(WANTED) and not lowered.startswith(_NOT_WANTED)
+    No block at all comes out of a text that is no CIF or has more than MAX_CHARACTERS.
+    """
+    collector = _Collector(wanted)
+    if len(text) <= MAX_CHARACTERS:
+        take = (collector.take_tag, collector.take_value, collector.take_loop, collector.take_block)
+        for kind, token in _tokens(text):
+            take[kind](token)
+        collector.end_loop()
+    return collector.document
 
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:

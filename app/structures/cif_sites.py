@@ -22,6 +22,7 @@ from app.structures.species import element_of_label, element_of_type
 FULL_OCCUPANCY_TOLERANCE = 0.002
 """Occupancies from 0.998 to 1.002 count as full."""
 
+SITE_PREFIXES = ("_atom_site_", "_atom_site.")
 _REQUIRED = ["label", "fract_x", "fract_y", "fract_z"]
 _OPTIONAL = ["?type_symbol", "?occupancy", "?disorder_group", "?calc_flag", "?attached_hydrogens"]
 _TYPE, _OCCUPANCY, _GROUP, _CALC, _HYDROGENS = range(4, 9)
@@ -72,7 +73,7 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
 
 
 def _site_table(block: cif.Block) -> cif.Table | None:
-    for prefix in ("_atom_site_", "_atom_site."):
+    for prefix in SITE_PREFIXES:
         for tags in (_REQUIRED + _OPTIONAL, _WITHOUT_LABEL):
             table = block.find(prefix, tags)
             if len(table) > 0:
@@ -188,7 +189,7 @@ def _coordinates(texts: list[list[str]], labels: list[str]) -> tuple[FloatArray,
     candidates = (np.abs(coordinates - sixths) < 6e-4) & (np.round(sixths * 6) % 3 != 0)
     for row, axis in np.argwhere(candidates):
         digits = len(texts[axis][row].partition("(")[0].partition(".")[2])
-        if 3 <= digits and abs(coordinates[row, axis] - sixths[row, axis]) < 10.0**-digits:
+        if digits >= 3 and abs(coordinates[row, axis] - sixths[row, axis]) < 10.0**-digits:
             coordinates[row, axis] = sixths[row, axis]
     return coordinates, notes
 

@@ -31,6 +31,16 @@ _NAME_TAGS = (
 )
 _NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number", "_space_group.IT_number")
 _ORIGIN_SUFFIX = {"S": ":1", "Z": ":2", "O1": ":1", "O2": ":2"}
+SYMMETRY_TAGS = (
+    *_OPERATION_TAGS,
+    *(tag for pair in _MAGNETIC_TAGS for tag in pair),
+    *_MODULATED_TAGS,
+    *_HALL_TAGS,
+    *_NAME_TAGS,
+    *_NUMBER_TAGS,
+)
+"""Every tag the symmetry of a block may be read from."""
+
 _NO_SYMMETRY_NOTE = "the file states no symmetry: the atoms were taken as the whole cell (P 1)"
 
 
@@ -65,7 +75,7 @@ def _named_operations(block: cif.Block, gamma: float, limits: StructureLimits) -
         try:
             group = gemmi.symops_from_hall(hall)
         except (RuntimeError, ValueError):
-            raise UnparsableStructure(f"The Hall symbol {hall!r} is not known.") from None
+            raise UnparsableStructure(f"The Hall symbol {hall[:60]!r} is not known.") from None
         return _read_operations(tuple(op.triplet() for op in group), limits), ()
     name = _first_text(block, _NAME_TAGS)
     number = _first_text(block, _NUMBER_TAGS)
@@ -74,7 +84,7 @@ def _named_operations(block: cif.Block, gamma: float, limits: StructureLimits) -
     if number is not None:
         found = gemmi.find_spacegroup_by_number(int(number)) if number.isdecimal() and len(number) < 4 else None
         if found is None:
-            raise UnparsableStructure(f"There is no space group number {number}.")
+            raise UnparsableStructure(f"There is no space group number {number[:10]}.")
         chosen = _group_by_name(found.hm, gamma)
         note = f"only the space group number {number} is given: its standard setting, {chosen.xhm()}, was used"
         return _read_group(chosen, limits), (note,)
@@ -91,12 +101,12 @@ def _group_by_name(name: str, gamma: float) -> gemmi.SpaceGroup:
     group = gemmi.find_spacegroup_by_name(written, 90.0, gamma)
     if group is None:
         raise UnparsableStructure(
-            f"The space group {name!r} is not known and no symmetry operations are listed; add "
+            f"The space group {name[:60]!r} is not known and no symmetry operations are listed; add "
             "_space_group_symop_operation_xyz."
         )
     if group.ext in "12" and group.ext != "\0" and ":" not in written:
         raise UnparsableStructure(
-            f"The space group {name!r} has two origin choices and no symmetry operations are listed; "
+            f"The space group {name[:60]!r} has two origin choices and no symmetry operations are listed; "
             f"write {group.hm}:1 or {group.hm}:2, or add _space_group_symop_operation_xyz."
         )
     return group
@@ -130,7 +140,7 @@ def _contradiction(block: cif.Block, triplets: tuple[str, ...]) -> tuple[str, ..
     name = _first_text(block, _NAME_TAGS)
     if name is None or name.replace(" ", "").upper() in {"P1", "A1", "B1", "C1", "F1", "I1"}:
         return ()
-    return (f"the file names {name!r} but lists one symmetry operation: the listed atoms were taken as all",)
+    return (f"the file names {name[:60]!r} but lists one symmetry operation: the listed atoms were taken as all",)
 
 
 def _without_time(triplets: tuple[str, ...]) -> tuple[str, ...]:

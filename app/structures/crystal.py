@@ -51,8 +51,8 @@ class Crystal:
     @cached_property
     def element_counts(self) -> dict[str, int]:
         """Atoms of each element in the cell, keyed by symbol in alphabetical order."""
-        numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
-        pairs = sorted((SYMBOLS[int(z)], int(c)) for z, c in zip(numbers, counts, strict=True))
+        counts = np.bincount(self.atomic_numbers)
+        pairs = sorted((SYMBOLS[z], int(counts[z])) for z in counts.nonzero()[0].tolist())
         return dict(pairs)
 
     @cached_property

@@ -8,14 +8,15 @@ class StructureLimits:
     """Bounds on untrusted structures. Lengths in Å, volumes in Å³.
 
     `max_bytes` counts one text, `max_blocks` the data blocks of one CIF. `max_sites` holds after symmetry was applied,
-    `max_images` (listed sites x symmetry operations) before. `min_distance` is how near two atoms may come,
-    `min_period` the shortest lattice translation.
+    `max_images` (listed sites x symmetry operations) before, for one structure, and `max_images_of_text` for all
+    structures of one CIF. `min_distance` is how near two atoms may come, `min_period` the shortest lattice translation.
     """
 
     max_bytes: int = 5_000_000
     max_blocks: int = 1_000
     max_sites: int = 2_000
     max_images: int = 100_000
+    max_images_of_text: int = 500_000
     max_operations: int = 1_000
     min_volume_per_atom: float = 2.0
     min_period: float = 1.0

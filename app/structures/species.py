@@ -16,7 +16,8 @@ PLACEHOLDERS = frozenset({"", "?", "."})
 def element_of_type(symbol: str) -> tuple[int, str | None]:
     """Atomic number of a type symbol (`Fe`, `Fe3+`, `O-2`, `D`), and the isotope symbol if it is one.
 
-    Raises DisorderedStructure for mixtures (`0.8Nb + 0.2Zr`), UnparsableStructure for groups (`NH3`), placeholders and unknown symbols, UnsupportedElement beyond Fm.
+    Raises DisorderedStructure for mixtures (`0.8Nb + 0.2Zr`), UnparsableStructure for groups (`NH3`), placeholders and
+    unknown symbols, UnsupportedElement beyond Fm.
     """
     found = _TYPE.fullmatch(symbol)
     element = found.group(1) if found else ""

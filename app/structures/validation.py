@@ -14,11 +14,14 @@ from app.core.errors import (
 )
 from app.structures.crystal import Crystal, FloatArray, IntArray
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
-from app.structures.geometry import cell_heights, reduced_lattice
+from app.structures.geometry import cell_heights, cell_volume, reduced_lattice
 from app.structures.limits import DEFAULT_LIMITS, StructureLimits
 
 DENSE_SITES = 64
 """Up to so many sites all pairs at once are faster than a tree."""
+
+CROWD = 32
+"""Neighbours looked at within the least distance: so many cannot be there without two of them being too close."""
 
 MAX_COORDINATE = 1000.0
 """Fractional coordinates beyond this are Cartesian ones or worse."""
@@ -98,13 +101,13 @@ def check_lattice(lattice: FloatArray, n_sites: int, limits: StructureLimits) ->
         raise UnphysicalStructure(
             f"A cell vector is {longest:g} Å long; at most {limits.max_cell_length:g} Å are read. Is the unit Å?"
         )
-    volume = abs(float(np.linalg.det(lattice)))
+    volume = cell_volume(lattice)
     if volume < limits.min_volume_per_atom * n_sites:
         raise UnphysicalStructure(
             f"The cell has {volume:.3g} Å³ for {n_sites} atom{'s' if n_sites > 1 else ''}; below "
             f"{limits.min_volume_per_atom:g} Å³ per atom no crystal is known. Are the cell lengths in Å?"
         )
-    if float(cell_heights(lattice).min()) < limits.min_period:
+    if min(cell_heights(lattice)) < limits.min_period:
         period = float(np.sqrt((reduced_lattice(lattice) ** 2).sum(axis=1).min()))
         if period < limits.min_period:
             raise UnphysicalStructure(
@@ -122,7 +125,7 @@ def _coincident_pair(crystal: Crystal, limits: StructureLimits) -> tuple[int, in
     if n_sites == 1:
         return None
     heights = cell_heights(lattice)
-    if heights.min() <= 2 * limits.min_distance:
+    if min(heights) <= 2 * limits.min_distance:
         lattice = reduced_lattice(lattice)
         coordinates = crystal.positions @ np.linalg.inv(lattice)
         heights = cell_heights(lattice)
@@ -134,7 +137,7 @@ def _coincident_pair(crystal: Crystal, limits: StructureLimits) -> tuple[int, in
 
 
 def _thickened(
-    lattice: FloatArray, coordinates: FloatArray, heights: FloatArray, height: float
+    lattice: FloatArray, coordinates: FloatArray, heights: Sequence[float], height: float
 ) -> tuple[FloatArray, FloatArray]:
     """The cell repeated along its thin directions until each is above `height`; copies follow the sites in blocks."""
     for axis in range(3):
@@ -169,13 +172,17 @@ def _nearest_pair_dense(
 
 
 def _nearest_pair_tree(
-    lattice: FloatArray, coordinates: FloatArray, heights: FloatArray, n_sites: int, min_distance: float
+    lattice: FloatArray, coordinates: FloatArray, heights: Sequence[float], n_sites: int, min_distance: float
 ) -> tuple[int, int, float] | None:
     """Pairs from a periodic tree over coordinates x heights: along no axis are they farther apart than in space."""
     wrapped = coordinates % 1.0
     wrapped[wrapped >= 1.0] = 0.0
-    tree = cKDTree(np.minimum(wrapped * heights, np.nextafter(heights, 0.0)), boxsize=heights)
-    pairs = tree.query_pairs(min_distance, p=np.inf, output_type="ndarray")
+    box = np.array(heights)
+    tree = cKDTree(np.minimum(wrapped * box, np.nextafter(box, 0.0)), boxsize=box)
+    reached, found = tree.query(tree.data, k=CROWD, p=np.inf, distance_upper_bound=min_distance)
+    rows, columns = np.nonzero(np.isfinite(reached))
+    pairs = np.stack([rows, found[rows, columns]], axis=1)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     if len(pairs) == 0:
         return None
     difference = coordinates[pairs[:, 0]] - coordinates[pairs[:, 1]]
