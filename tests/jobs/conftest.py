@@ -3,6 +3,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+import redis
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -11,6 +12,7 @@ from app.core.orm import utc_now
 from app.core.settings import JobSettings
 from app.jobs.models import Job
 from app.jobs.service import JobService
+from tests.broker import running_broker
 
 
 class JobTable:
@@ -52,3 +54,17 @@ class JobTable:
 @pytest.fixture
 def table(sessions: sessionmaker[Session]) -> JobTable:
     return JobTable(sessions, JobSettings(lease_s=60, heartbeat_s=15, max_attempts=2))
+
+
+@pytest.fixture(scope="session")
+def broker_server() -> Iterator[str]:
+    with running_broker() as url:
+        yield url
+
+
+@pytest.fixture
+def broker_url(broker_server: str) -> str:
+    """URL of an empty broker."""
+    with redis.Redis.from_url(broker_server) as client:
+        client.flushall()
+    return broker_server

@@ -1,0 +1,124 @@
+"""The calls under /v1/fine-tuning."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse
+
+from app.core.errors import (
+    AliasNotFound,
+    DatasetNotFound,
+    IdempotencyConflict,
+    InputKindMismatch,
+    InvalidJob,
+    InvalidName,
+    JobNotCancellable,
+    JobNotFound,
+    ModelMismatch,
+    ModelNotFound,
+    ModelVersionNotFound,
+)
+from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead, JobEventList, MethodList
+from app.fine_tuning.service import FineTuningService
+from app.fine_tuning.stream import EVENTS_PER_READ, EventStream
+from app.fine_tuning.views import methods_read
+from app.jobs.deps import JobQueueDep
+from app.jobs.outbox import dispatch
+from app.jobs.status import JobStatus
+from app.registry.deps import StoreDep
+from app.web.deps import SessionDep, SessionsDep, SettingsDep
+from app.web.pagination import Page, PageCursor, PageLimit
+from app.web.problems import problem_responses
+
+EVENT_STREAM = "text/event-stream"
+HEARTBEAT_S = 15
+
+router = APIRouter(prefix="/v1/fine-tuning", tags=["fine-tuning"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Any text of yours. Sending the same request again with the same key answers with the same job.",
+    ),
+]
+
+
+@router.get("/methods")
+def list_methods() -> MethodList:
+    """The ways to train on offer, with the architecture each fits."""
+    return MethodList(items=methods_read())
+
+
+@router.post(
+    "/jobs",
+    status_code=201,
+    responses=problem_responses(
+        InvalidJob,
+        InvalidName,
+        InputKindMismatch,
+        DatasetNotFound,
+        ModelNotFound,
+        AliasNotFound,
+        ModelVersionNotFound,
+        ModelMismatch,
+        IdempotencyConflict,
+    ),
+)
+def create_job(
+    body: FineTuningJobCreate, response: Response, background: BackgroundTasks, session: SessionDep,
+    sessions: SessionsDep, store: StoreDep, settings: SettingsDep, queue: JobQueueDep,
+    idempotency_key: IdempotencyKey = None,
+) -> FineTuningJobRead:  # fmt: skip
+    """Train a model on a data set. Everything is checked now; the training itself runs in a worker."""
+    job = FineTuningService(session, store, settings).create(body, idempotency_key)
+    # Runs after the answer, hence after the commit. If the broker is away the reaper sends the message later.
+    if job.status is JobStatus.QUEUED:
+        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
+    response.headers["Location"] = f"{router.prefix}/jobs/{job.id}"
+    return job
+
+
+@router.get("/jobs", responses=problem_responses())
+def list_jobs(
+    session: SessionDep, store: StoreDep, settings: SettingsDep,
+    status: Annotated[list[JobStatus] | None, Query(description="Only jobs in these states.")] = None,
+    limit: PageLimit = 50, cursor: PageCursor = None,
+) -> Page[FineTuningJobRead]:  # fmt: skip
+    """Jobs, newest first."""
+    items, following = FineTuningService(session, store, settings).page(status or [], cursor, limit)
+    return Page(items=items, next=following)
+
+
+@router.get("/jobs/{job_id}", responses=problem_responses(JobNotFound))
+def get_job(job_id: str, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
+    return FineTuningService(session, store, settings).get(job_id)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, responses=problem_responses(JobNotFound, JobNotCancellable))
+def cancel_job(job_id: str, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
+    """Cancel at once what waits; what runs is stopped within seconds."""
+    return FineTuningService(session, store, settings).cancel(job_id)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_model=JobEventList,
+    responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
+)
+def list_events(
+    job_id: str, request: Request, sessions: SessionsDep,
+    after: Annotated[int, Query(ge=0, description="Only events with a higher `seq`.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=EVENTS_PER_READ, description="Most events in the answer.")] = EVENTS_PER_READ,
+    last_event_id: Annotated[
+        int | None, Header(alias="Last-Event-ID", ge=0, description="Where a broken stream goes on.")
+    ] = None,
+) -> JobEventList | EventSourceResponse:  # fmt: skip
+    """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
+    stream = EventStream(sessions, job_id, after if last_event_id is None else last_event_id)
+    if EVENT_STREAM not in request.headers.get("accept", ""):
+        return stream.read(limit)
+    stream.check()
+    return EventSourceResponse(stream.follow(), ping=HEARTBEAT_S)

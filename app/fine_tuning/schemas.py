@@ -1,0 +1,141 @@
+"""Bodies of the fine-tuning calls."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.jobs.status import JobStatus
+from app.learning.methods import Hyperparameters, Method
+from app.registry.manifest import Architecture, Metrics
+
+AUTO = "auto"
+MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+def _auto_is_empty(value: Any) -> Any:
+    return {} if value == AUTO else value
+
+
+class FineTuningJobCreate(BaseModel):
+    """What to train. Everything but the data set and the name may be left to the service."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        protected_namespaces=(),
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_id": "ds_4f0c2a7be3d94c0f8a51d2b6c7e8f901", "model_name": "my-bulk-modulus",
+                    "base_model": "auto", "method": "fine_tune", "hyperparameters": {"max_epochs": 100}, "seed": 0,
+                }
+            ]
+        },
+    )  # fmt: skip
+
+    dataset_id: str = Field(max_length=255, description="From POST /v1/datasets.")
+    model_name: str = Field(
+        pattern=MODEL_NAME_PATTERN,
+        description="Name of the model to make; a name of your own that exists gets a further version. Lower-case "
+        "letters, digits, '.', '_', '-', at most 64.",
+    )
+    base_model: str = Field(
+        default=AUTO,
+        max_length=255,
+        description="The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped "
+        "model that fits the data set's inputs and was trained on the most rows, formation energy first.",
+    )
+    method: Method = Field(default=Method.FINE_TUNE, description="See GET /v1/fine-tuning/methods.")
+    hyperparameters: Annotated[
+        Hyperparameters,
+        BeforeValidator(_auto_is_empty, json_schema_input_type=Hyperparameters | Literal["auto"]),
+    ] = Field(default_factory=Hyperparameters, description="What is left out, or all with `auto`, is chosen.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Same seed, same split, same starting weights.")
+
+
+class BaseModelRead(BaseModel):
+    """The pinned model version that a job starts from."""
+
+    name: str
+    version: int
+    sha256: str = Field(description="Of its weights.")
+
+
+class JobErrorRead(BaseModel):
+    code: str = Field(description="Stable, e.g. `training_diverged`, `out_of_memory`, `worker_lost`.")
+    detail: str
+
+
+class JobProgress(BaseModel):
+    """The last finished epoch."""
+
+    epoch: int
+    max_epochs: int
+    val_mae: float = Field(description="Mean absolute error on the validation rows, in `unit`.")
+    best_val_mae: float = Field(description="The best epoch's, in `unit`.")
+    unit: str
+    eta_s: float = Field(description="Seconds to the last epoch at the present pace; early stopping may end it sooner.")
+
+
+class JobResult(BaseModel):
+    """The model version that the job made."""
+
+    model: str
+    version: int
+    metrics: Metrics = Field(description="Errors on train, validation and held-out test rows, in the property's unit.")
+
+
+class FineTuningJobRead(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str
+    status: JobStatus
+    status_reason: str | None
+    error: JobErrorRead | None = Field(description="Why it failed.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    dataset_id: str
+    model_name: str
+    property: str = Field(description="Key of the property that the model predicts.")
+    unit: str
+    base_model: BaseModelRead | None = Field(description="null when the method starts from random weights.")
+    method: Method
+    architecture: Architecture
+    hyperparameters: Hyperparameters = Field(description="As used: given, or chosen where left out.")
+    seed: int
+    attempts: int = Field(description="How often a worker took the job; above 1 after a worker or machine was lost.")
+    progress: JobProgress | None
+    result: JobResult | None
+
+
+class JobEventRead(BaseModel):
+    """Something that happened in a job; `seq` counts from 1 without gaps."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    seq: int
+    level: Literal["info", "warning", "error"]
+    kind: str = Field(description="`status`, `epoch` or `message`.")
+    message: str
+    data: dict[str, Any]
+    created_at: datetime
+
+
+class JobEventList(BaseModel):
+    items: list[JobEventRead]
+    next: int | None = Field(description="Pass it as `after` to get what follows; null = nothing more will come.")
+
+
+class MethodRead(BaseModel):
+    """One way to train on offer."""
+
+    name: Method
+    family: Architecture = Field(description="Architecture it is offered for.")
+    input_kind: Literal["structure", "composition"]
+    needs_base_model: bool
+    description: str
+
+
+class MethodList(BaseModel):
+    items: list[MethodRead]

@@ -1,0 +1,186 @@
+"""Fine-tuning jobs: every choice is checked and made before the job exists, so that a worker finds no open question."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from app.core.cursor import decode_cursor, encode_cursor
+from app.core.errors import (
+    InputKindMismatch,
+    InvalidJob,
+    InvalidRequest,
+    JobNotFound,
+    ModelNotFound,
+)
+from app.core.settings import Settings
+from app.datasets.models import Dataset
+from app.datasets.service import DatasetService
+from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
+from app.fine_tuning.spec import FINE_TUNING, BaseModelVersion, FineTuningSpec
+from app.fine_tuning.views import job_read
+from app.jobs.models import Job
+from app.jobs.repository import JobRepository
+from app.jobs.service import JobService
+from app.jobs.status import JobStatus
+from app.learning.methods import METHODS, Method, method_info, resolve_hyperparameters
+from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord
+from app.registry.models import ModelVersion
+from app.registry.repository import RegistryRepository
+from app.registry.service import SHIPPED, RegistryService, require_same_kind
+from app.registry.store import ArtifactStore
+
+MIN_ROWS = 10
+PREFERRED_SOURCE = "formation_energy_per_atom"
+SCRATCH_ARCHITECTURE = {InputKind.STRUCTURE: Architecture.CGCNN, InputKind.COMPOSITION: Architecture.ELEMNET}
+
+
+class FineTuningService:
+    """Works in the caller's transaction and never commits."""
+
+    def __init__(self, session: Session, store: ArtifactStore, settings: Settings) -> None:
+        self._repository = JobRepository(session)
+        self._jobs = JobService(session, settings.jobs)
+        self._datasets = DatasetService(session, store, settings)
+        self._registry = RegistryService(session, store)
+        self._versions = RegistryRepository(session)
+
+    def create(self, request: FineTuningJobCreate, idempotency_key: str | None) -> FineTuningJobRead:
+        """A queued job, or the one made before with the same key.
+
+        Raises DatasetNotFound, InvalidJob, InputKindMismatch, ModelMismatch, IdempotencyConflict, and for the base
+        model InvalidName, ModelNotFound, AliasNotFound or ModelVersionNotFound.
+        """
+        request_sha256 = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        job = self._jobs.find_replay(FINE_TUNING, idempotency_key, request_sha256)
+        if job is None:
+            spec = self._plan(request).model_dump(mode="json")
+            job = self._jobs.create(FINE_TUNING, spec, idempotency_key, request_sha256)
+        return self._read([job])[0]
+
+    def get(self, job_id: str) -> FineTuningJobRead:
+        return self._read([self._job(job_id)])[0]
+
+    def cancel(self, job_id: str) -> FineTuningJobRead:
+        """Raises JobNotFound, JobNotCancellable."""
+        self._job(job_id)
+        return self._read([self._jobs.request_cancel(job_id)])[0]
+
+    def page(
+        self, statuses: Sequence[JobStatus], cursor: str | None, limit: int
+    ) -> tuple[list[FineTuningJobRead], str | None]:
+        """One page, newest first, and the cursor of the next one."""
+        before = _position(cursor) if cursor else None
+        jobs = self._repository.page(FINE_TUNING, statuses, before, limit + 1)
+        shown = jobs[:limit]
+        following = encode_cursor(shown[-1].created_at.isoformat(), shown[-1].id) if len(jobs) > limit else None
+        return self._read(shown), following
+
+    def _job(self, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job.kind != FINE_TUNING:
+            raise JobNotFound(f"There is no fine-tuning job '{job_id}'.")
+        return job
+
+    def _read(self, jobs: Sequence[Job]) -> list[FineTuningJobRead]:
+        epochs = self._repository.last_epochs([job.id for job in jobs])
+        return [job_read(job, epochs.get(job.id)) for job in jobs]
+
+    def _plan(self, request: FineTuningJobCreate) -> FineTuningSpec:
+        dataset = self._datasets.get(request.dataset_id)
+        record = PropertyRecord.model_validate(dataset.property_record)
+        input_kind = InputKind(dataset.input_kind)
+        if dataset.n_rows < MIN_ROWS:
+            raise InvalidJob(
+                f"Data set {dataset.id} has {dataset.n_rows} usable rows; training needs at least {MIN_ROWS}, and "
+                "becomes useful with a few hundred.",
+                n_rows=dataset.n_rows, min_rows=MIN_ROWS,
+            )  # fmt: skip
+        self._check_model_name(request.model_name, record, input_kind)
+        base = self._base(request, dataset)
+        architecture = Architecture(base.architecture) if base else SCRATCH_ARCHITECTURE[input_kind]
+        hyperparameters = resolve_hyperparameters(architecture, request.method, request.hyperparameters, dataset.n_rows)
+        if base is not None and request.method is Method.FREEZE_EARLY:
+            _check_frozen(Manifest.model_validate(base.manifest), hyperparameters.frozen_convolutions or 0)
+        return FineTuningSpec(
+            dataset_id=dataset.id, dataset_name=dataset.name, dataset_sha256=dataset.content_sha256,
+            dataset_path=dataset.artifact_path, n_rows=dataset.n_rows, model_name=request.model_name,
+            architecture=architecture, method=request.method, property=record, hyperparameters=hyperparameters,
+            seed=request.seed, base=_pinned(base) if base else None,
+        )  # fmt: skip
+
+    def _check_model_name(self, name: str, record: PropertyRecord, input_kind: InputKind) -> None:
+        try:
+            model = self._registry.get_model(name)
+        except ModelNotFound:
+            return
+        if self._versions.last_version_number(name, SHIPPED):
+            raise InvalidJob(f"'{name}' is a model that comes with this service; choose a name of your own.")
+        require_same_kind(model, record.key, input_kind)
+
+    def _base(self, request: FineTuningJobCreate, dataset: Dataset) -> ModelVersion | None:
+        """The version to start from; None for methods that start from random weights."""
+        if not method_info(request.method).needs_base:
+            if request.base_model != AUTO:
+                raise InvalidJob(
+                    f"Method '{request.method}' starts from random weights, so base_model '{request.base_model}' would "
+                    "not be used. Leave base_model out, or choose a method that starts from it, such as 'fine_tune'."
+                )
+            return None
+        if request.base_model == AUTO:
+            base = self._best_source(request.method, InputKind(dataset.input_kind))
+        else:
+            base = self._registry.resolve(request.base_model)
+        manifest = Manifest.model_validate(base.manifest)
+        if manifest.input_kind != dataset.input_kind:
+            raise InputKindMismatch(
+                f"The base model {base.model_name}/{base.version} reads a {manifest.input_kind}, but data set "
+                f"{dataset.id} holds a {dataset.input_kind} in each row. Choose another base_model, or 'auto'."
+            )
+        return base
+
+    def _best_source(self, method: Method, input_kind: InputKind) -> ModelVersion:
+        """The shipped champion from most rows among those of formation energy, else among all."""
+        shipped = [v for v in self._registry.champions(input_kind=input_kind) if v.source == SHIPPED]
+        if not shipped:
+            raise InvalidJob(
+                f"This service has no pretrained model that reads a {input_kind}: use method 'scratch', or name a "
+                "base_model of your own."
+            )
+        offered = [v for v in shipped if Architecture(v.architecture) in method_info(method).architectures]
+        if not offered:
+            architecture = Architecture(shipped[0].architecture)
+            offer = ", ".join(info.name for info in METHODS if architecture in info.architectures)
+            raise InvalidJob(
+                f"Method '{method}' is not offered for data of a {input_kind}, whose models are {architecture} "
+                f"networks. On offer: {offer}."
+            )
+        return max(offered, key=_source_rank)
+
+
+def _source_rank(version: ModelVersion) -> tuple[bool, int]:
+    manifest = Manifest.model_validate(version.manifest)
+    return manifest.property.key == PREFERRED_SOURCE, manifest.training.n_train
+
+
+def _pinned(base: ModelVersion) -> BaseModelVersion:
+    return BaseModelVersion(id=base.id, name=base.model_name, version=base.version, sha256=base.weights_sha256)
+
+
+def _check_frozen(manifest: Manifest, n_frozen: int) -> None:
+    n_convolutions = manifest.network.get("n_conv", n_frozen)
+    if n_frozen > n_convolutions:
+        raise InvalidJob(
+            f"frozen_convolutions is {n_frozen}, but the base model {manifest.name} has {n_convolutions} convolutions."
+        )
+
+
+def _position(cursor: str) -> tuple[datetime, str]:
+    """(created_at, id) of the last job of the page before."""
+    created_at, job_id = decode_cursor(cursor, str, str)
+    try:
+        instant = datetime.fromisoformat(str(created_at)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest("The cursor is not one this list handed out: send `next` as it came.") from None
+    return instant, str(job_id)

@@ -1,0 +1,58 @@
+"""From job rows to answers."""
+
+from typing import Any
+
+from app.fine_tuning.schemas import (
+    BaseModelRead,
+    FineTuningJobRead,
+    JobErrorRead,
+    JobProgress,
+    JobResult,
+    MethodRead,
+)
+from app.fine_tuning.spec import FineTuningSpec
+from app.jobs.models import Job
+from app.jobs.status import JobStatus
+from app.learning.methods import METHODS
+from app.registry.manifest import Architecture
+
+
+def job_read(job: Job, last_epoch: dict[str, Any] | None) -> FineTuningJobRead:
+    spec = FineTuningSpec.model_validate(job.spec)
+    base = spec.base
+    return FineTuningJobRead(
+        id=job.id,
+        status=JobStatus(job.status),
+        status_reason=job.status_reason,
+        error=JobErrorRead(code=job.error_code, detail=job.status_reason or "") if job.error_code else None,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        dataset_id=spec.dataset_id,
+        model_name=spec.model_name,
+        property=spec.property.key,
+        unit=spec.property.unit,
+        base_model=BaseModelRead(name=base.name, version=base.version, sha256=base.sha256) if base else None,
+        method=spec.method,
+        architecture=spec.architecture,
+        hyperparameters=spec.hyperparameters,
+        seed=spec.seed,
+        attempts=job.attempts,
+        progress=JobProgress.model_validate(last_epoch) if last_epoch else None,
+        result=JobResult.model_validate(job.result) if job.result else None,
+    )
+
+
+def methods_read() -> list[MethodRead]:
+    """Every method on offer, once for each architecture it fits."""
+    return [
+        MethodRead(
+            name=info.name,
+            family=architecture,
+            input_kind="structure" if architecture is Architecture.CGCNN else "composition",
+            needs_base_model=info.needs_base,
+            description=info.description,
+        )
+        for info in METHODS
+        for architecture in info.architectures
+    ]

@@ -1,0 +1,210 @@
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+import redis
+
+from app.core.db import open_session
+from app.jobs.queue import QUEUE_NAME, JobQueue
+from tests.fine_tuning.conftest import Service
+
+JOBS = "/v1/fine-tuning/jobs"
+
+
+def messages(service: Service) -> int:
+    with redis.Redis.from_url(service.broker_url) as broker:
+        return int(broker.llen(QUEUE_NAME))
+
+
+def test_methods_name_what_they_fit(service: Service) -> None:
+    items = service.client.get("/v1/fine-tuning/methods").json()["items"]
+    assert {(m["name"], m["family"]) for m in items} >= {
+        ("scratch", "cgcnn"), ("fine_tune", "elemnet"), ("freeze", "cgcnn"), ("freeze_early", "cgcnn")
+    }  # fmt: skip
+    assert ("freeze", "elemnet") not in {(m["name"], m["family"]) for m in items}
+    assert all(m["description"] for m in items)
+
+
+def test_a_job_answers_with_every_choice_made(service: Service) -> None:
+    service.add_shipped()
+    dataset_id = service.add_dataset()
+    response = service.client.post(JOBS, json={"dataset_id": dataset_id, "model_name": "mine"})
+    assert response.status_code == 201
+    job = response.json()
+    assert response.headers["Location"] == f"{JOBS}/{job['id']}"
+    assert (job["status"], job["method"], job["architecture"], job["seed"]) == ("queued", "fine_tune", "cgcnn", 0)
+    # Formation energy is preferred although another model saw more rows.
+    assert (job["base_model"]["name"], job["base_model"]["version"]) == ("cgcnn-formation-energy", 1)
+    assert len(job["base_model"]["sha256"]) == 64
+    assert (job["property"], job["unit"], job["attempts"]) == ("k_vrh", "GPa", 0)
+    assert all(value is not None for value in job["hyperparameters"].values())
+    assert (job["progress"], job["result"], job["error"]) == (None, None, None)
+    assert service.client.get(f"{JOBS}/{job['id']}").json() == job
+    assert messages(service) == 1
+
+
+def test_compositions_start_from_elemnet(service: Service) -> None:
+    service.add_shipped()
+    job = service.submit(dataset_id=service.add_dataset(input_kind="composition"), model_name="mine")
+    assert (job["base_model"]["name"], job["architecture"]) == ("elemnet", "elemnet")
+
+
+def test_given_hyperparameters_are_kept_and_auto_is_understood(service: Service) -> None:
+    service.add_shipped()
+    dataset_id = service.add_dataset()
+    given = service.submit(dataset_id=dataset_id, model_name="a", hyperparameters={"max_epochs": 7})
+    assert given["hyperparameters"]["max_epochs"] == 7
+    auto = service.submit(dataset_id=dataset_id, model_name="b", hyperparameters="auto", base_model="auto")
+    assert auto["hyperparameters"]["max_epochs"] != 7
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "words"),
+    [
+        ({"dataset_id": "ds_nope"}, 404, "dataset_not_found", "ds_nope"),
+        ({"model_name": "Not A Slug"}, 422, "invalid_request", "model_name"),
+        ({"model_name": "../etc"}, 422, "invalid_request", "model_name"),
+        ({"model_name": "a" * 65}, 422, "invalid_request", "model_name"),
+        ({"method": "magic"}, 422, "invalid_request", "method"),
+        ({"hyperparameters": {"batch_size": 0}}, 422, "invalid_request", "hyperparameters.batch_size"),
+        ({"hyperparameters": {"learning_rate": -1}}, 422, "invalid_request", "learning_rate"),
+        ({"hyperparameters": {"bach_size": 8}}, 422, "invalid_request", "bach_size"),
+        ({"hyperparameters": "best"}, 422, "invalid_request", "hyperparameters"),
+        ({"seed": -1}, 422, "invalid_request", "seed"),
+        ({"seed": 2**40}, 422, "invalid_request", "seed"),
+        ({"surprise": 1}, 422, "invalid_request", "surprise"),
+        ({"hyperparameters": {"train_fraction": 0.9, "val_fraction": 0.1}}, 422, "invalid_job", "below 1"),
+        ({"base_model": "nope"}, 404, "model_not_found", "nope"),
+        ({"base_model": "cgcnn-band-gap/9"}, 404, "model_version_not_found", "9"),
+        ({"base_model": "cgcnn-band-gap@nope"}, 404, "alias_not_found", "nope"),
+        ({"base_model": "elemnet"}, 422, "input_kind_mismatch", "composition"),
+        ({"method": "scratch", "base_model": "cgcnn-band-gap"}, 422, "invalid_job", "random weights"),
+        ({"model_name": "cgcnn-band-gap"}, 422, "invalid_job", "name of your own"),
+        ({"model_name": "others"}, 409, "model_mismatch", "others"),
+        ({"method": "freeze_early", "hyperparameters": {"frozen_convolutions": 9}}, 422, "invalid_job", "3 convol"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(
+    service: Service, body: dict[str, Any], status: int, code: str, words: str
+) -> None:
+    service.add_shipped()
+    service.add_model("others", "band_gap", source="fine_tuning")
+    problem = service.submit(status, **{"dataset_id": service.add_dataset(), "model_name": "mine", **body})
+    assert problem["code"] == code
+    assert words in problem["detail"], problem["detail"]
+    assert service.client.get(JOBS).json()["items"] == []
+    assert messages(service) == 0
+
+
+def test_methods_that_do_not_fit_name_those_that_do(service: Service) -> None:
+    service.add_shipped()
+    dataset_id = service.add_dataset(input_kind="composition")
+    for base in ("auto", "elemnet"):
+        problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="freeze", base_model=base)
+        assert problem["code"] == "invalid_job"
+        assert "scratch, fine_tune" in problem["detail"]
+
+
+def test_too_few_rows_and_no_pretrained_model(service: Service) -> None:
+    small = service.submit(422, dataset_id=service.add_dataset(n_rows=9), model_name="mine", method="scratch")
+    assert "9 usable rows" in small["detail"]
+    bare = service.submit(422, dataset_id=service.add_dataset(), model_name="mine")
+    assert "'scratch'" in bare["detail"]
+    assert service.submit(dataset_id=service.add_dataset(), model_name="mine", method="scratch")["base_model"] is None
+
+
+def test_a_key_makes_a_request_repeatable(service: Service) -> None:
+    body = {"dataset_id": service.add_dataset(), "model_name": "mine", "method": "scratch"}
+    first = service.submit(headers={"Idempotency-Key": "k1"}, **body)
+    again = service.submit(headers={"Idempotency-Key": "k1"}, **{**body, "seed": 0})
+    assert again["id"] == first["id"]
+    problem = service.submit(409, headers={"Idempotency-Key": "k1"}, **{**body, "seed": 1})
+    assert problem["code"] == "idempotency_conflict"
+    assert service.submit(headers={"Idempotency-Key": "k2"}, **body)["id"] != first["id"]
+    assert service.submit(422, headers={"Idempotency-Key": "k" * 300}, **body)["code"] == "invalid_request"
+
+
+def test_a_job_is_taken_while_the_broker_is_away(service: Service) -> None:
+    away = JobQueue("redis://127.0.0.1:1/0")
+    resources = service.client.app.state.resources  # type: ignore[attr-defined]
+    resources.add(JobQueue, away)
+    job = service.submit(dataset_id=service.add_dataset(), model_name="mine", method="scratch")
+    assert job["status"] == "queued"
+    with open_session(service.sessions) as session:
+        assert service.jobs(session).pending_enqueue() == [job["id"]]
+    away.close()
+
+
+def test_lists_come_in_pages_and_by_state(service: Service) -> None:
+    dataset_id = service.add_dataset()
+    ids = [service.submit(dataset_id=dataset_id, model_name="m", method="scratch", seed=n)["id"] for n in range(5)]
+    service.client.post(f"{JOBS}/{ids[1]}/cancel")
+    seen, cursor = [], None
+    while True:
+        page = service.client.get(JOBS, params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == ids[::-1]
+    cancelled = service.client.get(JOBS, params={"status": "cancelled"}).json()["items"]
+    assert [job["id"] for job in cancelled] == [ids[1]]
+    for wrong in ("nonsense", "WyJ4IiwieSJd"):
+        assert service.client.get(JOBS, params={"cursor": wrong}).json()["code"] == "invalid_request"
+
+
+def test_cancelling(service: Service) -> None:
+    job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
+    response = service.client.post(f"{JOBS}/{job_id}/cancel")
+    assert (response.status_code, response.json()["status"]) == (202, "cancelled")
+    response = service.client.post(f"{JOBS}/{job_id}/cancel")
+    assert (response.status_code, response.json()["code"]) == (409, "job_not_cancellable")
+    for response in (
+        service.client.post(f"{JOBS}/nope/cancel"),
+        service.client.get(f"{JOBS}/nope"),
+        service.client.get(f"{JOBS}/nope/events"),
+        service.client.get(f"{JOBS}/nope/events", headers={"Accept": "text/event-stream"}),
+    ):
+        assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
+
+
+def test_events_as_a_list(service: Service) -> None:
+    job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
+    events = service.client.get(f"{JOBS}/{job_id}/events").json()
+    assert [(e["seq"], e["data"]["status"]) for e in events["items"]] == [(1, "validating"), (2, "queued")]
+    assert events["next"] == 2
+    assert service.client.get(f"{JOBS}/{job_id}/events", params={"after": 2}).json() == {"items": [], "next": 2}
+    service.client.post(f"{JOBS}/{job_id}/cancel")
+    rest = service.client.get(f"{JOBS}/{job_id}/events", params={"after": 2}).json()
+    assert ([e["data"]["status"] for e in rest["items"]], rest["next"]) == (["cancelled"], None)
+
+
+def test_events_as_they_happen_until_the_end(service: Service) -> None:
+    job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
+
+    def work() -> None:
+        time.sleep(0.7)
+        with open_session(service.sessions) as session:
+            jobs = service.jobs(session)
+            token = jobs.claim(job_id, "w")
+            assert token is not None
+            jobs.add_event(job_id, token, "epoch", "Epoch 1", {"epoch": 1})
+        with open_session(service.sessions) as session:
+            service.jobs(session).fail(job_id, token, "training_failed", "No luck.")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    response = service.client.get(
+        f"{JOBS}/{job_id}/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "1"}
+    )
+    worker.join()
+    assert response.headers["content-type"].startswith("text/event-stream")
+    blocks = [dict(line.split(": ", 1) for line in b.splitlines()) for b in response.text.split("\r\n\r\n") if b]
+    assert [(b["id"], b["event"]) for b in blocks] == [
+        ("2", "status"), ("3", "status"), ("4", "epoch"), ("5", "status")
+    ]  # fmt: skip
+    assert json.loads(blocks[-1]["data"])["data"] == {"status": "failed", "error_code": "training_failed"}
+    job = service.client.get(f"{JOBS}/{job_id}").json()
+    assert job["error"] == {"code": "training_failed", "detail": "No luck."}

@@ -1,0 +1,207 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+import redis
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.core.db import create_engine_for, open_session, session_factory
+from app.core.settings import PROJECT_ROOT, JobSettings, Settings
+from app.datasets.service import DatasetService
+from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
+from app.fine_tuning.service import FineTuningService
+from app.jobs.models import JobEvent
+from app.jobs.outbox import dispatch
+from app.jobs.queue import JobQueue
+from app.jobs.repository import JobRepository
+from app.registry.models import ModelVersion
+from app.registry.service import RegistryService
+from app.registry.store import ArtifactStore, open_store
+from app.structures.crystal import Crystal
+from app.structures.elements import SYMBOLS
+from tests.broker import running_broker
+from tests.crystals import cscl, rocksalt, zincblende
+
+TIMEOUT_S = 60.0
+
+T = TypeVar("T")
+
+
+def wait_until(probe: Callable[[], T | None], what: str, timeout_s: float = TIMEOUT_S) -> T:
+    """The first answer of `probe` that is true; fails naming what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if answer := probe():
+            return answer
+        time.sleep(0.05)
+    pytest.fail(f"waited {timeout_s:g} s for {what}")
+
+
+def poscar(crystal: Crystal) -> str:
+    lines = ["crystal", "1.0", *(" ".join(f"{x:.10f}" for x in row) for row in crystal.lattice)]
+    symbols = [SYMBOLS[z] for z in crystal.atomic_numbers]
+    unique = list(dict.fromkeys(symbols))
+    lines += [" ".join(unique), " ".join(str(symbols.count(s)) for s in unique), "Direct"]
+    order = sorted(range(len(symbols)), key=lambda i: unique.index(symbols[i]))
+    lines += [" ".join(f"{x:.10f}" for x in crystal.fractional_coordinates[i]) for i in order]
+    return "\n".join(lines) + "\n"
+
+
+def binary_compounds() -> bytes:
+    """36 two-element crystals as JSONL, labelled with a smooth made-up bulk modulus in GPa."""
+    rows = []
+    for i, cation in enumerate(("Li", "Na", "K", "Rb", "Mg", "Ca")):
+        for j, anion in enumerate(("F", "Cl", "Br", "O", "S", "Se")):
+            build = (cscl, zincblende, rocksalt)[(i + j) % 3]
+            edge = 4.0 + 0.2 * i + 0.15 * j
+            crystal = build(edge, cation, anion)
+            rows.append({"id": f"{cation}{anion}", "poscar": poscar(crystal), "k_vrh": round(400 / edge + 5 * i, 3)})
+    return "\n".join(json.dumps(row) for row in rows).encode()
+
+
+class Installation:
+    """One database, store and broker, as an API process sees them, and the workers started on them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = create_engine_for(settings.resolved_database_url)
+        self.sessions: sessionmaker[Session] = session_factory(self.engine)
+        self.store: ArtifactStore = open_store(settings)
+        self.queue = JobQueue(settings.resolved_broker_url)
+
+    def dataset(self) -> str:
+        with open_session(self.sessions) as session:
+            service = DatasetService(session, self.store, self.settings)
+            return service.create("binaries.jsonl", binary_compounds(), "k_vrh", "binaries").id
+
+    def submit(self, send: bool = True, **body: Any) -> str:
+        body = {"dataset_id": self.dataset(), "model_name": "mine", "method": "scratch", **body}
+        request = FineTuningJobCreate.model_validate(body)
+        with open_session(self.sessions) as session:
+            job_id = FineTuningService(session, self.store, self.settings).create(request, None).id
+        if send:
+            assert dispatch(self.sessions, self.settings.jobs, self.queue, [job_id]) == 1
+        return job_id
+
+    def job(self, job_id: str) -> FineTuningJobRead:
+        with open_session(self.sessions, read_only=True) as session:
+            return FineTuningService(session, self.store, self.settings).get(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        with open_session(self.sessions) as session:
+            FineTuningService(session, self.store, self.settings).cancel(job_id)
+
+    def events(self, job_id: str) -> list[JobEvent]:
+        with open_session(self.sessions, read_only=True) as session:
+            return JobRepository(session).events_after(job_id, 0, 10_000)
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        with open_session(self.sessions, read_only=True) as session:
+            return RegistryService(session, self.store).list_versions(name, None, 100)[0]
+
+    def wait_for_epoch(self, job_id: str, attempt: int = 1) -> FineTuningJobRead:
+        def probe() -> FineTuningJobRead | None:
+            job = self.job(job_id)
+            assert not job.status.is_terminal, (job.status, job.status_reason)
+            return job if job.progress and job.attempts == attempt else None
+
+        return wait_until(probe, f"an epoch of attempt {attempt}")
+
+    def wait_for_end(self, job_id: str, timeout_s: float = TIMEOUT_S) -> FineTuningJobRead:
+        def probe() -> FineTuningJobRead | None:
+            job = self.job(job_id)
+            return job if job.status.is_terminal else None
+
+        return wait_until(probe, "the job's end", timeout_s)
+
+    def environment(self) -> dict[str, str]:
+        jobs = {f"XTALFORGE_JOBS__{k.upper()}": str(v) for k, v in self.settings.jobs.model_dump().items()}
+        return {
+            **os.environ, **jobs, "PYTHONPATH": str(PROJECT_ROOT), "XTALFORGE_DEVICE": "cpu", "OMP_NUM_THREADS": "1",
+            "XTALFORGE_DATA_DIR": str(self.settings.data_dir),
+            "XTALFORGE_MODELS_STORE": str(self.settings.models_store),
+            "XTALFORGE_DATABASE_URL": self.settings.resolved_database_url,
+            "XTALFORGE_BROKER_URL": self.settings.resolved_broker_url,
+        }  # fmt: skip
+
+    @contextmanager
+    def worker(self) -> Iterator[psutil.Process]:
+        """A real `celery worker`; what is left of it is killed at the end."""
+        log = self.settings.data_dir.parent / f"worker-{time.monotonic_ns()}.log"
+        with log.open("w") as output:
+            command = [sys.executable, "-m", "celery", "-A", "workers.celery_app", "worker"]
+            process = subprocess.Popen(
+                command, cwd=log.parent, env=self.environment(), stdout=output, stderr=subprocess.STDOUT
+            )
+        tree = psutil.Process(process.pid)
+        try:
+            wait_until(lambda: "job-watch started" in log.read_text(), f"a worker to start: {log}")
+            yield tree
+        finally:
+            descendants = tree.children(recursive=True) if tree.is_running() else []
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for child in descendants:
+                if child.is_running():
+                    child.kill()
+            print(log.read_text())
+
+
+def training_processes(worker: psutil.Process) -> list[psutil.Process]:
+    """The training processes below a worker."""
+    return [p for p in worker.children(recursive=True) if "workers.trainer" in " ".join(p.cmdline())]
+
+
+@pytest.fixture(scope="session")
+def broker_server() -> Iterator[str]:
+    with running_broker() as url:
+        yield url
+
+
+@pytest.fixture
+def broker_url(broker_server: str) -> str:
+    """URL of an empty broker."""
+    with redis.Redis.from_url(broker_server) as client:
+        client.flushall()
+    return broker_server
+
+
+def _installation(tmp_path: Path, database_url: str, broker_url: str) -> Installation:
+    jobs = JobSettings(lease_s=3, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3, max_attempts=3)
+    return Installation(
+        Settings(
+            data_dir=tmp_path / "data", models_store=tmp_path / "models_store", database_url=database_url,
+            broker_url=broker_url, device="cpu", jobs=jobs,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def installation(tmp_path: Path, sqlite_url: str, broker_url: str) -> Iterator[Installation]:
+    """The embedded kind: SQLite."""
+    installation = _installation(tmp_path, sqlite_url, broker_url)
+    yield installation
+    installation.queue.close()
+    installation.engine.dispose()
+
+
+@pytest.fixture
+def any_installation(tmp_path: Path, database_url: str, broker_url: str) -> Iterator[Installation]:
+    """Once on SQLite and once on PostgreSQL."""
+    installation = _installation(tmp_path, database_url, broker_url)
+    yield installation
+    installation.queue.close()
+    installation.engine.dispose()

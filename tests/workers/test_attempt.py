@@ -1,0 +1,49 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import InvalidJob
+from app.learning.training.loop import TrainingDiverged
+from workers.attempt import CHECKPOINT_FOLDER, AttemptFolder
+from workers.trainer import describe
+
+
+def test_the_next_attempt_gets_the_checkpoint_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    first = AttemptFolder.create(tmp_path, "token-1")
+    (first.checkpoint / "state").write_text("epoch 7")
+    (first.checkpoint / "state.partial").write_text("epo")
+    (first.path / "error.json").write_text("{}")
+    second = AttemptFolder.create(tmp_path, "token-2")
+    assert (second.checkpoint / "state").read_text() == "epoch 7"
+    assert not (second.checkpoint / "state.partial").exists()
+    assert second.read_error() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["token-2"]
+
+
+def test_the_newest_checkpoint_wins(tmp_path: Path) -> None:
+    for name, text in (("a", "older"), ("b", "newer")):
+        folder = tmp_path / name / CHECKPOINT_FOLDER
+        folder.mkdir(parents=True)
+        (folder / "state").write_text(text)
+    os.utime(tmp_path / "a" / CHECKPOINT_FOLDER, (1, 1))
+    assert (AttemptFolder.create(tmp_path, "c").checkpoint / "state").read_text() == "newer"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InvalidJob("Too few rows."), "invalid_job", "Too few rows."),
+        (TrainingDiverged("NaN"), "training_diverged", "NaN"),
+        (MemoryError(), "out_of_memory", "batch_size"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory", "batch_size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory", "batch_size"),
+        (ValueError("bad\nsecond line"), "training_failed", "(ValueError: bad)"),
+        (KeyError(), "training_failed", "(KeyError)"),
+    ],
+)
+def test_errors_become_a_code_and_a_sentence(error: Exception, code: str, words: str) -> None:
+    described = describe(error)
+    assert described.code == code
+    assert words in described.detail
+    assert "\n" not in described.detail

@@ -1,0 +1,119 @@
+"""The folder through which supervisor and training process talk.
+
+    <data_dir>/jobs/<job id>/<fencing token>/
+        run.json            what to train, on which device
+        dataset.parquet     the table
+        base/               manifest.json and weights.safetensors of the base model, if there is one
+        checkpoint/         state of the run, from which the next attempt goes on
+        events.jsonl        one event a line, written by the training process
+        result/             manifest.json and weights.safetensors; appears complete or not at all
+        error.json          why there is no result
+
+Each attempt has its own folder, so a process that outlives its lease cannot touch the files of the next one.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from app.core.settings import Device, LogFormat, LogLevel
+from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, Parent
+
+RUN_FILE = "run.json"
+DATASET_FILE = "dataset.parquet"
+BASE_FOLDER = "base"
+CHECKPOINT_FOLDER = "checkpoint"
+EVENTS_FILE = "events.jsonl"
+RESULT_FOLDER = "result"
+ERROR_FILE = "error.json"
+
+PARENT_PID_VARIABLE = "TRAINER_PARENT_PID"
+"""Environment variable of the training process: whose death it must not outlive."""
+
+
+class Run(BaseModel):
+    """What the training process is told; `spec` are the fields of `app.learning.training_job.TrainingSpec`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: dict[str, Any]
+    parent: Parent | None
+    device: Device
+    log_level: LogLevel
+    log_format: LogFormat
+
+
+class RunError(BaseModel):
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    path: Path
+
+    @classmethod
+    def create(cls, job_folder: Path, token: str) -> "AttemptFolder":
+        """A folder for this attempt, with the checkpoint of the last one; the folders of earlier attempts go."""
+        folder = cls(job_folder / token)
+        folder.checkpoint.mkdir(parents=True)
+        earlier = [path for path in job_folder.iterdir() if path != folder.path]
+        with_state = [path / CHECKPOINT_FOLDER for path in earlier if (path / CHECKPOINT_FOLDER).is_dir()]
+        for source in sorted(with_state, key=lambda path: path.stat().st_mtime):
+            shutil.copytree(source, folder.checkpoint, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
+        for path in earlier:
+            shutil.rmtree(path, ignore_errors=True)
+        return folder
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / CHECKPOINT_FOLDER
+
+    def write_input(self, run: Run, dataset: bytes, base: tuple[Manifest, bytes] | None) -> None:
+        (self.path / DATASET_FILE).write_bytes(dataset)
+        if base is not None:
+            _write_model(self.path / BASE_FOLDER, *base)
+        (self.path / RUN_FILE).write_text(run.model_dump_json())
+
+    def read_input(self) -> tuple[Run, bytes, tuple[Manifest, bytes] | None]:
+        run = Run.model_validate_json((self.path / RUN_FILE).read_text())
+        return run, (self.path / DATASET_FILE).read_bytes(), _read_model(self.path / BASE_FOLDER)
+
+    def write_result(self, manifest: Manifest, weights: bytes) -> None:
+        _write_model(self.path / RESULT_FOLDER, manifest, weights)
+
+    def read_result(self) -> tuple[Manifest, bytes] | None:
+        return _read_model(self.path / RESULT_FOLDER)
+
+    def write_error(self, error: RunError) -> None:
+        (self.path / ERROR_FILE).write_text(error.model_dump_json())
+
+    def read_error(self) -> RunError | None:
+        path = self.path / ERROR_FILE
+        return RunError.model_validate_json(path.read_text()) if path.is_file() else None
+
+    def append_event(self, kind: str, message: str, data: dict[str, Any]) -> None:
+        """One line in one write, so that the reader never sees half of it as a line."""
+        line = json.dumps({"kind": kind, "message": message, "data": data}, allow_nan=False)
+        with (self.path / EVENTS_FILE).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _write_model(folder: Path, manifest: Manifest, weights: bytes) -> None:
+    partial = folder.with_suffix(".partial")
+    partial.mkdir()
+    (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
+    (partial / WEIGHTS_FILE).write_bytes(weights)
+    os.replace(partial, folder)
+
+
+def _read_model(folder: Path) -> tuple[Manifest, bytes] | None:
+    if not folder.is_dir():
+        return None
+    manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
+    return manifest, (folder / WEIGHTS_FILE).read_bytes()

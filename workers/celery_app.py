@@ -1,0 +1,72 @@
+"""The Celery application of the workers: `celery -A workers.celery_app worker`.
+
+SQL owns every job (lease, fencing token, attempts); the broker only wakes a worker. So a message that is lost, late
+or delivered twice costs nothing, and these settings need no result backend and no long broker promises.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+
+from app.core.logging import configure_logging
+from app.core.settings import Settings
+from app.jobs.queue import QUEUE_NAME
+from workers import runtime
+
+VISIBILITY_TIMEOUT_S = 6 * 3600
+
+WORKER_SETTINGS: dict[str, Any] = {
+    "include": ["workers.tasks"],
+    "accept_content": ["json"],
+    "task_serializer": "json",
+    "result_serializer": "json",
+    "task_default_queue": QUEUE_NAME,
+    "task_ignore_result": True,
+    # Safe because the claim in SQL makes a second delivery a no-op and caps the attempts.
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_pool": "prefork",
+    "worker_concurrency": 1,
+    # After the broker's timeout the message of a long job is delivered again; its claim fails while the lease lives.
+    "visibility_timeout": VISIBILITY_TIMEOUT_S,
+    "broker_transport_options": {
+        "visibility_timeout": VISIBILITY_TIMEOUT_S, "socket_keepalive": True, "health_check_interval": 25,
+        "queue_order_strategy": "priority",
+    },
+    "broker_connection_retry": True,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # A broker that was restarted for a minute must not end a training run of hours.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_soft_shutdown_timeout": 45.0,
+    "worker_enable_soft_shutdown_on_idle": True,
+    "worker_hijack_root_logger": False,
+    "enable_utc": True,
+    "timezone": "UTC",
+}  # fmt: skip
+
+
+def create_celery_app(settings: Settings) -> Celery:
+    app = Celery("xtalforge", broker=settings.resolved_broker_url)
+    app.conf.update(WORKER_SETTINGS)
+    return app
+
+
+def _configure_logging(**_: Any) -> None:
+    settings = Settings()
+    configure_logging(settings.log_level, settings.log_format)
+
+
+def _on(action: Callable[[], None]) -> Callable[..., None]:
+    return lambda **_: action()
+
+
+signals.setup_logging.connect(_configure_logging)
+signals.worker_init.connect(_on(runtime.name_this_worker), weak=False)
+signals.worker_ready.connect(_on(runtime.start_watch), weak=False)
+signals.worker_shutting_down.connect(_on(runtime.release_jobs), weak=False)
+signals.worker_process_init.connect(_on(runtime.forget_inherited_connections), weak=False)
+
+celery_app = create_celery_app(Settings())

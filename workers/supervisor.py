@@ -1,0 +1,231 @@
+"""One attempt at a job: claim it, keep the lease, relay events, obey cancellation, record the outcome."""
+
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+
+import structlog
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from app.core.db import open_session
+from app.core.errors import XtalforgeError
+from app.core.logging import get_logger
+from app.fine_tuning.spec import FineTuningSpec
+from app.jobs.errors import JobErrorCode, LeaseLost
+from app.jobs.outbox import dispatch
+from app.jobs.reaper import jobs_folder, remove_folder
+from app.jobs.service import JobService
+from app.jobs.status import JobStatus
+from app.registry.card import render_card
+from app.registry.manifest import Manifest, Parent
+from app.registry.service import FINE_TUNING, RegistryService
+from workers.attempt import AttemptFolder, Run
+from workers.process import TrainingProcess
+from workers.runtime import WorkerContext
+
+log = get_logger(__name__)
+
+TICK_S = 0.2
+RETRY_S = 1.0
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
+
+class Ending(Enum):
+    EXITED = auto()
+    CANCELLED = auto()
+    EXPIRED = auto()
+
+
+def run_attempt(worker: WorkerContext, job_id: str) -> None:
+    """Claim the job and see it to an end; nothing happens when it is not to be had."""
+    with structlog.contextvars.bound_contextvars(job_id=job_id):
+        with open_session(worker.factory) as session:
+            token = JobService(session, worker.settings.jobs).claim(job_id, worker.worker_id)
+        if token is None:
+            log.info("job not claimed: it has ended or another worker holds it")
+            return
+        try:
+            Attempt(worker, job_id, token).run()
+        except LeaseLost:
+            log.warning("lease lost; the attempt was stopped and wrote nothing more")
+
+
+class Attempt:
+    """Holds the lease of one job; every method raises LeaseLost once it is gone."""
+
+    def __init__(self, worker: WorkerContext, job_id: str, token: str) -> None:
+        self._worker = worker
+        self._settings = worker.settings.jobs
+        self._job_id = job_id
+        self._token = token
+        self._started_at = time.monotonic()
+        self._renewed_at = self._started_at
+        self._watched_at = self._started_at
+
+    def run(self) -> None:
+        try:
+            with open_session(self._worker.factory, read_only=True) as session:
+                spec = FineTuningSpec.model_validate(JobService(session, self._settings).get(self._job_id).spec)
+            folder = AttemptFolder.create(jobs_folder(self._worker.settings) / self._job_id, self._token)
+            self._write_input(spec, folder)
+            self._train_and_record(spec, folder)
+        except LeaseLost:
+            raise
+        except XtalforgeError as error:
+            log.warning("job failed", code=error.code, reason=error.detail)
+            self._fail(error.code, error.detail)
+        except Exception as error:
+            log.exception("attempt broke off")
+            self._release(f"The worker could not run the job ({type(error).__name__}).")
+
+    def _write_input(self, spec: FineTuningSpec, folder: AttemptFolder) -> None:
+        base, parent = None, None
+        if spec.base is not None:
+            with open_session(self._worker.factory, read_only=True) as session:
+                registry = RegistryService(session, self._worker.store)
+                base = registry.load(registry.resolve(f"{spec.base.name}/{spec.base.version}"))
+            parent = Parent(name=spec.base.name, version=spec.base.version, weights_sha256=spec.base.sha256)
+        training_spec = {
+            "name": spec.model_name, "method": spec.method, "architecture": spec.architecture,
+            "property": spec.property.model_dump(mode="json"), "seed": spec.seed,
+            "hyperparameters": spec.hyperparameters.model_dump(mode="json"),
+            "dataset_name": spec.dataset_name, "dataset_sha256": spec.dataset_sha256,
+        }  # fmt: skip
+        settings = self._worker.settings
+        run = Run(
+            spec=training_spec, parent=parent, device=settings.device,
+            log_level=settings.log_level, log_format=settings.log_format,
+        )  # fmt: skip
+        folder.write_input(run, self._worker.store.get(spec.dataset_path), base)
+
+    def _train_and_record(self, spec: FineTuningSpec, folder: AttemptFolder) -> None:
+        process = TrainingProcess(folder.path)
+        try:
+            ending = self._supervise(process)
+            if ending is not Ending.EXITED:
+                process.stop()
+        finally:
+            process.stop(grace_s=0)
+        if ending is Ending.CANCELLED:
+            self._write(lambda jobs, _: jobs.cancelled(self._job_id, self._token))
+        elif ending is Ending.EXPIRED:
+            detail = f"The training ran longer than {self._settings.max_run_s:g} s, the most this service allows."
+            self._write(lambda jobs, _: jobs.expire(self._job_id, self._token, detail))
+        else:
+            self._record_exit(spec, folder, process.poll() or 0)
+            return
+        self._remove_folder()
+
+    def _supervise(self, process: TrainingProcess) -> Ending:
+        """Until the process ends or must be ended. The database may be away for as long as the lease lasts."""
+        while True:
+            has_exited = process.poll() is not None
+            try:
+                self._relay_events(process)
+                if has_exited:
+                    return Ending.EXITED
+                if self._is_cancelled():
+                    return Ending.CANCELLED
+                self._renew()
+            except DATABASE_AWAY as error:
+                log.warning("database unreachable", reason=str(error.orig))
+                self._check_own_clock()
+                time.sleep(RETRY_S)
+            if time.monotonic() - self._started_at > self._settings.max_run_s:
+                return Ending.EXPIRED
+            time.sleep(TICK_S)
+
+    def _relay_events(self, process: TrainingProcess) -> None:
+        events, position = process.unread_events()
+        if not events:
+            return
+        with open_session(self._worker.factory) as session:
+            jobs = JobService(session, self._settings)
+            for event in events:
+                jobs.add_event(self._job_id, self._token, event["kind"], event["message"], event["data"])
+        process.mark_read(position)
+
+    def _is_cancelled(self) -> bool:
+        if time.monotonic() - self._watched_at < self._settings.cancel_poll_s:
+            return False
+        with open_session(self._worker.factory, read_only=True) as session:
+            status = JobService(session, self._settings).watch(self._job_id, self._token)
+        self._watched_at = time.monotonic()
+        return status is JobStatus.CANCELLING
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed_at < self._settings.heartbeat_s:
+            return
+        with open_session(self._worker.factory) as session:
+            if not JobService(session, self._settings).heartbeat(self._job_id, self._token):
+                raise LeaseLost(self._job_id)
+        self._renewed_at = now
+
+    def _check_own_clock(self) -> None:
+        """Without the database nobody says that the lease is lost; by this clock it ran out."""
+        if time.monotonic() - self._renewed_at > self._settings.lease_s:
+            raise LeaseLost(self._job_id)
+
+    def _record_exit(self, spec: FineTuningSpec, folder: AttemptFolder, exit_code: int) -> None:
+        error = folder.read_error()
+        result = folder.read_result() if exit_code == 0 else None
+        if result is not None:
+            self._register(spec, *result)
+        elif error is not None:
+            self._fail(error.code, error.detail)
+        elif exit_code < 0:
+            self._release(
+                f"The training process was killed (signal {-exit_code}). Most often the machine ran out of memory: "
+                "try a smaller batch_size."
+            )
+        else:
+            detail = f"The training process ended with exit code {exit_code} and said nothing."
+            self._fail(JobErrorCode.TRAINING_FAILED, detail)
+
+    def _register(self, spec: FineTuningSpec, manifest: Manifest, weights: bytes) -> None:
+        """Model version and success of the job in one transaction: both are there, or neither is."""
+        card = render_card(manifest)
+
+        def write(jobs: JobService, session: Session) -> None:
+            if jobs.held(self._job_id, self._token) is JobStatus.CANCELLING:
+                jobs.cancelled(self._job_id, self._token)
+                return
+            version = RegistryService(session, self._worker.store).register_version(
+                manifest, weights, card, source=FINE_TUNING, parent_id=spec.base.id if spec.base else None,
+                dataset_id=spec.dataset_id, job_id=self._job_id,
+            )  # fmt: skip
+            metrics = manifest.metrics.model_dump(mode="json")
+            result = {"model": version.model_name, "version": version.version, "metrics": metrics}
+            jobs.succeed(self._job_id, self._token, result)
+
+        self._write(write)
+        self._remove_folder()
+
+    def _fail(self, code: str, detail: str) -> None:
+        self._write(lambda jobs, _: jobs.fail(self._job_id, self._token, code, detail))
+        self._remove_folder()
+
+    def _release(self, reason: str) -> None:
+        released: list[JobStatus] = []
+        self._write(lambda jobs, _: released.append(jobs.release(self._job_id, self._token, reason)))
+        if released[-1] is JobStatus.QUEUED:
+            dispatch(self._worker.factory, self._settings, self._worker.queue, [self._job_id])
+        else:
+            self._remove_folder()
+
+    def _write(self, action: Callable[[JobService, Session], None]) -> None:
+        """Run `action` in one transaction, again when the database was away or two versions took one number."""
+        while True:
+            try:
+                with open_session(self._worker.factory) as session:
+                    action(JobService(session, self._settings), session)
+                return
+            except (*DATABASE_AWAY, IntegrityError) as error:
+                log.warning("outcome not written yet", reason=str(error.orig))
+                self._check_own_clock()
+                time.sleep(RETRY_S)
+
+    def _remove_folder(self) -> None:
+        remove_folder(self._worker.settings, self._job_id)

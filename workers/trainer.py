@@ -1,0 +1,124 @@
+"""The training process: files in, files out. It knows no database, no broker and no store."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.core.errors import XtalforgeError
+from app.core.logging import configure_logging, get_logger
+from app.jobs.errors import JobErrorCode
+from workers.attempt import PARENT_PID_VARIABLE, AttemptFolder, Run, RunError
+
+if TYPE_CHECKING:
+    from app.learning.training_job import TrainingEvent
+
+log = get_logger(__name__)
+
+PR_SET_PDEATHSIG = 1
+PARENT_WATCH_S = 1.0
+REASON_LENGTH = 300
+OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory")
+OUT_OF_MEMORY_ADVICE = (
+    "The training needed more memory than the worker has. Try a smaller batch_size, or leave out the largest cells."
+)
+
+
+def main(folder: Path, parent_pid: int) -> int:
+    """Train what lies in `folder`; 0 with a result, 1 with an error file, 2 when it was told to stop."""
+    die_with_parent(parent_pid)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    attempt = AttemptFolder(folder)
+    from app.learning.training_job import TrainingStopped
+
+    try:
+        train(attempt, stop.is_set)
+    except TrainingStopped:
+        return 2
+    except Exception as error:
+        log.exception("training failed", folder=folder.name)
+        attempt.write_error(describe(error))
+        return 1
+    return 0
+
+
+def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
+    from app.datasets.table import read_table
+
+    from app.learning.training_job import TrainingSpec, TrainingTable, train_model
+
+    run, dataset, base = attempt.read_input()
+    configure_logging(run.log_level, run.log_format)
+    spec = TrainingSpec.model_validate(run.spec)
+    items, targets, row_ids = read_table(dataset)
+    attempt.append_event("message", f"Reading {len(items)} rows of {spec.dataset_name}.", {"n_rows": len(items)})
+    trained = train_model(
+        TrainingTable(items=items, targets=targets, row_ids=row_ids), spec, base, run.parent, attempt.checkpoint,
+        EpochReporter(attempt, run), should_stop, run.device,
+    )  # fmt: skip
+    attempt.write_result(trained.manifest, trained.weights)
+
+
+class EpochReporter:
+    """Turns each epoch into an event with the time that is left, at this process's own pace."""
+
+    def __init__(self, attempt: AttemptFolder, run: Run) -> None:
+        self._attempt = attempt
+        self._unit: str = run.spec["property"]["unit"]
+        self._started_at = time.monotonic()
+        self._first_epoch: int | None = None
+
+    def __call__(self, event: "TrainingEvent") -> None:
+        if self._first_epoch is None:
+            self._first_epoch = event.epoch
+        done = event.epoch - self._first_epoch + 1
+        eta_s = (time.monotonic() - self._started_at) / done * (event.max_epochs - event.epoch)
+        self._attempt.append_event(
+            "epoch",
+            f"Epoch {event.epoch} of {event.max_epochs}: validation MAE {event.val_mae:.4g} {self._unit}",
+            {
+                "epoch": event.epoch, "max_epochs": event.max_epochs, "train_loss": event.train_loss,
+                "val_mae": event.val_mae, "best_val_mae": event.best_val_mae, "unit": self._unit,
+                "learning_rate": event.learning_rate, "elapsed_s": round(event.elapsed_s, 3), "eta_s": round(eta_s, 1),
+            },
+        )  # fmt: skip
+
+
+def describe(error: BaseException) -> RunError:
+    """A stable code and one sentence; the traceback stays in the log."""
+    if isinstance(error, XtalforgeError):
+        return RunError(code=error.code, detail=error.detail)
+    reason = str(error).strip().splitlines()
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
+        return RunError(code=JobErrorCode.OUT_OF_MEMORY, detail=OUT_OF_MEMORY_ADVICE)
+    described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+    return RunError(
+        code=JobErrorCode.TRAINING_FAILED,
+        detail=f"The training stopped with an internal error ({described[:REASON_LENGTH]}).",
+    )
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Make sure that no training goes on without its supervisor, whatever killed that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch_parent, args=(parent_pid,), name="parent-watch", daemon=True).start()
+    if os.getppid() != parent_pid:  # it died before anything above took effect
+        os._exit(1)
+
+
+def _watch_parent(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(PARENT_WATCH_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(os.environ[PARENT_PID_VARIABLE])))
