@@ -1,0 +1,108 @@
+"""From rows as sent to usable rows and the validation report."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+
+from app.datasets.findings import (
+    count_elements,
+    drop_duplicates,
+    elements_of,
+    find_conflicts,
+    find_outliers,
+    find_similar,
+    formula_of,
+    label_statistics,
+    labels_look_like_log10,
+)
+from app.datasets.report import MAX_LISTED, RowFailure, UnseenElements, ValidationReport
+from app.datasets.rows import RawTable
+from app.datasets.validation import UsableRow, validate_rows
+from app.properties.catalogue import PropertySpec
+from app.registry.manifest import InputKind
+from app.structures.crystal import Crystal
+
+MIN_USABLE_ROWS = 20
+FEW_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The rows to store and what was found in the file."""
+
+    rows: list[UsableRow]
+    report: ValidationReport
+
+
+def inspect_table(table: RawTable, spec: PropertySpec) -> Inspection:
+    """Validate every row; never raises for what a row holds."""
+    valid, failures = validate_rows(table.rows, spec)
+    rows, duplicates = drop_duplicates(valid)
+    conflicts, outliers, similar = find_conflicts(rows), find_outliers(rows, spec), find_similar(rows)
+    report = ValidationReport(
+        format=table.format,
+        input_kind=_input_kind(rows),
+        input_column=table.input_column,
+        label_column=table.label_column,
+        n_rows=len(table.rows),
+        n_usable=len(rows),
+        n_failed=len(failures),
+        n_duplicates=len(duplicates),
+        n_conflicts=len(conflicts),
+        n_outliers=len(outliers),
+        n_formulas=len({formula_of(row.item) for row in rows}),
+        failures=failures[:MAX_LISTED],
+        failure_counts=dict(Counter(failure.code for failure in failures).most_common()),
+        duplicates=duplicates[:MAX_LISTED],
+        similar=similar[:MAX_LISTED],
+        conflicts=conflicts[:MAX_LISTED],
+        outliers=outliers[:MAX_LISTED],
+        labels=label_statistics(rows, spec.unit),
+        elements=count_elements(rows),
+        unseen_elements=[],
+        warnings=[*table.notes, *_warnings(table, rows, failures, spec)],
+    )
+    return Inspection(rows, report)
+
+
+def with_champions(inspection: Inspection, seen: Mapping[tuple[str, int], Set[str]]) -> Inspection:
+    """The inspection with the elements that each of these model versions never saw; keys are (name, version)."""
+    present = set(inspection.report.elements)
+    unseen = [
+        UnseenElements(
+            model=name,
+            version=version,
+            elements=sorted(present - known),
+            n_rows=sum(1 for row in inspection.rows if not set(elements_of(row.item)) <= known),
+        )
+        for (name, version), known in seen.items()
+        if present - known
+    ]
+    return replace(inspection, report=inspection.report.model_copy(update={"unseen_elements": unseen}))
+
+
+def _input_kind(rows: Sequence[UsableRow]) -> InputKind | None:
+    if not rows:
+        return None
+    return InputKind.STRUCTURE if isinstance(rows[0].item, Crystal) else InputKind.COMPOSITION
+
+
+def _warnings(
+    table: RawTable, rows: Sequence[UsableRow], failures: Sequence[RowFailure], spec: PropertySpec
+) -> list[str]:
+    warnings = []
+    if labels_look_like_log10(table.rows, spec):
+        warnings.append(
+            f"All labels are small: they look like log10 of the {spec.label}. Send the values themselves, in {spec.unit}; "
+            "the logarithm is taken here."
+        )
+    if MIN_USABLE_ROWS <= len(rows) < FEW_ROWS:
+        warnings.append(f"Only {len(rows)} rows can be used: a model from fewer than {FEW_ROWS} will be rough.")
+    if len(failures) > 0.1 * len(table.rows):
+        warnings.append(f"{len(failures)} of {len(table.rows)} rows cannot be used.")
+    if rows and len({row.target for row in rows}) == 1:
+        warnings.append("All labels are equal: there is nothing to learn.")
+    repeated = [row.row_id for row in rows if "~" in row.row_id]
+    if repeated:
+        warnings.append(f"Some ids occur more than once; the later ones got a number, e.g. {repeated[0]!r}.")
+    return warnings
