@@ -93,16 +93,16 @@ def _warnings(
     warnings = []
     if labels_look_like_log10(table.rows, spec):
         warnings.append(
-            f"All labels are small: they look like log10 of the {spec.label}. Send the values themselves, in {spec.unit}; "
-            "the logarithm is taken here."
+            f"All labels are small: they look like log10 of the {spec.label}. Send the values themselves, in "
+            f"{spec.unit}; the logarithm is taken here."
         )
     if MIN_USABLE_ROWS <= len(rows) < FEW_ROWS:
         warnings.append(f"Only {len(rows)} rows can be used: a model from fewer than {FEW_ROWS} will be rough.")
     if len(failures) > 0.1 * len(table.rows):
         warnings.append(f"{len(failures)} of {len(table.rows)} rows cannot be used.")
-    if rows and len({row.target for row in rows}) == 1:
-        warnings.append("All labels are equal: there is nothing to learn.")
-    repeated = [row.row_id for row in rows if "~" in row.row_id]
+    repeated = [row_id for row_id, count in Counter(row.row_id for row in table.rows).items() if count > 1]
     if repeated:
-        warnings.append(f"Some ids occur more than once; the later ones got a number, e.g. {repeated[0]!r}.")
+        warnings.append(
+            f"{len(repeated)} ids occur more than once, e.g. {repeated[0]!r}: the later rows got ~2 at the end."
+        )
     return warnings

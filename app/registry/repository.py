@@ -105,6 +105,12 @@ class RegistryRepository:
             query = query.where(RegisteredModel.input_kind == input_kind)
         return list(self._session.scalars(query.order_by(RegisteredModel.property_key, ModelVersion.model_name)))
 
+    def versions_at(self, alias: str, names: Collection[str]) -> list[ModelVersion]:
+        """The version that the alias points at in each of the models that have it."""
+        pointing = (ModelAlias.model_name == ModelVersion.model_name) & (ModelAlias.version == ModelVersion.version)
+        query = select(ModelVersion).join(ModelAlias, pointing)
+        return list(self._session.scalars(query.where(ModelAlias.alias == alias, ModelAlias.model_name.in_(names))))
+
     def alias(self, name: str, alias: str) -> ModelAlias | None:
         return self._session.get(ModelAlias, (name, alias), populate_existing=True)
 

@@ -211,6 +211,10 @@ class RegistryService:
             aliases[alias.model_name][alias.alias] = alias.version
         return aliases
 
+    def versions_at(self, alias: str, names: Sequence[str]) -> list[ModelVersion]:
+        """The version that the alias points at in each of the models that have it."""
+        return self._registry.versions_at(alias, names)
+
     def lineage(self, version: ModelVersion) -> tuple[list[ModelVersion], list[ModelVersion]]:
         """The chain of versions this one's weights came from, nearest first, and the versions started from it."""
         ancestors: list[ModelVersion] = []

@@ -1,0 +1,24 @@
+"""A model version as one file to take away: usable without this service."""
+
+import io
+import zipfile
+
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE
+from app.registry.models import ModelVersion
+from app.registry.service import RegistryService
+
+
+def export_zip(registry: RegistryService, version: ModelVersion) -> bytes:
+    """Manifest, weights and card in a zip that is the same at every call. Raises ArtifactCorrupt."""
+    manifest, weights = registry.load(version)
+    members = {
+        MANIFEST_FILE: manifest.model_dump_json(indent=2).encode(),
+        WEIGHTS_FILE: weights,
+        CARD_FILE: registry.card(version).encode(),
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            # Without a date of its own each member gets 1980, the earliest a zip can say.
+            archive.writestr(zipfile.ZipInfo(f"{version.model_name}/{version.version}/{name}"), content)
+    return buffer.getvalue()
