@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from app.core.errors import XtalforgeError
+from app.learning.graphs.cache import GraphCache
 from app.learning.predictor import Predictor
 from app.learning.samples import ModelInput
 from app.registry.manifest import Manifest
@@ -19,13 +20,13 @@ class InferenceEngine:
     """
 
     def __init__(self, max_models: int = 8, device: str = "cpu", n_threads: int | None = None) -> None:
-        torch.set_flush_denormal(True)
         if n_threads is not None:
             torch.set_num_threads(n_threads)
         self._device = device
         self._max_models = max_models
         self._predictors: OrderedDict[str, Predictor] = OrderedDict()
         self._lock = threading.Lock()
+        self._graphs = GraphCache()
         self._loading: dict[str, threading.Lock] = {}
 
     def predict(
@@ -35,7 +36,7 @@ class InferenceEngine:
 
         Raises what `load` raises, and ArtifactCorrupt.
         """
-        return self._get(key, load).predict(items)
+        return self._get(key, load).predict(items, self._graphs.build)
 
     def _get(self, key: str, load: Callable[[], tuple[Manifest, bytes]]) -> Predictor:
         with self._lock:

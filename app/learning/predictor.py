@@ -10,8 +10,9 @@ from torch import nn
 from app.core.errors import InvalidInput, XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
+from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.graphs.settings import GraphSettings
-from app.learning.samples import ModelInput, Samples, make_samples
+from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import predict_outputs
 from app.registry.manifest import Manifest
@@ -39,17 +40,21 @@ class Predictor:
         where = torch_device(device)
         return cls(manifest, load_network(manifest, weights, where), where)
 
-    def featurise(self, items: Sequence[ModelInput]) -> tuple[Samples, list[XtalforgeError | None]]:
+    def featurise(
+        self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
+    ) -> tuple[Samples, list[XtalforgeError | None]]:
         """Samples of the items that can be featurised, and the error (or None) of each item."""
-        return make_samples(items, self.graph)
+        return make_samples(items, self.graph, build)
 
     def forward(self, samples: Samples) -> FloatArray:
         """Predictions in the property's unit, (B,)."""
         return self.target_map.to_physical(predict_outputs(self.network, samples, self.device))
 
-    def predict(self, items: Sequence[ModelInput]) -> list[float | XtalforgeError]:
+    def predict(
+        self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
+    ) -> list[float | XtalforgeError]:
         """One value in the property's unit, or the reason why there is none, per item, in order."""
-        samples, errors = self.featurise(items)
+        samples, errors = self.featurise(items, build)
         values = iter(self.forward(samples).tolist())
         answers: list[float | XtalforgeError] = []
         for error in errors:

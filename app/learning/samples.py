@@ -1,6 +1,6 @@
 """Model inputs in arrays, cut into batches by index: the same two calls for graphs and for vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Protocol
@@ -80,13 +80,18 @@ class VectorSamples:
         return np.ones(len(self), dtype=np.int64)
 
 
-def featurise_structure(item: ModelInput, settings: GraphSettings) -> CrystalGraph:
+GraphBuilder = Callable[[Crystal, GraphSettings], CrystalGraph]
+
+
+def featurise_structure(
+    item: ModelInput, settings: GraphSettings, build: GraphBuilder = build_crystal_graph
+) -> CrystalGraph:
     """Raises InputKindMismatch for a composition, and what `build_crystal_graph` raises."""
     if not isinstance(item, Crystal):
         raise InputKindMismatch(
             "This model needs a crystal structure (CIF, POSCAR); a composition has no atoms' places."
         )
-    return build_crystal_graph(item, settings)
+    return build(item, settings)
 
 
 def featurise_composition(item: ModelInput) -> npt.NDArray[np.float32]:
@@ -98,7 +103,7 @@ def featurise_composition(item: ModelInput) -> npt.NDArray[np.float32]:
 
 
 def make_samples(
-    items: Sequence[ModelInput], graph: GraphSettings | None
+    items: Sequence[ModelInput], graph: GraphSettings | None, build: GraphBuilder = build_crystal_graph
 ) -> tuple[Samples, list[XtalforgeError | None]]:
     """Featurise what can be; the error of each item that cannot, else None. Samples keep the order of the good ones."""
     features: list[CrystalGraph] = []
@@ -107,7 +112,7 @@ def make_samples(
     for item in items:
         try:
             if graph is not None:
-                features.append(featurise_structure(item, graph))
+                features.append(featurise_structure(item, graph, build))
             else:
                 vectors.append(featurise_composition(item))
             errors.append(None)

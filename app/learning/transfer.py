@@ -8,6 +8,7 @@ from app.learning.checkpoints import load_network
 from app.learning.methods import Hyperparameters, Method
 from app.learning.networks.cgcnn import Cgcnn
 from app.learning.networks.factory import build_network
+from app.learning.recipes import CGCNN_NETWORK
 from app.registry.manifest import Architecture, Manifest
 
 
@@ -19,19 +20,15 @@ def initial_network(
     The output layer always starts anew: its scale is the target's. So does a fully connected layer of another width.
     Raises InvalidJob when the method needs a base model and there is none, or one of another architecture.
     """
-    settings: dict[str, object] = (
-        {"hidden_dim": hyperparameters.hidden_dim} if architecture is Architecture.CGCNN else {}
-    )
+    settings = _settings(architecture, hyperparameters)
     if method is Method.SCRATCH:
-        if base is not None:
-            settings = {**_shape_of(base[0]), **settings}
         return build_network(architecture, settings)
     if base is None:
         raise InvalidJob(f"Method {method.value!r} needs a base model.")
     manifest, weights = base
     if manifest.architecture is not architecture:
         raise InvalidJob(f"{manifest.name} is a {manifest.architecture.value} model, not {architecture.value}.")
-    network = build_network(architecture, {**manifest.network, **settings})
+    network = build_network(architecture, {**manifest.network, **_replaced(settings)})
     source = load_network(manifest, weights, torch.device("cpu")).state_dict()
     own = network.state_dict()
     kept = {k: v for k, v in source.items() if v.shape == own[k].shape and not k.startswith("output.")}
@@ -40,8 +37,17 @@ def initial_network(
     return network
 
 
-def _shape_of(manifest: Manifest) -> dict[str, object]:
-    return dict(manifest.network)
+def _settings(architecture: Architecture, hyperparameters: Hyperparameters) -> dict[str, object]:
+    """Shape of a network that starts from nothing: the paper's, or the one of the shipped models."""
+    if architecture is not Architecture.CGCNN:
+        return {}
+    shape = {} if hyperparameters.preset == "paper" else CGCNN_NETWORK
+    return {**shape, "hidden_dim": hyperparameters.hidden_dim}
+
+
+def _replaced(settings: dict[str, object]) -> dict[str, object]:
+    """What a transfer may change of the base model's shape: the width of its head."""
+    return {k: v for k, v in settings.items() if k == "hidden_dim"}
 
 
 def _freeze(network: nn.Module, method: Method, hyperparameters: Hyperparameters) -> None:

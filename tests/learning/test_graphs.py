@@ -9,6 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from app.core.errors import IsolatedAtom, UnphysicalStructure, UnsupportedElement
 from app.learning.graphs.batch import GraphBatch
+from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.graphs.neighbours import find_neighbours
 from app.learning.graphs.packed import PackedGraphs
@@ -123,3 +124,13 @@ def test_a_batch_points_into_its_own_crystals() -> None:
     same = batch.crystal_index[batch.centre] == batch.crystal_index[batch.neighbour]
     assert bool(same.all())
     assert batch.n_crystals == len(COMPOUNDS)
+
+
+def test_the_cache_gives_back_the_same_graph_and_stays_bounded() -> None:
+    cache = GraphCache(max_edges=40)
+    first = cache.build(COMPOUNDS["NaCl"], GraphSettings())
+    assert cache.build(COMPOUNDS["NaCl"], GraphSettings()) is first
+    assert cache.build(COMPOUNDS["NaCl"], PLAIN) is not first
+    for crystal in COMPOUNDS.values():
+        cache.build(crystal, GraphSettings())
+    assert cache.build(COMPOUNDS["NaCl"], GraphSettings()) is not first

@@ -12,7 +12,7 @@ from app.learning.predictor import Predictor
 from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped
 from app.learning.training.plan import TrainingPlan, learning_rate_at
 from app.learning.training_job import TrainedModel, TrainingSpec, TrainingTable, train_model
-from app.properties.catalogue import get_property
+from app.properties.catalogue import Transform, get_property
 from app.registry.manifest import Architecture, Parent, PropertyRecord
 from app.structures.composition import parse_composition
 from app.structures.crystal import Crystal
@@ -115,7 +115,7 @@ def test_a_diverging_run_says_so(tmp_path: Path) -> None:
     table = rocksalts()
     broken = TrainingTable(table.items, table.targets * 1e30, table.row_ids)
     job = spec(optimizer="sgd", learning_rate=10.0, schedule="constant", gradient_clip=0.0, loss="mse", scaling="none")
-    identity = job.property.model_copy(update={"transform": "identity"})
+    identity = job.property.model_copy(update={"transform": Transform.IDENTITY})
     with pytest.raises(TrainingDiverged, match="learning_rate"):
         run(job.model_copy(update={"property": identity}), tmp_path, table=broken)
 
