@@ -64,6 +64,6 @@ class TrainingProcess:
 
 def _environment() -> dict[str, str]:
     """The worker's environment without its addresses and passwords: training needs files only."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("XTALFORGE_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XTALFORGE_", "AWS_"))}
     path = os.pathsep.join(part for part in (str(PROJECT_ROOT), kept.get("PYTHONPATH", "")) if part)
     return {**kept, "PYTHONPATH": path, PARENT_PID_VARIABLE: str(os.getpid())}

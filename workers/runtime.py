@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+import app.datasets.models  # noqa: F401 - model versions refer to its table
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.logging import get_logger
 from app.core.settings import Settings

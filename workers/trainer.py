@@ -50,7 +50,6 @@ def main(folder: Path, parent_pid: int) -> int:
 
 def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
     from app.datasets.table import read_table
-
     from app.learning.training_job import TrainingSpec, TrainingTable, train_model
 
     run, dataset, base = attempt.read_input()

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Header, Path, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
 from app.core.errors import (
@@ -18,7 +18,7 @@ from app.core.errors import (
     ModelNotFound,
     ModelVersionNotFound,
 )
-from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead, JobEventList, MethodList
+from app.fine_tuning.schemas import ID_PATTERN, FineTuningJobCreate, FineTuningJobRead, JobEventList, MethodList
 from app.fine_tuning.service import FineTuningService
 from app.fine_tuning.stream import EVENTS_PER_READ, EventStream
 from app.fine_tuning.views import methods_read
@@ -34,6 +34,8 @@ EVENT_STREAM = "text/event-stream"
 HEARTBEAT_S = 15
 
 router = APIRouter(prefix="/v1/fine-tuning", tags=["fine-tuning"])
+
+JobId = Annotated[str, Path(pattern=ID_PATTERN, max_length=255, description="`id` of the job.")]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -93,12 +95,12 @@ def list_jobs(
 
 
 @router.get("/jobs/{job_id}", responses=problem_responses(JobNotFound))
-def get_job(job_id: str, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
+def get_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
     return FineTuningService(session, store, settings).get(job_id)
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, responses=problem_responses(JobNotFound, JobNotCancellable))
-def cancel_job(job_id: str, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
+def cancel_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
     """Cancel at once what waits; what runs is stopped within seconds."""
     return FineTuningService(session, store, settings).cancel(job_id)
 
@@ -109,7 +111,7 @@ def cancel_job(job_id: str, session: SessionDep, store: StoreDep, settings: Sett
     responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
 )
 def list_events(
-    job_id: str, request: Request, sessions: SessionsDep,
+    job_id: JobId, request: Request, sessions: SessionsDep,
     after: Annotated[int, Query(ge=0, description="Only events with a higher `seq`.")] = 0,
     limit: Annotated[int, Query(ge=1, le=EVENTS_PER_READ, description="Most events in the answer.")] = EVENTS_PER_READ,
     last_event_id: Annotated[

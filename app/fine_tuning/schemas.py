@@ -10,6 +10,7 @@ from app.learning.methods import Hyperparameters, Method
 from app.registry.manifest import Architecture, Metrics
 
 AUTO = "auto"
+ID_PATTERN = r"^[A-Za-z0-9_-]+$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -33,7 +34,7 @@ class FineTuningJobCreate(BaseModel):
         },
     )  # fmt: skip
 
-    dataset_id: str = Field(max_length=255, description="From POST /v1/datasets.")
+    dataset_id: str = Field(pattern=ID_PATTERN, max_length=255, description="From POST /v1/datasets.")
     model_name: str = Field(
         pattern=MODEL_NAME_PATTERN,
         description="Name of the model to make; a name of your own that exists gets a further version. Lower-case "

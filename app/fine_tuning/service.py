@@ -15,6 +15,7 @@ from app.core.errors import (
     ModelNotFound,
 )
 from app.core.settings import Settings
+from app.datasets.inspection import MIN_USABLE_ROWS
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
@@ -31,7 +32,6 @@ from app.registry.repository import RegistryRepository
 from app.registry.service import SHIPPED, RegistryService, require_same_kind
 from app.registry.store import ArtifactStore
 
-MIN_ROWS = 10
 PREFERRED_SOURCE = "formation_energy_per_atom"
 SCRATCH_ARCHITECTURE = {InputKind.STRUCTURE: Architecture.CGCNN, InputKind.COMPOSITION: Architecture.ELEMNET}
 
@@ -91,11 +91,11 @@ class FineTuningService:
         dataset = self._datasets.get(request.dataset_id)
         record = PropertyRecord.model_validate(dataset.property_record)
         input_kind = InputKind(dataset.input_kind)
-        if dataset.n_rows < MIN_ROWS:
+        if dataset.n_rows < MIN_USABLE_ROWS:
             raise InvalidJob(
-                f"Data set {dataset.id} has {dataset.n_rows} usable rows; training needs at least {MIN_ROWS}, and "
+                f"Data set {dataset.id} has {dataset.n_rows} usable rows; training needs at least {MIN_USABLE_ROWS}, and "
                 "becomes useful with a few hundred.",
-                n_rows=dataset.n_rows, min_rows=MIN_ROWS,
+                n_rows=dataset.n_rows, min_rows=MIN_USABLE_ROWS,
             )  # fmt: skip
         self._check_model_name(request.model_name, record, input_kind)
         base = self._base(request, dataset)

@@ -44,12 +44,13 @@ class JobQueue:
 
     def is_empty(self) -> bool:
         """Whether no message waits for a worker. Raises BrokerUnavailable."""
+        connection = self._celery.connection_for_write()
         try:
-            with self._celery.connection_for_write() as connection, connection.channel() as channel:
+            with connection, connection.channel() as channel:
                 return int(channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count) == 0
         except ChannelError:  # an empty queue does not exist in Redis
             return True
-        except (OperationalError, OSError, *self._celery.connection_for_write().connection_errors) as error:
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
             raise BrokerUnavailable("The job queue cannot be reached at the moment.") from error
 
     def close(self) -> None:

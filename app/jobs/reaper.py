@@ -61,8 +61,10 @@ class Reaper:
         while not self._stop.wait(self._settings.jobs.reaper_interval_s):
             try:
                 self.run_once()
-            except (SQLAlchemyError, OSError) as error:  # the database may be away for a while; the next round counts
+            except SQLAlchemyError as error:  # the database may be away for a while; the next round counts
                 log.warning("reaper round failed", reason=str(error))
+            except Exception:
+                log.exception("reaper round failed")
 
     def _send_pending(self) -> None:
         try:

@@ -146,7 +146,11 @@ class JobService:
         self._end(job_id, JobStatus.CANCELLED, "Cancelled while it ran.", token)
 
     def expire(self, job_id: str, token: str, detail: str) -> None:
-        self._end(job_id, JobStatus.EXPIRED, detail, token)
+        """End as expired, or as cancelled when that was asked for meanwhile. Raises LeaseLost."""
+        if self.held(job_id, token) is JobStatus.CANCELLING:
+            self.cancelled(job_id, token)
+        else:
+            self._end(job_id, JobStatus.EXPIRED, detail, token)
 
     def release(self, job_id: str, token: str, reason: str, *, counts_as_attempt: bool = True) -> JobStatus:
         """Give the job back: queued again, or failed when its attempts are used up. Raises LeaseLost."""

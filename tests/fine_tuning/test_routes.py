@@ -11,6 +11,7 @@ from app.jobs.queue import QUEUE_NAME, JobQueue
 from tests.fine_tuning.conftest import Service
 
 JOBS = "/v1/fine-tuning/jobs"
+EPOCH = {"epoch": 1, "max_epochs": 9, "val_mae": 2.5, "best_val_mae": 2.5, "unit": "GPa", "eta_s": 8.0}
 
 
 def messages(service: Service) -> int:
@@ -64,6 +65,7 @@ def test_given_hyperparameters_are_kept_and_auto_is_understood(service: Service)
     ("body", "status", "code", "words"),
     [
         ({"dataset_id": "ds_nope"}, 404, "dataset_not_found", "ds_nope"),
+        ({"dataset_id": "ds_\0"}, 422, "invalid_request", "dataset_id"),
         ({"model_name": "Not A Slug"}, 422, "invalid_request", "model_name"),
         ({"model_name": "../etc"}, 422, "invalid_request", "model_name"),
         ({"model_name": "a" * 65}, 422, "invalid_request", "model_name"),
@@ -170,6 +172,11 @@ def test_cancelling(service: Service) -> None:
         assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
 
 
+def test_ids_that_no_database_takes_are_refused(service: Service) -> None:
+    response = service.client.get(f"{JOBS}/%00")
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
 def test_events_as_a_list(service: Service) -> None:
     job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
     events = service.client.get(f"{JOBS}/{job_id}/events").json()
@@ -190,7 +197,7 @@ def test_events_as_they_happen_until_the_end(service: Service) -> None:
             jobs = service.jobs(session)
             token = jobs.claim(job_id, "w")
             assert token is not None
-            jobs.add_event(job_id, token, "epoch", "Epoch 1", {"epoch": 1})
+            jobs.add_event(job_id, token, "epoch", "Epoch 1", EPOCH)
         with open_session(service.sessions) as session:
             service.jobs(session).fail(job_id, token, "training_failed", "No luck.")
 
@@ -208,3 +215,4 @@ def test_events_as_they_happen_until_the_end(service: Service) -> None:
     assert json.loads(blocks[-1]["data"])["data"] == {"status": "failed", "error_code": "training_failed"}
     job = service.client.get(f"{JOBS}/{job_id}").json()
     assert job["error"] == {"code": "training_failed", "detail": "No luck."}
+    assert job["progress"] == EPOCH

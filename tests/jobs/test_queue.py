@@ -39,10 +39,11 @@ def test_a_broker_that_does_not_answer_is_told_within_seconds() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         queue = JobQueue(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        started = time.monotonic()
-        with pytest.raises(BrokerUnavailable):
-            queue.send("job_1")
-        assert time.monotonic() - started < 10
+        for call in (lambda: queue.send("job_1"), queue.is_empty):
+            started = time.monotonic()
+            with pytest.raises(BrokerUnavailable):
+                call()
+            assert time.monotonic() - started < 10
         queue.close()
 
 

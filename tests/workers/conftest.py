@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -81,7 +82,7 @@ class Installation:
     def dataset(self) -> str:
         with open_session(self.sessions) as session:
             service = DatasetService(session, self.store, self.settings)
-            return service.create("binaries.jsonl", binary_compounds(), "k_vrh", "binaries").id
+            return service.create("binaries.jsonl", io.BytesIO(binary_compounds()), "k_vrh", "binaries")[0].id
 
     def submit(self, send: bool = True, **body: Any) -> str:
         body = {"dataset_id": self.dataset(), "model_name": "mine", "method": "scratch", **body}

@@ -152,15 +152,13 @@ def test_a_message_that_was_never_sent_or_lost_is_sent_by_the_reaper(
         assert installation.wait_for_end(lost).status == JobStatus.SUCCEEDED
 
 
-def test_a_job_that_cannot_be_trained_says_why(installation: Installation) -> None:
+def test_a_training_that_diverges_says_so(installation: Installation) -> None:
+    wild = {"learning_rate": 10.0, "optimizer": "sgd", "schedule": "constant", "loss": "mse", "gradient_clip": 0.0}
     with installation.worker():
-        diverged = installation.submit(hyperparameters={**FAST, "learning_rate": 10.0, "optimizer": "sgd",
-                                                        "schedule": "constant", "loss": "mse", "gradient_clip": 0.0})  # fmt: skip
-        job = installation.wait_for_end(diverged)
-    assert job.status in (JobStatus.FAILED, JobStatus.SUCCEEDED)
-    if job.error is not None:
-        assert job.error.code == "training_diverged"
-        assert "learning_rate" in job.error.detail
+        job = installation.wait_for_end(installation.submit(hyperparameters={**FAST, "max_epochs": 50, **wild}))
+    assert job.error is not None and (job.status, job.error.code) == (JobStatus.FAILED, "training_diverged")
+    assert "learning_rate" in job.error.detail
+    assert installation.events(job.id)[-1].data == {"status": "failed", "error_code": "training_diverged"}
 
 
 def test_a_job_that_runs_too_long_expires(installation: Installation) -> None:
