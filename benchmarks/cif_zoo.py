@@ -13,7 +13,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 from pymatgen.core.structure import Structure
@@ -89,7 +88,7 @@ def _pymatgen_structure(text: str) -> Structure | str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            structures = CifParser(StringIO(text)).parse_structures(primitive=False)
+            structures = CifParser.from_str(text).parse_structures(primitive=False)
         except Exception as error:  # noqa: BLE001 - any failure of the other reader is its answer
             return f"{type(error).__name__}: {error}".partition("\n")[0][:100]
     return structures[0]

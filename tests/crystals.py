@@ -59,7 +59,9 @@ def zincblende(a: float, cation: str, anion: str) -> Crystal:
 def rocksalt(a: float, cation: str, anion: str) -> Crystal:
     """Rock salt, conventional cell of eight atoms."""
     centres = np.array(FACE_CENTRES)
-    return crystal(a * np.eye(3), [cation] * 4 + [anion] * 4, np.vstack([centres, (centres + [0.5, 0, 0]) % 1]))
+    return crystal(
+        a * np.eye(3), [cation] * 4 + [anion] * 4, np.vstack([centres, (centres + np.array([0.5, 0, 0])) % 1])
+    )
 
 
 def cscl(a: float, cation: str, anion: str) -> Crystal:
@@ -69,26 +71,26 @@ def cscl(a: float, cation: str, anion: str) -> Crystal:
 
 def fluorite(a: float, cation: str, anion: str) -> Crystal:
     """Fluorite, three-atom primitive cell."""
-    sites = [[0, 0, 0], [0.25, 0.25, 0.25], [0.75, 0.75, 0.75]]
+    sites: list[list[float]] = [[0, 0, 0], [0.25, 0.25, 0.25], [0.75, 0.75, 0.75]]
     return crystal(a * np.array(FCC_VECTORS), [cation, anion, anion], sites)
 
 
 def perovskite(a: float, a_site: str, b_site: str, anion: str) -> Crystal:
     """Cubic perovskite ABX3, five atoms."""
-    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    sites: list[list[float]] = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
     return crystal(a * np.eye(3), [a_site, b_site, anion, anion, anion], sites)
 
 
 def wurtzite(a: float, c: float, cation: str, anion: str, u: float = 0.375) -> Crystal:
     """Wurtzite, four atoms; `u` is the anion's height above the cation in units of c."""
-    sites = [[1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0.5], [1 / 3, 2 / 3, u], [2 / 3, 1 / 3, 0.5 + u]]
+    sites: list[list[float]] = [[1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0.5], [1 / 3, 2 / 3, u], [2 / 3, 1 / 3, 0.5 + u]]
     return crystal(hexagonal_lattice(a, c), [cation, cation, anion, anion], sites)
 
 
 def rutile(a: float, c: float, cation: str, anion: str, u: float = 0.305) -> Crystal:
     """Rutile, six atoms; the anions lie at ±(u, u, 0) and (1/2 + u, 1/2 - u, 1/2) and its inverse."""
     anions = [[u, u, 0], [1 - u, 1 - u, 0], [0.5 + u, 0.5 - u, 0.5], [0.5 - u, 0.5 + u, 0.5]]
-    sites = [[0, 0, 0], [0.5, 0.5, 0.5], *anions]
+    sites: list[list[float]] = [[0, 0, 0], [0.5, 0.5, 0.5], *anions]
     return crystal(np.diag([a, a, c]), [cation] * 2 + [anion] * 4, sites)
 
 

@@ -1,7 +1,5 @@
 """Random crystals through every format, with pymatgen as the oracle, and junk that must not break the readers."""
 
-from io import StringIO
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -17,6 +15,10 @@ from app.structures.detect import StructureFormat
 from app.structures.reader import read_structure, read_structures, structure_from_dict
 from app.structures.validation import validate_crystal
 from tests.crystals import COMPOUNDS, other_cell, rotated, supercell
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Set OLD_ERROR_HANDLING:DeprecationWarning", "ignore:Issues encountered while parsing CIF:UserWarning"
+)
 
 LENGTHS = st.floats(4.0, 9.0)
 ANGLES = st.floats(75.0, 115.0)
@@ -59,7 +61,7 @@ def test_symmetrised_cif_of_a_compound(name: str) -> None:
     for source in (crystal, supercell(crystal, (2, 1, 1))):
         structure = Structure(source.lattice, [int(z) for z in source.atomic_numbers], source.fractional_coordinates)
         text = str(CifWriter(structure, symprec=0.01))
-        oracle = CifParser(StringIO(text)).parse_structures(primitive=False)[0]
+        oracle = CifParser.from_str(text).parse_structures(primitive=False)[0]
         assert_same(read_structure(text), oracle)
 
 
@@ -75,7 +77,7 @@ def test_random_sites_under_a_space_group(number: int, data: st.DataObject) -> N
     structure = Structure.from_spacegroup(number, Lattice.from_parameters(*cell), ["Na", "Cl"], rows, tol=1e-3)
     assume(structure.is_valid(tol=0.51) and structure.volume / len(structure) > 2)
     text = str(CifWriter(structure, symprec=1e-3, refine_struct=False))
-    oracle = CifParser(StringIO(text)).parse_structures(primitive=False)[0]
+    oracle = CifParser.from_str(text).parse_structures(primitive=False)[0]
     assert_same(read_structure(text), oracle)
 
 
@@ -97,7 +99,8 @@ def test_validation_does_not_depend_on_the_cell(name: str) -> None:
 
 VALID = (
     "data_x\n_cell_length_a 5\n_cell_length_b 5\n_cell_length_c 5\n_cell_angle_alpha 90\n_cell_angle_beta 90\n"
-    "_cell_angle_gamma 90\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nC1 0 0 0\n"
+    "_cell_angle_gamma 90\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+    "C1 0 0 0\n"
 )
 
 
@@ -140,6 +143,7 @@ def test_junk_objects_raise_only_structure_errors(keys: tuple[str, ...], data: s
     )
     document = {key: data.draw(st.one_of(JSON_VALUES, st.sampled_from(sources))) for key in keys}
     try:
-        structure_from_dict(document)
-    except StructureError as error:
-        assert error.detail
+        crystal = structure_from_dict(document)
+    except StructureError:
+        return
+    assert crystal.n_sites > 0
