@@ -39,7 +39,9 @@ def table_of(path: Path, seed: int) -> TrainingTable:
     return TrainingTable(crystals, labels[rows], [columns["material_id"][row] for row in rows])
 
 
-def run(table: TrainingTable, method: Method, seed: int, base: tuple[Manifest, bytes], given: Hyperparameters) -> dict[str, float]:
+def run(
+    table: TrainingTable, method: Method, seed: int, base: tuple[Manifest, bytes], given: Hyperparameters
+) -> dict[str, float]:
     resolved = resolve_hyperparameters(Architecture.CGCNN, method, given, N_ROWS)
     spec = TrainingSpec(
         name="k-vrh",
@@ -54,7 +56,7 @@ def run(table: TrainingTable, method: Method, seed: int, base: tuple[Manifest, b
     parent = Parent(name=base[0].name, version=1, weights_sha256=base[0].weights_sha256) if start else None
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        model = train_model(table, spec, start, parent, Path(folder), lambda event: None, lambda: False)
+        model = train_model(table, spec, start, parent, Path(folder), lambda _: None, lambda: False)
     test = model.manifest.metrics.test
     assert test is not None and test.mae_transformed is not None
     return {
@@ -103,7 +105,8 @@ def report(results: dict[str, list[dict[str, float]]], options: argparse.Namespa
         spread = values.std(ddof=1) if len(values) > 1 else float("nan")
         print(f"| {method} | {values.mean():.4f} | {spread:.4f} | {gpa:.2f} | {wall:.0f} | {p} |")
     if options.out:
-        described = {"date": datetime.now(UTC).isoformat(), "hyperparameters": options.hyperparameters, "results": results}
+        date = datetime.now(UTC).isoformat()
+        described = {"date": date, "hyperparameters": options.hyperparameters, "results": results}
         options.out.write_text(json.dumps(described, indent=1) + "\n")
 
 
