@@ -36,6 +36,7 @@ FORMULA_TOLERANCE = 0.02
 NOTED_SHIFT = 0.02
 """Moves of a site onto a special position beyond this (Å) are told to the user."""
 
+MAX_NAME = 100
 FORMULA_TAG = "_chemical_formula_sum"
 _CELL = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 _WANTED = frozenset(
@@ -91,12 +92,12 @@ def _no_structure(document: cif.Document) -> StructureError:
         return UnparsableStructure("The file has no data block: a CIF starts with a line such as data_NaCl.")
     for block in document:
         if _cell_values(block) is not None:
-            return NoAtoms(f"Block {block.name.strip()!r} has a cell but lists no atom with coordinates.")
+            return NoAtoms(f"Block {block.name.strip()[:MAX_NAME]!r} has a cell but lists no atom with coordinates.")
     return NoAtoms("The file describes no structure: no data block has a cell and atom sites.")
 
 
 def _result(block: cif.Block, notes: tuple[str, ...], limits: StructureLimits, budget: _Budget) -> StructureResult:
-    name = block.name.strip()
+    name = block.name.strip()[:MAX_NAME]
     try:
         return StructureResult(name, _read_block(block, notes, limits, budget), None)
     except StructureError as error:

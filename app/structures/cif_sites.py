@@ -28,6 +28,7 @@ _OPTIONAL = ["?type_symbol", "?occupancy", "?disorder_group", "?calc_flag", "?at
 _TYPE, _OCCUPANCY, _GROUP, _CALC, _HYDROGENS = range(4, 9)
 _WITHOUT_LABEL = ["type_symbol", *_REQUIRED[1:], *_OPTIONAL]
 _NAMED_AT_MOST = 6
+MAX_LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
     if len(table) > limits.max_sites:
         raise StructureTooLarge(f"The file lists {len(table)} sites; at most {limits.max_sites} atoms are read.")
     columns = [list(table.column(i)) if table.has_column(i) else [] for i in range(9)]
-    labels = [cif.as_string(raw) for raw in columns[0]]
+    labels = [cif.as_string(raw)[:MAX_LABEL] for raw in columns[0]]
     used = _used_rows(columns, labels)
     if len(used) < len(labels):
         columns = [[column[i] for i in used] if column else [] for column in columns]

@@ -30,6 +30,8 @@ _NAME_TAGS = (
     "_symmetry.space_group_name_H-M",
 )
 _NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number", "_space_group.IT_number")
+MAX_TEXT = 100
+_NULL = ("?", ".")
 _ORIGIN_SUFFIX = {"S": ":1", "Z": ":2", "O1": ":1", "O2": ":2"}
 SYMMETRY_TAGS = (
     *_OPERATION_TAGS,
@@ -149,19 +151,26 @@ def _without_time(triplets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _texts(block: cif.Block, tags: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts under the first tag that has any, bounded."""
     for tag in tags:
-        column = block.find_values(tag)
-        texts = tuple(cif.as_string(raw) for raw in column if not cif.is_null(raw))
-        if texts:
-            return texts
+        raws = block.find_values(tag)
+        if len(raws) > 0:
+            texts = tuple(_bounded(cif.as_string(raw)) for raw in raws if raw not in _NULL)
+            if texts:
+                return texts
     return ()
+
+
+def _bounded(text: str) -> str:
+    """The text, or its start with a mark that makes it unreadable: no symmetry is written so long."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
 def _first_text(block: cif.Block, tags: tuple[str, ...]) -> str | None:
     for tag in tags:
         raw = block.find_value(tag)
         if raw is not None and not cif.is_null(raw):
-            text = cif.as_string(raw).strip()
+            text = _bounded(cif.as_string(raw).strip())
             if text:
                 return text
     return None

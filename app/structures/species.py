@@ -9,21 +9,28 @@ from app.structures.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES, MAX_ATOMI
 _TYPE = re.compile(r"([A-Za-z]+)[0-9.]*(?:[+-][0-9.]*|\([^)]*\))?")
 _MIXTURE = re.compile(r"[0-9.()]*\s*[A-Z][a-z]?[0-9.]*[+-]?(?:\s*[+,/]\s*[0-9.()]*\s*[A-Z][a-z]?[0-9.]*[+-]?)+")
 _LABEL = re.compile(r"([A-Za-z])([a-z]*)([A-Z]?)")
-PLACEHOLDERS = frozenset({"", "?", "."})
+MAX_SYMBOL = 80
+"""Longer type symbols are refused, longer labels cut: what is cached and quoted in errors stays small."""
 
 
-@lru_cache(maxsize=4096)
 def element_of_type(symbol: str) -> tuple[int, str | None]:
     """Atomic number of a type symbol (`Fe`, `Fe3+`, `O-2`, `D`), and the isotope symbol if it is one.
 
     Raises DisorderedStructure for mixtures (`0.8Nb + 0.2Zr`), UnparsableStructure for groups (`NH3`), placeholders and
     unknown symbols, UnsupportedElement beyond Fm.
     """
+    if len(symbol) > MAX_SYMBOL:
+        raise UnparsableStructure(f"The atom type {symbol[:MAX_SYMBOL]!r}... is not an element.")
+    return _element_of_type(symbol)
+
+
+@lru_cache(maxsize=4096)
+def _element_of_type(symbol: str) -> tuple[int, str | None]:
     found = _TYPE.fullmatch(symbol)
     element = found.group(1) if found else ""
     if element in HYDROGEN_ISOTOPES:
         return 1, element
-    if not found and _MIXTURE.fullmatch(symbol[:200]):
+    if not found and _MIXTURE.fullmatch(symbol):
         raise DisorderedStructure(f"The atom type {symbol!r} puts several elements on one site.", symbol=symbol)
     number = ATOMIC_NUMBERS.get(element) or ATOMIC_NUMBERS.get(element.capitalize())
     if number is None or (number > MAX_ATOMIC_NUMBER and element.isupper()):
@@ -31,12 +38,16 @@ def element_of_type(symbol: str) -> tuple[int, str | None]:
     return _supported(number, symbol), None
 
 
-@lru_cache(maxsize=4096)
 def element_of_label(label: str) -> tuple[int, str | None]:
     """Atomic number of a site label (`Fe1`, `O2a`, `Ow1`, `CL1`), and the isotope symbol if it is one.
 
     Raises UnparsableStructure where the label names no element, or could name two (`NA1`: sodium or nitrogen).
     """
+    return _element_of_label(label[:MAX_SYMBOL])
+
+
+@lru_cache(maxsize=4096)
+def _element_of_label(label: str) -> tuple[int, str | None]:
     found = _LABEL.match(label)
     first, tail, next_capital = found.groups() if found else ("", "", "")
     head = first.upper() + tail

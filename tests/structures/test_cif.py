@@ -344,3 +344,26 @@ def test_cell_constant_is_kept() -> None:
     unit = crystal.lattice / lengths[:, None]
     angles = np.degrees(np.arccos([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]))
     assert np.allclose(angles, [80, 95, 101.5])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        cif_text(["A1 Fe" + "0" * 1_000_000 + "x 0 0 0"], columns=TYPED),
+        cif_text(["Q" * 1_000_000 + " 0 0 0"]),
+        cif_text(["C1 0 0 0"], extra=f"_space_group_name_H-M_alt '{'P' * 1_000_000}'\n"),
+        cif_text(["C1 0 0 0"], extra=f"_space_group_name_Hall '{'P 1 ' * 250_000}'\n"),
+        cif_text(["C1 0 0 0"], extra=operations_loop(["x,y,z", "x" * 1_000_000])),
+        cif_text(["C1 0 0 0"], extra=operations_loop(["x,y,z" + " " * 1_000_000 + "junk"])),
+        cif_text(["C1 0 0 0"], extra=f"_space_group_name_H-M_alt 'P 1{' ' * 1_000_000}junk'\n"),
+        cif_text(["C1 0 0 0 " + "9" * 1_000_000], columns=WITH_OCCUPANCY),
+        cif_text(["C1 0 0 " + "x" * 1_000_000]),
+        cif_text([], name="n" * 1_000_000),
+    ],
+)
+def test_long_texts_are_not_echoed(text: str) -> None:
+    (result,) = read_structures(text)
+    assert result.error is not None
+    assert len(result.error.detail) < 500
+    assert len(str(result.error.context)) < 500
+    assert len(result.block_name) <= 100
