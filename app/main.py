@@ -73,9 +73,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
     return app
 
 
-def _lifespan(
-    settings: Settings, make_engine: MakeEngine
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
@@ -120,7 +118,9 @@ def _register_shipped(
     """Register what `models_store` holds; False, and nothing done, when the schema is not the one needed."""
     state = schema_state(engine)
     if not state.is_at_head:
-        log.error("database not migrated: run `xtalforge db upgrade`, then restart", at=state.current, needed=state.head)
+        log.error(
+            "database not migrated: run `xtalforge db upgrade`, then restart", at=state.current, needed=state.head
+        )
         return False
     with open_session(sessions) as session:
         RegistryService(session, store).register_shipped(settings.models_store)

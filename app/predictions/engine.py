@@ -35,7 +35,7 @@ class BackgroundEngine:
     def _make(self, make: Callable[[], InferenceEngine]) -> None:
         try:
             self._made.set_result(make())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to whoever asks for a prediction
             self._made.set_exception(error)
 
     def predict(self, key: str, load: LoadModel, items: Sequence[ModelItem]) -> list[float | XtalforgeError]:

@@ -97,9 +97,7 @@ def _read(given: RawInput) -> list[ReadInput | FailedInput]:
         return [FailedInput(given.id, error)]
 
 
-def _read_text(
-    input_id: str, text: str, fmt: StructureFormat | None, file_name: str
-) -> list[ReadInput | FailedInput]:
+def _read_text(input_id: str, text: str, fmt: StructureFormat | None, file_name: str) -> list[ReadInput | FailedInput]:
     results = read_structures(text, fmt, file_name)
     read: list[ReadInput | FailedInput] = []
     for result in results:

@@ -21,7 +21,7 @@ from app.predictions.inputs import raw_inputs
 from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import PredictionAnswer, PredictionRequest, Reference
 from app.predictions.service import PredictionService
-from app.predictions.uploads import UploadedFile, read_uploads
+from app.predictions.uploads import UploadedFile, base_name, read_uploads
 from app.web.deps import SettingsDep, resource
 from app.web.problems import problem_responses
 
@@ -74,7 +74,7 @@ async def predict_upload(
         raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
 
     def work() -> PredictionAnswer:
-        uploads = [UploadedFile(file.filename or "file", file.file) for file in files]
+        uploads = [UploadedFile(base_name(file.filename), file.file) for file in files]
         inputs, failed = read_uploads(uploads, settings.limits)
         return service.predict(inputs, models, properties, failed)
 

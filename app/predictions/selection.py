@@ -65,12 +65,16 @@ def item_for(model: SelectedModel, item: ModelItem) -> ModelItem | InputKindMism
     if isinstance(item, Crystal):
         if wanted is InputKind.STRUCTURE:
             return item
-        return Composition({s: float(n) for s, n in item.element_counts.items()}, item.notes) if model.is_named else None
+        return _composition_of(item) if model.is_named else None
     if wanted is InputKind.COMPOSITION:
         return item
     if not model.is_named:
         return None
     return InputKindMismatch(f"{model.label} predicts from crystal structures: a composition alone is not enough.")
+
+
+def _composition_of(crystal: Crystal) -> Composition:
+    return Composition({symbol: float(n) for symbol, n in crystal.element_counts.items()}, crystal.notes)
 
 
 def no_model_fits(item: ModelItem, models: Sequence[SelectedModel]) -> InputKindMismatch:

@@ -26,6 +26,10 @@ class _Outcomes:
     error: XtalforgeError | None = None
     by_model: dict[int, float | XtalforgeError] = field(default_factory=dict)
 
+    def causes(self) -> list[XtalforgeError]:
+        failed = [value for value in self.by_model.values() if isinstance(value, XtalforgeError)]
+        return [self.error, *failed] if self.error is not None else failed
+
 
 class PredictionService:
     """Blocking; meant for a worker thread. Opens short read-only transactions of its own."""
@@ -54,29 +58,47 @@ class PredictionService:
         Raises TooManyInputs, the errors of `select_models`, and when there is no value at all the error that every
         input had, or NoUsableInput when they differ; its `errors` list them.
         """
+        answer, causes = self._predict(inputs, models, properties, failed)
+        if not answer.predictions:
+            raise _nothing_usable(causes, answer.errors)
+        return answer
+
+    def predict_leniently(
+        self,
+        inputs: Sequence[RawInput],
+        models: Sequence[str] | None = None,
+        properties: Sequence[str] | None = None,
+        failed: Sequence[FailedInput] = (),
+    ) -> PredictionAnswer:
+        """The same, but an answer without any value is no error."""
+        return self._predict(inputs, models, properties, failed)[0]
+
+    def _predict(
+        self,
+        inputs: Sequence[RawInput],
+        models: Sequence[str] | None,
+        properties: Sequence[str] | None,
+        failed: Sequence[FailedInput],
+    ) -> tuple[PredictionAnswer, list[XtalforgeError]]:
         self._refuse_too_many(len(inputs))
         with open_session(self._sessions, read_only=True) as session:
             selected = select_models(RegistryService(session, self._store), models, properties)
         read = [*read_inputs(inputs), *failed]
         self._refuse_too_many(len(read))
-        outcomes = [
-            _Outcomes(entry.id, item=entry.item) if isinstance(entry, ReadInput) else _Outcomes(entry.id, error=entry.error)
-            for entry in read
-        ]
+        outcomes = [_outcomes(entry) for entry in read]
         for index, model in enumerate(selected):
             self._run_model(index, model, outcomes)
         for outcome in outcomes:
             if outcome.item is not None and not outcome.by_model:
                 outcome.error = no_model_fits(outcome.item, selected)
-        answer = _answer(outcomes, selected)
-        if not answer.predictions:
-            raise _nothing_usable(outcomes, answer.errors)
-        return answer
+        return _answer(outcomes, selected), [cause for outcome in outcomes for cause in outcome.causes()]
 
     def _refuse_too_many(self, n_inputs: int) -> None:
         most = self._limits.max_inputs_per_request
         if n_inputs > most:
-            raise TooManyInputs(f"One request may have {most:,} inputs; this one has {n_inputs:,}. Split it.", limit=most)
+            raise TooManyInputs(
+                f"One request may have {most:,} inputs; this one has {n_inputs:,}. Split it.", limit=most
+            )
 
     def _run_model(self, index: int, model: SelectedModel, outcomes: Sequence[_Outcomes]) -> None:
         given: list[tuple[_Outcomes, ModelItem]] = []
@@ -102,6 +124,12 @@ class PredictionService:
         except XtalforgeError as error:
             # A model that cannot be loaded must not take the others' answers with it.
             return [error] * len(items)
+
+
+def _outcomes(entry: ReadInput | FailedInput) -> _Outcomes:
+    if isinstance(entry, ReadInput):
+        return _Outcomes(entry.id, item=entry.item)
+    return _Outcomes(entry.id, error=entry.error)
 
 
 def _answer(outcomes: Sequence[_Outcomes], models: Sequence[SelectedModel]) -> PredictionAnswer:
@@ -145,14 +173,11 @@ def _error(input_id: str, error: XtalforgeError, model: ModelReference | None) -
     return PredictionError(input_id=input_id, code=error.code, detail=error.detail, model=model)
 
 
-def _nothing_usable(outcomes: Sequence[_Outcomes], errors: Sequence[PredictionError]) -> XtalforgeError:
-    causes = [o.error for o in outcomes if o.error is not None]
-    causes += [v for o in outcomes for v in o.by_model.values() if isinstance(v, XtalforgeError)]
-    listed = [error.model_dump() for error in errors]
-    if not causes:
-        return NoUsableInput("The request holds no structure and no composition.", errors=listed)
+def _nothing_usable(causes: Sequence[XtalforgeError], errors: Sequence[PredictionError]) -> XtalforgeError:
+    if not errors:
+        return NoUsableInput("The request holds no structure and no composition.", errors=[])
     first = errors[0]
     detail = first.detail if len(errors) == 1 else f"None of the inputs could be used. {first.input_id}: {first.detail}"
     # One cause for all keeps its own code and status, so that a client can act on it.
     kind = type(causes[0]) if len({cause.code for cause in causes}) == 1 else NoUsableInput
-    return kind(detail, errors=listed)
+    return kind(detail, errors=[error.model_dump() for error in errors])

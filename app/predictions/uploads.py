@@ -37,12 +37,12 @@ class UploadedFile:
 def read_uploads(files: Sequence[UploadedFile], limits: LimitSettings) -> tuple[list[RawInput], list[FailedInput]]:
     """The inputs of these files, and what cannot be opened: archives, binary files.
 
-    An input's id is its file name, within an archive its path there. Raises InvalidRequest when two are the same and
+    An input's id is the file's name, within an archive its path there. Raises InvalidRequest when two are the same and
     TooManyInputs.
     """
     read: list[RawInput | FailedInput] = []
     for upload in files:
-        name = _shown_name(PurePosixPath(upload.name.replace("\\", "/")).name or "file")
+        name = _shown_name(upload.name)
         head = upload.file.read(len(_ZIP_MAGIC[0]))
         upload.file.seek(0)
         if not head.startswith(_ZIP_MAGIC):
@@ -54,6 +54,11 @@ def read_uploads(files: Sequence[UploadedFile], limits: LimitSettings) -> tuple[
             read.append(FailedInput(name, error))
     refuse_duplicate_ids(entry.id for entry in read)
     return [e for e in read if isinstance(e, RawInput)], [e for e in read if isinstance(e, FailedInput)]
+
+
+def base_name(client_name: str | None) -> str:
+    """The last part of a file name that a client sent, which may be a path of its machine."""
+    return PurePosixPath((client_name or "").replace("\\", "/")).name or "file"
 
 
 def _input(name: str, content: bytes) -> RawInput | FailedInput:
@@ -69,11 +74,8 @@ def _members(file: BinaryIO, name: str, limits: LimitSettings) -> Iterator[tuple
     try:
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if not _is_ignored(member)]
-            if len(members) > limits.max_inputs_per_request:
-                raise TooManyInputs(
-                    f"{name} has {len(members):,} files; one request may have {limits.max_inputs_per_request:,} inputs.",
-                    limit=limits.max_inputs_per_request,
-                )
+            if len(members) > (most := limits.max_inputs_per_request):
+                raise TooManyInputs(f"{name} has {len(members):,} files; one request may have {most:,}.", limit=most)
             for member in members:
                 _refuse_member(member, name, limits.max_inflation_ratio)
                 with archive.open(member) as opened:

@@ -30,7 +30,7 @@ class Readiness:
     def _reason(self, name: str, check: Callable[[], str | None]) -> str | None:
         try:
             return check()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - each check has failures of its own
             # The exception may name hosts and files: those belong into the log only.
             log.warning("readiness check failed", check=name, reason=str(error))
             return "unreachable"

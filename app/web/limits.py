@@ -37,15 +37,17 @@ class BodyLimitMiddleware:
         limit = self._max_bytes if is_upload else min(self._max_bytes, MAX_JSON_BYTES)
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
-            await self._refuse(scope, receive, send, limit)
+            await self._refuse(scope, receive, send, limit, is_complete=False)
             return
         received = 0
         refused = False
+        is_complete = False
         started = False
 
         async def counted_receive() -> Message:
-            nonlocal received, refused
+            nonlocal received, refused, is_complete
             message = await receive()
+            is_complete = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
                 refused = True
@@ -64,10 +66,11 @@ class BodyLimitMiddleware:
         except _BodyTooLarge:
             refused = True
         if refused and not started:
-            await self._refuse(scope, receive, send, limit)
+            await self._refuse(scope, receive, send, limit, is_complete=is_complete)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        await _drain(receive, self._max_bytes)
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, limit: int, *, is_complete: bool) -> None:
+        if not is_complete:
+            await _drain(receive, self._max_bytes)
         body = problem_body(
             PayloadTooLarge.code,
             PayloadTooLarge.status,

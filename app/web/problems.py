@@ -52,7 +52,8 @@ class Problem(BaseModel):
 def problem_responses(*errors: type[XtalforgeError]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may fail in these ways, for OpenAPI; InvalidRequest is always among them."""
     by_status: dict[int, list[type[XtalforgeError]]] = {}
-    for error in (*errors, InvalidRequest):
+    every: tuple[type[XtalforgeError], ...] = (*errors, InvalidRequest)
+    for error in every:
         by_status.setdefault(error.status, []).append(error)
     return {
         status: {

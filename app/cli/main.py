@@ -1,0 +1,42 @@
+"""The `xtalforge` command: each group of commands is a module, and imports what is heavy only when it runs."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from app.cli import datasets, db, models
+from app.cli.fine_tune import fine_tune
+from app.cli.output import ReportingGroup
+from app.cli.predict import predict
+from app.cli.pretrain import pretrain
+from app.cli.up import up
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Predict properties of crystals, and make new models from your own data.",
+)
+app.command()(up)
+app.command()(predict)
+app.command()(fine_tune)
+app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
+app.command()(pretrain)
+app.add_typer(db.app, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("xtalforge"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    return

@@ -1,0 +1,62 @@
+"""Calls of a running server, for commands with `--server`."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from app.core.errors import XtalforgeError
+from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
+
+TIMEOUT_S = 120.0
+
+
+class ServerError(XtalforgeError):
+    """What the server answered, or why it did not."""
+
+    code, status, title = "server_error", 502, "The server refused"
+
+    def __init__(self, detail: str, server_code: str = "server_unreachable") -> None:
+        super().__init__(f"{detail} [{server_code}]")
+
+
+class Server:
+    """A client of one server; use it as a context manager."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def upload_dataset(self, path: Path, fields: dict[str, str]) -> dict[str, Any]:
+        with path.open("rb") as file:
+            return self._call("POST", "/v1/datasets", files={"file": (path.name, file)}, data=fields)
+
+    def create_job(self, request: FineTuningJobCreate) -> FineTuningJobRead:
+        body = request.model_dump(mode="json", exclude_none=True)
+        return FineTuningJobRead.model_validate(self._call("POST", "/v1/fine-tuning/jobs", json=body))
+
+    def read_job(self, job_id: str) -> FineTuningJobRead:
+        return FineTuningJobRead.model_validate(self._call("GET", f"/v1/fine-tuning/jobs/{job_id}"))
+
+    def cancel_job(self, job_id: str) -> None:
+        self._call("POST", f"/v1/fine-tuning/jobs/{job_id}/cancel")
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, path, **arguments)
+            body: dict[str, Any] = answer.json()
+        except httpx.TransportError as error:
+            raise ServerError(f"{self._client.base_url} does not answer: {error}.") from None
+        except ValueError:
+            raise ServerError(
+                f"{self._client.base_url} is no Xtalforge server: {method} {path} gave no JSON."
+            ) from None
+        if answer.is_error:
+            detail, code = str(body.get("detail", answer.reason_phrase)), str(body.get("code", answer.status_code))
+            raise ServerError(detail, code)
+        return body

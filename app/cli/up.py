@@ -1,0 +1,173 @@
+"""`xtalforge up`: broker, worker and API of one machine as child processes of one command."""
+
+import asyncio
+import fcntl
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from app.cli.broker import LOOPBACK, broker_service, broker_url, free_port, new_password
+from app.cli.installation import DataDirOption, settings_with
+from app.cli.output import EXIT_ERROR, print_error
+from app.cli.supervisor import Service, ServiceFailed, Supervisor
+from app.core.settings import Settings
+
+LOCK_FILE = "up.lock"
+READY_POLL_S = 0.1
+API_STOP_S = 3
+_COLOURS = {"broker": 35, "worker": 33, "api": 36, "xtalforge": 32}
+_EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104
+
+
+class CannotStart(Exception):
+    """Why `up` refuses to start, as a sentence."""
+
+
+def up(
+    host: Annotated[str | None, typer.Option(help="Address of the API. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API. [default: 8000]")] = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Run the whole service here until Ctrl-C: database, broker, one worker and the API."""
+    settings = settings_with(host=host, port=port, data_dir=data_dir)
+    try:
+        with _exclusive(settings.data_dir):
+            _refuse_busy_port(settings.host, settings.port)
+            asyncio.run(_run(settings))
+    except (CannotStart, ServiceFailed) as error:
+        print_error(str(error), "cannot_start" if isinstance(error, CannotStart) else "service_failed")
+        raise typer.Exit(EXIT_ERROR) from None
+
+
+@contextmanager
+def _exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder for this process: two brokers or two databases' writers on it would fight."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / LOCK_FILE).open("a")
+    except OSError as error:
+        raise CannotStart(f"The data folder {data_dir} cannot be written: {error.strerror}.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"Another `xtalforge up` runs on the data folder {data_dir}. Stop it, or give this one another folder "
+                "with --data-dir."
+            ) from None
+        yield
+
+
+def _refuse_busy_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise CannotStart(
+            f"The API cannot listen on {host}:{port} ({error.strerror}). Stop the program that does, or choose another "
+            "port with --port or XTALFORGE_PORT."
+        ) from None
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(_report)
+    try:
+        await asyncio.to_thread(_migrate, settings)
+        kept = [await supervisor.start(service) for service in _services(settings)]
+        ready = asyncio.create_task(_announce(settings))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([*kept, stopping], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        for task in kept:
+            if task.done():
+                task.result()
+        _report("xtalforge", "stopping")
+    finally:
+        await supervisor.stop()
+        _report("xtalforge", "stopped")
+
+
+def _migrate(settings: Settings) -> None:
+    from app.core.db import upgrade_to_head
+
+    upgrade_to_head(settings.resolved_database_url)
+
+
+def _services(settings: Settings) -> Iterator[Service]:
+    """In the order of their start. The broker is ours only where the settings name no other."""
+    environment = {
+        "XTALFORGE_DATA_DIR": str(settings.data_dir),
+        "XTALFORGE_HOST": settings.host,
+        "XTALFORGE_PORT": str(settings.port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.broker_url is None:
+        port, password = free_port(), new_password()
+        environment["XTALFORGE_BROKER_URL"] = broker_url(port, password)
+        yield broker_service(settings.data_dir / "broker", port, password)
+    yield Service("api", _api_command(settings), environment, grace_s=API_STOP_S + 2)
+    # A worker told to stop gives its job back to the queue; SIGQUIT spares it waiting for the training.
+    yield Service("worker", _worker_command(), {**environment, "REMAP_SIGTERM": "SIGQUIT"})
+
+
+def _api_command(settings: Settings) -> list[str]:
+    return [
+        *(sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(settings.port)),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log"),
+        *("--timeout-graceful-shutdown", str(API_STOP_S), "--log-level", settings.log_level.lower()),
+    ]
+
+
+def _worker_command() -> list[str]:
+    return [
+        *(sys.executable, "-m", "celery", "--quiet", "--app", "workers.celery_app", "worker"),
+        *("--concurrency", "1", "--without-gossip", "--without-mingle"),
+    ]
+
+
+async def _announce(settings: Settings) -> None:
+    url = _local_url(settings)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            try:
+                if (await client.get(f"{url}/health/ready", timeout=5)).is_success:
+                    break
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(READY_POLL_S)
+    for line in (
+        "ready",
+        f"  API and its documentation   {url}/docs",
+        f"  data                        {settings.data_dir}",
+    ):
+        _report("xtalforge", line)
+    _report("xtalforge", "  stop                        Ctrl-C")
+
+
+def _local_url(settings: Settings) -> str:
+    host = LOOPBACK if settings.host in _EVERY_ADDRESS else settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def _report(name: str, line: str) -> None:
+    label = f"{name:<9} |"
+    if sys.stdout.isatty():
+        label = f"\033[{_COLOURS.get(name, 37)}m{label}\033[0m"
+    try:
+        sys.stdout.write(f"{label} {line}\n")
+        sys.stdout.flush()
+    except OSError:  # nobody reads any more, e.g. the terminal was closed
+        return
