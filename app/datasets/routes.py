@@ -68,8 +68,8 @@ def create_dataset(
         Transform | None, Form(description="Scale to learn a property of your own on; `log10` for values over decades.")
     ] = None,
 ) -> DatasetCreated:
-    """Every row is checked; the answer says what was found, row by row. Usable rows are stored, unchangeable. When fewer
-    than 20 are usable nothing is stored, and the problem document holds the report."""
+    """Every row is checked; the answer says what was found, row by row. Usable rows are stored for good. When
+    fewer than 20 are usable nothing is stored, and the problem document holds the report."""
     dataset, created = datasets.create(file.filename or "", file.file, property_key, name, unit or None, transform)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"{router.prefix}/{dataset.id}"

@@ -71,6 +71,9 @@ class DatasetService:
         inspection = with_champions(inspection, self._champion_elements(inspection.report.input_kind))
         if len(inspection.rows) < MIN_USABLE_ROWS:
             raise _too_few(inspection)
+        if (labels := inspection.report.labels) is not None and labels.min == labels.max:
+            report = inspection.report.model_dump(mode="json")
+            raise DatasetInvalid(f"All labels are {labels.min:g} {labels.unit}: nothing can be learned.", report=report)
         return self._store_rows(inspection, PropertyRecord.of(spec), shown_name)
 
     def get(self, dataset_id: str) -> Dataset:
@@ -146,7 +149,7 @@ class DatasetService:
 def _property(key: str, unit: str | None, transform: Transform | None) -> PropertySpec:
     if not _PROPERTY_KEY.fullmatch(key):
         raise InvalidName(
-            f"{key[:64]!r} is not a property key: small letters, digits and '_', a letter first, at most 64 characters. "
+            f"{key[:64]!r} is not a property key: small letters, digits and '_', a letter first, at most 64. "
             f"Known: {', '.join(CATALOGUE)}."
         )
     if unit is not None and not 0 < len(unit.strip()) <= MAX_UNIT_LENGTH:

@@ -85,13 +85,17 @@ def _target(label: str, spec: PropertySpec) -> float:
     if value is None:
         raise _no_number(label)
     if spec.transform is Transform.LOG10 and value <= 0:
-        reason = f"{value:g} {spec.unit} has no logarithm, and the {spec.label} is learned as log10."
+        reason = f"{_quantity(value, spec)} has no logarithm, and the {spec.label} is learned as log10."
         raise _Unusable("label_not_positive", reason)
     low, high = spec.lower, spec.upper
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"{'-inf' if low is None else format(low, 'g')} to {'inf' if high is None else format(high, 'g')}"
-        raise _Unusable("label_out_of_range", f"A {spec.label} of {value:g} {spec.unit} is not physical ({bounds}).")
+        raise _Unusable("label_out_of_range", f"A {spec.label} of {_quantity(value, spec)} is not physical ({bounds}).")
     return value
+
+
+def _quantity(value: float, spec: PropertySpec) -> str:
+    return f"{value:g} {spec.unit}" if spec.unit != "1" else f"{value:g}"
 
 
 def _no_number(label: str) -> _Unusable:
