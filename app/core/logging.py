@@ -14,7 +14,7 @@ _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|api_?key|
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
 HIDDEN = "***"
 
-_QUIET_LOGGERS = ("alembic", "httpx", "httpcore", "kombu", "multipart", "python_multipart")
+_QUIET_LOGGERS = ("alembic", "httpx", "httpx2", "httpcore", "kombu", "multipart", "python_multipart", "torch")
 
 
 def configure_logging(level: LogLevel = "INFO", log_format: LogFormat = "console") -> None:
