@@ -1,5 +1,6 @@
 """The composition root: the one place that makes the long-lived objects and joins the routes to them."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -77,6 +78,8 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        # `RequestIdMiddleware` logs each request, with its id.
+        logging.getLogger("uvicorn.access").disabled = True
         engine = create_engine_for(settings.resolved_database_url)
         sessions = session_factory(engine)
         store = open_store(settings)

@@ -1,7 +1,7 @@
 """Following a fine-tuning job to its end, here or on a server."""
 
 import time
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from tqdm import tqdm
 
@@ -36,7 +36,7 @@ def follow(source: JobSource) -> FineTuningJobRead:
     return job
 
 
-def _show(bar: "tqdm[object]", job: FineTuningJobRead) -> None:
+def _show(bar: "tqdm[NoReturn]", job: FineTuningJobRead) -> None:
     bar.set_description(job.status.value)
     if job.progress is not None:
         bar.total = job.progress.max_epochs

@@ -8,7 +8,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psutil
 
@@ -40,7 +40,6 @@ class _Running:
     service: Service
     process: Process | None = None
     early_deaths: int = 0
-    pumps: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class ServiceFailed(Exception):
@@ -53,6 +52,7 @@ class Supervisor:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._running: list[_Running] = []
+        self._pumps: set[asyncio.Task[None]] = set()
         self._is_stopping = False
         _adopt_orphans()
 
@@ -69,6 +69,7 @@ class Supervisor:
         for rank in sorted({running.service.stop_rank for running in self._running}):
             await asyncio.gather(*(self._end(r) for r in self._running if r.service.stop_rank == rank))
         await asyncio.to_thread(_kill_descendants)
+        await asyncio.gather(*self._pumps)
 
     async def _keep(self, running: _Running) -> None:
         service, delay_s = running.service, FIRST_RESTART_DELAY_S
@@ -94,33 +95,36 @@ class Supervisor:
 
     async def _spawn(self, running: _Running) -> None:
         service = running.service
+        # A pipe of our own: asyncio's would delay `wait` until also every grandchild that inherited it has ended.
+        output, output_end = os.pipe()
         running.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app.cli.launcher", str(os.getpid()), *service.command),
             stdin=PIPE if service.stdin else DEVNULL,
-            stdout=PIPE,
+            stdout=output_end,
             stderr=STDOUT,
             env={**os.environ, **service.environment},
-            limit=MAX_LINE_BYTES,
             # Ctrl-C goes to the foreground group: the children must hear it from here, in order.
             process_group=0,
         )
         if running.process.stdin is not None:
             running.process.stdin.write(service.stdin)
             running.process.stdin.close()
-        pump = asyncio.create_task(self._pump(service.name, running.process))
-        running.pumps.add(pump)
-        pump.add_done_callback(running.pumps.discard)
+        os.close(output_end)
+        pump = asyncio.create_task(self._pump(service.name, output))
+        self._pumps.add(pump)
+        pump.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, name: str, process: Process) -> None:
-        assert process.stdout is not None
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # a line longer than the buffer: the rest follows
-                continue
-            if not line:
-                return
-            self._report(name, line.decode(errors="replace").rstrip())
+    async def _pump(self, name: str, output: int) -> None:
+        """Report the lines of a pipe until nobody can write to it any more."""
+        reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(output, "rb")
+        )
+        try:
+            while line := await _read_line(reader):
+                self._report(name, line.decode(errors="replace").rstrip())
+        finally:
+            transport.close()
 
     async def _end(self, running: _Running) -> None:
         process = running.process
@@ -133,6 +137,13 @@ class Supervisor:
             self._report(running.service.name, f"did not stop within {running.service.grace_s:g} s; killing it")
             process.kill()
             await process.wait()
+
+
+async def _read_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:  # longer than the buffer, which is then emptied
+        return b"(a line too long to show)\n"
 
 
 def _exit_reason(code: int) -> str:

@@ -119,8 +119,7 @@ def _services(settings: Settings) -> Iterator[Service]:
         environment["XTALFORGE_BROKER_URL"] = broker_url(port, password)
         yield broker_service(settings.data_dir / "broker", port, password)
     yield Service("api", _api_command(settings), environment, grace_s=API_STOP_S + 2)
-    # A worker told to stop gives its job back to the queue; SIGQUIT spares it waiting for the training.
-    yield Service("worker", _worker_command(), {**environment, "REMAP_SIGTERM": "SIGQUIT"})
+    yield Service("worker", _worker_command(), environment)
 
 
 def _api_command(settings: Settings) -> list[str]:
