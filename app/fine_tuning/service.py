@@ -93,8 +93,8 @@ class FineTuningService:
         input_kind = InputKind(dataset.input_kind)
         if dataset.n_rows < MIN_USABLE_ROWS:
             raise InvalidJob(
-                f"Data set {dataset.id} has {dataset.n_rows} usable rows; training needs at least {MIN_USABLE_ROWS}, and "
-                "becomes useful with a few hundred.",
+                f"Data set {dataset.id} has {dataset.n_rows} usable rows; training needs at least {MIN_USABLE_ROWS} "
+                "and becomes useful with a few hundred.",
                 n_rows=dataset.n_rows, min_rows=MIN_USABLE_ROWS,
             )  # fmt: skip
         self._check_model_name(request.model_name, record, input_kind)

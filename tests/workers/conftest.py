@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,15 +58,17 @@ def poscar(crystal: Crystal) -> str:
     return "\n".join(lines) + "\n"
 
 
-def binary_compounds() -> bytes:
-    """36 two-element crystals as JSONL, labelled with a smooth made-up bulk modulus in GPa."""
+def binary_compounds(offset: float = 0.0) -> bytes:
+    """36 two-element crystals as JSONL, labelled with a smooth made-up bulk modulus in GPa, plus `offset`."""
     rows = []
     for i, cation in enumerate(("Li", "Na", "K", "Rb", "Mg", "Ca")):
         for j, anion in enumerate(("F", "Cl", "Br", "O", "S", "Se")):
             build = (cscl, zincblende, rocksalt)[(i + j) % 3]
             edge = 4.0 + 0.2 * i + 0.15 * j
             crystal = build(edge, cation, anion)
-            rows.append({"id": f"{cation}{anion}", "poscar": poscar(crystal), "k_vrh": round(400 / edge + 5 * i, 3)})
+            rows.append(
+                {"id": f"{cation}{anion}", "poscar": poscar(crystal), "k_vrh": round(400 / edge + 5 * i + offset, 3)}
+            )
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
@@ -79,10 +82,10 @@ class Installation:
         self.store: ArtifactStore = open_store(settings)
         self.queue = JobQueue(settings.resolved_broker_url)
 
-    def dataset(self) -> str:
+    def dataset(self, offset: float = 0.0) -> str:
         with open_session(self.sessions) as session:
             service = DatasetService(session, self.store, self.settings)
-            return service.create("binaries.jsonl", io.BytesIO(binary_compounds()), "k_vrh", "binaries")[0].id
+            return service.create("binaries.jsonl", io.BytesIO(binary_compounds(offset)), "k_vrh", "binaries")[0].id
 
     def submit(self, send: bool = True, **body: Any) -> str:
         body = {"dataset_id": self.dataset(), "model_name": "mine", "method": "scratch", **body}
@@ -123,6 +126,10 @@ class Installation:
             return job if job.status.is_terminal else None
 
         return wait_until(probe, "the job's end", timeout_s)
+
+    def close(self) -> None:
+        self.queue.close()
+        self.engine.dispose()
 
     def environment(self) -> dict[str, str]:
         jobs = {f"XTALFORGE_JOBS__{k.upper()}": str(v) for k, v in self.settings.jobs.model_dump().items()}
@@ -192,17 +199,30 @@ def _installation(tmp_path: Path, database_url: str, broker_url: str) -> Install
 
 @pytest.fixture
 def installation(tmp_path: Path, sqlite_url: str, broker_url: str) -> Iterator[Installation]:
-    """The embedded kind: SQLite."""
+    """The embedded kind: SQLite. No worker runs yet."""
     installation = _installation(tmp_path, sqlite_url, broker_url)
     yield installation
-    installation.queue.close()
-    installation.engine.dispose()
+    installation.close()
 
 
 @pytest.fixture
 def any_installation(tmp_path: Path, database_url: str, broker_url: str) -> Iterator[Installation]:
-    """Once on SQLite and once on PostgreSQL."""
+    """Once on SQLite and once on PostgreSQL. No worker runs yet."""
     installation = _installation(tmp_path, database_url, broker_url)
     yield installation
-    installation.queue.close()
-    installation.engine.dispose()
+    installation.close()
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[tuple[Installation, psutil.Process]]:
+    """An installation on SQLite with a broker of its own and one worker, for tests that leave both alive."""
+    folder = tmp_path_factory.mktemp("served")
+    database = folder / "xtalforge.db"
+    shutil.copy(sqlite_template, database)
+    with running_broker() as broker_url:
+        installation = _installation(folder, f"sqlite:///{database}", broker_url)
+        with installation.worker() as worker:
+            yield installation, worker
+        installation.close()

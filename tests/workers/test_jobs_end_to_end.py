@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import psutil
 import redis
 
 from app.jobs.reaper import Reaper, jobs_folder
@@ -11,9 +12,11 @@ from app.jobs.status import JobStatus
 from app.learning.methods import Method
 from tests.workers.conftest import Installation, training_processes, wait_until
 
+Served = tuple[Installation, psutil.Process]
+
 FAST = {"max_epochs": 4, "batch_size": 8}
 SLOW = {"max_epochs": 5000, "batch_size": 2}
-SEVERAL_SECONDS = {"max_epochs": 60, "batch_size": 4}
+SEVERAL_SECONDS = {"max_epochs": 40, "batch_size": 4}
 
 
 def test_a_job_makes_one_model_version(any_installation: Installation) -> None:
@@ -41,28 +44,28 @@ def test_a_job_makes_one_model_version(any_installation: Installation) -> None:
     assert not (jobs_folder(here.settings) / first.id).exists()
 
 
-def test_a_killed_training_process_is_started_again(installation: Installation) -> None:
-    with installation.worker() as worker:
-        job_id = installation.submit(hyperparameters=SEVERAL_SECONDS)
-        installation.wait_for_epoch(job_id)
-        (training,) = training_processes(worker)
-        training.kill()
-        job = installation.wait_for_end(job_id)
+def test_a_killed_training_process_is_started_again(served: Served) -> None:
+    installation, worker = served
+    job_id = installation.submit(model_name="killed-once", hyperparameters=SEVERAL_SECONDS)
+    installation.wait_for_epoch(job_id)
+    (training,) = training_processes(worker)
+    training.kill()
+    job = installation.wait_for_end(job_id)
     assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2), job.status_reason
-    assert len(installation.versions("mine")) == 1
+    assert len(installation.versions("killed-once")) == 1
     assert any("signal 9" in event.message for event in installation.events(job_id))
 
 
-def test_a_training_process_that_is_killed_every_time_fails_the_job(installation: Installation) -> None:
-    with installation.worker() as worker:
-        job_id = installation.submit(hyperparameters=SLOW)
-        for attempt in range(1, 4):
-            wait_until(lambda: installation.job(job_id).attempts == attempt, f"attempt {attempt}")  # noqa: B023
-            wait_until(lambda: training_processes(worker), "the training process")[0].kill()
-        job = installation.wait_for_end(job_id)
+def test_a_training_process_that_is_killed_every_time_fails_the_job(served: Served) -> None:
+    installation, worker = served
+    job_id = installation.submit(model_name="killed-always", hyperparameters=SLOW)
+    for attempt in range(1, 4):
+        wait_until(lambda: installation.job(job_id).attempts == attempt, f"attempt {attempt}")  # noqa: B023
+        wait_until(lambda: training_processes(worker), "the training process")[0].kill()
+    job = installation.wait_for_end(job_id)
     assert job.error is not None and (job.status, job.error.code) == (JobStatus.FAILED, "worker_lost")
     assert "memory" in job.error.detail
-    assert not (jobs_folder(installation.settings) / job_id).exists()
+    wait_until(lambda: not (jobs_folder(installation.settings) / job_id).exists(), "the folder to be removed", 5)
 
 
 def test_the_job_of_a_killed_worker_goes_on_with_the_next(any_installation: Installation) -> None:
@@ -83,34 +86,34 @@ def test_the_job_of_a_killed_worker_goes_on_with_the_next(any_installation: Inst
     assert len(here.versions("mine")) == 1
 
 
-def test_a_killed_pool_process_costs_an_attempt_not_the_job(installation: Installation) -> None:
-    with installation.worker() as worker:
-        job_id = installation.submit(hyperparameters=SEVERAL_SECONDS)
-        installation.wait_for_epoch(job_id)
-        (training,) = training_processes(worker)
-        os.kill(training.ppid(), signal.SIGKILL)
-        job = installation.wait_for_end(job_id)
+def test_a_killed_pool_process_costs_an_attempt_not_the_job(served: Served) -> None:
+    installation, worker = served
+    job_id = installation.submit(model_name="pool-killed", hyperparameters=SEVERAL_SECONDS)
+    installation.wait_for_epoch(job_id)
+    (training,) = training_processes(worker)
+    os.kill(training.ppid(), signal.SIGKILL)
+    job = installation.wait_for_end(job_id)
     assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2), job.status_reason
-    assert len(installation.versions("mine")) == 1
+    assert len(installation.versions("pool-killed")) == 1
 
 
-def test_cancelling_stops_a_training_that_hangs(installation: Installation) -> None:
-    with installation.worker() as worker:
-        job_id = installation.submit(hyperparameters=SLOW)
-        installation.wait_for_epoch(job_id)
-        (training,) = training_processes(worker)
-        training.suspend()
-        started = time.monotonic()
-        installation.cancel(job_id)
-        job = installation.wait_for_end(job_id)
-        assert time.monotonic() - started < 5
-        assert job.status == JobStatus.CANCELLED
-        wait_until(lambda: not training.is_running(), "the training to die", 5)
-        # The worker is free for the next job.
-        following = installation.wait_for_end(installation.submit(hyperparameters=FAST))
+def test_cancelling_stops_a_training_that_hangs(served: Served) -> None:
+    installation, worker = served
+    job_id = installation.submit(model_name="hanging", hyperparameters=SLOW)
+    installation.wait_for_epoch(job_id)
+    (training,) = training_processes(worker)
+    training.suspend()
+    started = time.monotonic()
+    installation.cancel(job_id)
+    job = installation.wait_for_end(job_id)
+    assert time.monotonic() - started < 5
+    assert job.status == JobStatus.CANCELLED
+    wait_until(lambda: not training.is_running(), "the training to die", 5)
+    # The worker is free for the next job.
+    following = installation.wait_for_end(installation.submit(model_name="hanging", hyperparameters=FAST))
     assert following.status == JobStatus.SUCCEEDED
-    assert [v.job_id for v in installation.versions("mine")] == [following.id]
-    assert not (jobs_folder(installation.settings) / job_id).exists()
+    assert [v.job_id for v in installation.versions("hanging")] == [following.id]
+    wait_until(lambda: not (jobs_folder(installation.settings) / job_id).exists(), "the folder to be removed", 5)
 
 
 def test_a_worker_told_to_stop_gives_its_job_back_at_once(installation: Installation) -> None:
@@ -144,18 +147,18 @@ def test_a_message_that_was_never_sent_or_lost_is_sent_by_the_reaper(
     installation: Installation, broker_url: str
 ) -> None:
     unsent = installation.submit(send=False, hyperparameters=FAST)
-    lost = installation.submit(model_name="lost", hyperparameters=FAST)
+    lost = installation.submit(model_name="lost", hyperparameters=SLOW)
     with redis.Redis.from_url(broker_url) as client:
         client.flushall()
     with installation.worker():
         assert installation.wait_for_end(unsent).status == JobStatus.SUCCEEDED
-        assert installation.wait_for_end(lost).status == JobStatus.SUCCEEDED
+        installation.wait_for_epoch(lost)
 
 
-def test_a_training_that_diverges_says_so(installation: Installation) -> None:
+def test_a_training_that_diverges_says_so(served: Served) -> None:
+    installation, _ = served
     wild = {"learning_rate": 10.0, "optimizer": "sgd", "schedule": "constant", "loss": "mse", "gradient_clip": 0.0}
-    with installation.worker():
-        job = installation.wait_for_end(installation.submit(hyperparameters={**FAST, "max_epochs": 50, **wild}))
+    job = installation.wait_for_end(installation.submit(hyperparameters={**FAST, "max_epochs": 50, **wild}))
     assert job.error is not None and (job.status, job.error.code) == (JobStatus.FAILED, "training_diverged")
     assert "learning_rate" in job.error.detail
     assert installation.events(job.id)[-1].data == {"status": "failed", "error_code": "training_diverged"}
@@ -182,18 +185,20 @@ def test_reaper_removes_folders_of_ended_jobs_only(installation: Installation) -
     assert {path.name for path in root.iterdir()} == {waiting, "not-a-job"}
 
 
-def test_a_data_set_that_is_gone_fails_the_job_with_a_code(installation: Installation) -> None:
-    job_id = installation.submit(hyperparameters=FAST)
-    for path in installation.store.list():
+def test_a_data_set_that_is_gone_fails_the_job_with_a_code(served: Served) -> None:
+    installation, _ = served
+    known = set(installation.store.list())
+    dataset_id = installation.dataset(offset=1.0)
+    for path in set(installation.store.list()) - known:
         installation.store.delete(path)
-    with installation.worker():
-        job = installation.wait_for_end(job_id)
+    job = installation.wait_for_end(installation.submit(dataset_id=dataset_id, hyperparameters=FAST))
     assert job.error is not None and job.error.code == "artifact_corrupt"
 
 
-def test_a_job_cancelled_before_its_message_arrives_stays_cancelled(installation: Installation) -> None:
-    job_id = installation.submit(hyperparameters=FAST)
+def test_a_job_cancelled_before_its_message_arrives_stays_cancelled(served: Served) -> None:
+    installation, _ = served
+    job_id = installation.submit(send=False, hyperparameters=FAST)
     installation.cancel(job_id)
-    with installation.worker():
-        wait_until(installation.queue.is_empty, "the message to be used up")
+    installation.queue.send(job_id)
+    wait_until(installation.queue.is_empty, "the message to be used up")
     assert (installation.job(job_id).status, installation.job(job_id).attempts) == (JobStatus.CANCELLED, 0)
