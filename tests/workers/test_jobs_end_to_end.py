@@ -15,7 +15,7 @@ from tests.workers.conftest import Installation, training_processes, wait_until
 Served = tuple[Installation, psutil.Process]
 
 FAST = {"max_epochs": 4, "batch_size": 8}
-SLOW = {"max_epochs": 5000, "batch_size": 2}
+SLOW = {"max_epochs": 5000, "patience": 5000, "batch_size": 2}
 SEVERAL_SECONDS = {"max_epochs": 40, "batch_size": 4}
 
 
