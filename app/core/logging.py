@@ -59,7 +59,13 @@ def configure_logging(level: LogLevel = "INFO", log_format: LogFormat = "console
 def _renderer(log_format: LogFormat) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default prints local variables: slow, and they may hold what nobody should read.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

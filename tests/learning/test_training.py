@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.learning.training.loop._SAVE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("app.learning.training.loop._SAVE_SHARE", float("inf"))
     whole, _ = run(spec(**given), tmp_path / "whole")
     with pytest.raises(TrainingStopped):
         run(spec(**given), tmp_path / "parts", stop_at_epoch=3)
@@ -99,7 +99,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_the_state_of_another_run_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.learning.training.loop._SAVE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("app.learning.training.loop._SAVE_SHARE", float("inf"))
     run(spec(), tmp_path)
     _, events = run(spec(seed=2), tmp_path)
     assert events[0].epoch == 1

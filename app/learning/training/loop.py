@@ -20,7 +20,8 @@ from app.learning.training.state import Progress, RunState
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-_SAVE_INTERVAL_S = 20.0
+_SAVE_SHARE = 0.05
+"""Share of the time that may go into writing the state."""
 _EVALUATION_COST = 200_000
 
 
@@ -113,12 +114,12 @@ class Trainer:
     def fit(self, on_event: Callable[[TrainingEvent], None], should_stop: Callable[[], bool]) -> FitResult:
         """Train to the end, leaving the best weights in the network.
 
-        Raises TrainingStopped when `should_stop` turns true (the state is saved first), TrainingDiverged on NaN.
+        Raises TrainingStopped when `should_stop` turns true (the unfinished epoch is lost), TrainingDiverged on NaN.
         """
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.state.restore(self.work_dir)
         progress = self.state.progress
-        saved_at = time.monotonic()
+        saved_at, saving_s = time.monotonic(), 0.0
         while progress.epoch < self.plan.max_epochs and progress.elapsed_s < self.plan.max_seconds:
             if progress.epoch - progress.best_epoch >= self.plan.patience:
                 break
@@ -136,9 +137,11 @@ class Trainer:
                 self.state.best = _copy(self._weights_to_keep())
             progress.elapsed_s += time.monotonic() - started
             self._report(loss, val_mae, on_event)
-            if time.monotonic() - saved_at > _SAVE_INTERVAL_S:
+            before = time.monotonic()
+            if before - saved_at >= saving_s / _SAVE_SHARE:
                 self.state.save(self.work_dir)
                 saved_at = time.monotonic()
+                saving_s = saved_at - before
         self.network.load_state_dict(self.state.best)
         return FitResult(
             progress.best_epoch, progress.epoch, progress.best_val_mae, progress.elapsed_s, progress.history
