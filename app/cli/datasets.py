@@ -7,8 +7,6 @@ import typer
 
 from app.cli.installation import settings_with
 from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, JsonOption, print_json, print_table, stdout
-from app.datasets.inspection import MIN_USABLE_ROWS, inspect_table
-from app.datasets.readers import read_dataset
 from app.datasets.report import ValidationReport
 from app.properties.catalogue import Transform, resolve_property
 
@@ -38,6 +36,9 @@ def validate(
 
     Exit status 0: every row can be used. 3: some cannot. 1: too few can.
     """
+    from app.datasets.inspection import MIN_USABLE_ROWS, inspect_table
+    from app.datasets.readers import read_dataset
+
     spec = resolve_property(property_key, unit, transform)
     with data.open("rb") as file:
         report = inspect_table(read_dataset(file, spec.key, settings_with().limits), spec).report

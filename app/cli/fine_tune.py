@@ -1,30 +1,17 @@
 """`xtalforge fine-tune`: from a file of labelled crystals to a registered model, here or on a server."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.cli.datasets import DataArgument, PropertyOption, TransformOption, UnitOption
 from app.cli.follow import JobSource, follow, print_result
-from app.cli.installation import DataDirOption, Installation, open_installation, settings_with
-from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json, stderr
+from app.cli.installation import DataDirOption, settings_with
+from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json
 from app.cli.server import Server
-from app.core.db import open_session
-from app.datasets.service import DatasetService
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
-from app.fine_tuning.service import FineTuningService
 from app.jobs.status import JobStatus
 from app.learning.methods import Hyperparameters, Method
-from app.properties.catalogue import Transform
-
-WORKER_MODULE = "workers.run_job"
-WORKER_STOP_S = 10.0
 
 
 def fine_tune(
@@ -60,12 +47,10 @@ def fine_tune(
             uploaded = remote.upload_dataset(data, fields)
             job = follow(_RemoteJob(remote, remote.create_job(request(uploaded["id"])).id))
     else:
-        with open_installation(settings_with(data_dir=data_dir)) as local:
-            dataset_id = _store_dataset(local, data, property_key, unit, transform)
-            with open_session(local.sessions) as session:
-                created = FineTuningService(session, local.store, local.settings).create(request(dataset_id), None)
-            with _worker(local, created.id):
-                job = follow(_LocalJob(local, created.id))
+        from app.cli.local_job import run_locally
+
+        settings = settings_with(data_dir=data_dir)
+        job = run_locally(settings, data, (property_key, unit, transform), request)
     _print(job, as_json)
 
 
@@ -79,55 +64,6 @@ class _RemoteJob(JobSource):
 
     def cancel(self) -> None:
         self._server.cancel_job(self._job_id)
-
-
-class _LocalJob(JobSource):
-    def __init__(self, local: Installation, job_id: str) -> None:
-        self._local = local
-        self._job_id = job_id
-
-    def read(self) -> FineTuningJobRead:
-        with open_session(self._local.sessions, read_only=True) as session:
-            return FineTuningService(session, self._local.store, self._local.settings).get(self._job_id)
-
-    def cancel(self) -> None:
-        with open_session(self._local.sessions) as session:
-            FineTuningService(session, self._local.store, self._local.settings).cancel(self._job_id)
-
-
-def _store_dataset(
-    local: Installation, data: Path, property_key: str, unit: str | None, transform: Transform | None
-) -> str:
-    with stderr.status("reading the data"), data.open("rb") as file, open_session(local.sessions) as session:
-        service = DatasetService(session, local.store, local.settings)
-        dataset, _ = service.create(data.name, file, property_key, unit=unit, transform=transform)
-        report = dataset.report
-    stderr.print(f"{report['n_usable']} of {report['n_rows']} rows can be used", highlight=False)
-    for warning in report["warnings"]:
-        stderr.print(f"- {warning}", markup=False, highlight=False)
-    return dataset.id
-
-
-@contextmanager
-def _worker(local: Installation, job_id: str) -> Iterator[None]:
-    """The worker's own code runs the job in a child process; a service on the same data folder may be faster."""
-    settings = local.settings
-    environment = {**os.environ, "XTALFORGE_DATA_DIR": str(settings.data_dir), "XTALFORGE_LOG_LEVEL": "WARNING"}
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "app.cli.launcher", str(os.getpid()), sys.executable, "-m", WORKER_MODULE, job_id],
-        env=environment,
-        # Ctrl-C is answered here by cancelling the job, which the worker then sees.
-        process_group=0,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(WORKER_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _print(job: FineTuningJobRead, as_json: bool) -> None:

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.settings import Settings
-from app.registry.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, sessionmaker
+
+    from app.registry.store import ArtifactStore
 
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of the installation. [default: $XTALFORGE_DATA_DIR or ./data]")
@@ -20,8 +23,8 @@ DataDirOption = Annotated[
 @dataclass(frozen=True, slots=True)
 class Installation:
     settings: Settings
-    sessions: sessionmaker[Session]
-    store: ArtifactStore
+    sessions: "sessionmaker[Session]"
+    store: "ArtifactStore"
 
 
 def settings_with(**overrides: Any) -> Settings:

@@ -40,3 +40,7 @@ def _options(
     ] = False,
 ) -> None:
     return
+
+
+if __name__ == "__main__":
+    app()

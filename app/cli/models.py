@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.installation import DataDirOption, open_installation, settings_with
 from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json, print_table
-from app.core.db import open_session
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
-from app.registry.models import ModelVersion
-from app.registry.service import RegistryService
+
+if TYPE_CHECKING:
+    from app.registry.models import ModelVersion
+    from app.registry.service import RegistryService
 
 app = typer.Typer(no_args_is_help=True, help="Models of this installation.")
 
@@ -30,7 +31,10 @@ _COLUMNS = {
 
 
 @contextmanager
-def _registry(data_dir: Path | None) -> Iterator[RegistryService]:
+def _registry(data_dir: Path | None) -> Iterator["RegistryService"]:
+    from app.core.db import open_session
+    from app.registry.service import RegistryService
+
     with (
         open_installation(settings_with(data_dir=data_dir)) as local,
         open_session(local.sessions, read_only=True) as session,
@@ -90,7 +94,7 @@ def download(
     typer.echo(str(folder))
 
 
-def _summary(version: ModelVersion) -> dict[str, object]:
+def _summary(version: "ModelVersion") -> dict[str, object]:
     manifest = Manifest.model_validate(version.manifest)
     test = manifest.metrics.test
     return {

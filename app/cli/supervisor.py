@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import psutil
@@ -91,6 +91,7 @@ class Supervisor:
             delay_s = min(2 * delay_s, LAST_RESTART_DELAY_S)
             if self._is_stopping:
                 return
+            _reap_adopted({r.process.pid for r in self._running if r.process is not None})
             await self._spawn(running)
 
     async def _spawn(self, running: _Running) -> None:
@@ -161,6 +162,16 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:  # nobody of it is left
         return
+
+
+def _reap_adopted(own: Set[int]) -> None:
+    """Collect the exit status of orphans that ended here; asyncio does so for the `own` children only."""
+    for child in psutil.Process().children():
+        if child.pid not in own:
+            try:
+                os.waitpid(child.pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
 
 
 def _kill_descendants() -> None:

@@ -1,0 +1,70 @@
+"""Predictions by the models of this installation, in this process."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from app.cli.installation import open_installation
+from app.core.settings import LimitSettings, Settings
+from app.learning.engine import InferenceEngine
+from app.predictions.inputs import FailedInput, Formula, RawInput, refuse_duplicate_ids
+from app.predictions.schemas import PredictionAnswer
+from app.predictions.service import PredictionService
+from app.predictions.uploads import UploadedFile, read_uploads
+
+CHUNK = 200
+_NO_LIMIT = 10_000_000
+
+
+def predict_locally(
+    settings: Settings,
+    paths: Sequence[Path],
+    compositions: Sequence[str],
+    models: Sequence[str] | None,
+    properties: Sequence[str] | None,
+) -> PredictionAnswer:
+    """The answer for all files and formulas, however many. Raises what `PredictionService` raises."""
+    limits = settings.limits.model_copy(update={"max_inputs_per_request": _NO_LIMIT})
+    inputs, failed = _read_inputs(paths, compositions, limits)
+    engine = InferenceEngine(settings.inference.max_models, settings.device, settings.inference.threads)
+    with open_installation(settings) as local:
+        service = PredictionService(local.sessions, local.store, engine, limits)
+        return _predict_in_chunks(service, inputs, failed, models, properties)
+
+
+def _read_inputs(
+    paths: Sequence[Path], compositions: Sequence[str], limits: LimitSettings
+) -> tuple[list[RawInput], list[FailedInput]]:
+    with ExitStack() as stack:
+        uploads = [UploadedFile(str(path), stack.enter_context(path.open("rb"))) for path in _expanded(paths)]
+        inputs, failed = read_uploads(uploads, limits)
+    inputs += [RawInput(text, Formula(text)) for text in compositions]
+    refuse_duplicate_ids(entry.id for entry in inputs)
+    return inputs, failed
+
+
+def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        else:
+            yield path
+
+
+def _predict_in_chunks(
+    service: PredictionService,
+    inputs: Sequence[RawInput],
+    failed: Sequence[FailedInput],
+    models: Sequence[str] | None,
+    properties: Sequence[str] | None,
+) -> PredictionAnswer:
+    whole = service.predict_leniently([], models, properties, failed)
+    with tqdm(total=len(inputs), desc="predicting", unit="input", leave=False, disable=len(inputs) <= CHUNK) as bar:
+        for start in range(0, len(inputs), CHUNK):
+            part = service.predict_leniently(inputs[start : start + CHUNK], models, properties)
+            whole.predictions += part.predictions
+            whole.errors += part.errors
+            bar.update(min(CHUNK, len(inputs) - start))
+    return whole
