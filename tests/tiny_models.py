@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
 from app.learning.release import write_model
@@ -32,6 +33,14 @@ def write_tiny_models(folder: Path) -> None:
     _train(folder, ENERGY_MODEL, Architecture.CGCNN, "formation_energy_per_atom")
     _train(folder, GAP_MODEL, Architecture.CGCNN, "band_gap")
     _train(folder, COMPOSITION_MODEL, Architecture.ELEMNET, "formation_energy_per_atom")
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `models_store` with these models; import it into a conftest to use it."""
+    folder = tmp_path_factory.mktemp("models_store")
+    write_tiny_models(folder)
+    return folder
 
 
 def _train(folder: Path, name: str, architecture: Architecture, property_key: str) -> None:

@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 from app.core.settings import PROJECT_ROOT
-from tests.tiny_models import write_tiny_models
+from tests.tiny_models import tiny_models
+
+__all__ = ["tiny_models"]
 
 START_TIMEOUT_S = 120.0
 
@@ -105,13 +107,6 @@ def running_up(folder: Path, models_store: Path) -> Iterator[Running]:
             if survivor.is_running():
                 survivor.kill()
         print(log.read_text())
-
-
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models_store")
-    write_tiny_models(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,13 @@ from fastapi.testclient import TestClient
 from app.core.db import upgrade_to_head
 from app.core.settings import LimitSettings, Settings
 from app.main import create_app
-from tests.tiny_models import write_tiny_models
+from tests.tiny_models import tiny_models
+
+__all__ = ["tiny_models"]
 
 torch.set_num_threads(1)
 
 MAX_INPUTS = 20
-
-
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models_store")
-    write_tiny_models(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,131 @@
+"""The commands that need no server, as a user types them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.core.settings import PROJECT_ROOT
+from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
+from tests.e2e.conftest import environment
+from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
+from tests.workers.conftest import poscar
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "nacl.cif").write_text(NACL_CIF)
+    (folder / "POSCAR").write_text(DIAMOND_POSCAR)
+    (folder / "bad.cif").write_text("hello")
+    rows = [json.dumps({"poscar": poscar(c), "k_vrh": 40 + 5 * i}) for i, c in enumerate(salts())]
+    (folder / "salts.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tiny_models: Path) -> Command:
+    def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli.main", *arguments],
+            cwd=folder,
+            env={**environment(folder / "data", tiny_models), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    return command
+
+
+def test_predictions_as_a_table(run: Command) -> None:
+    done = run("predict", "nacl.cif", "-c", "SrTiO3")
+    assert done.returncode == 0, done.stderr
+    assert "eV/atom" in done.stdout and "nacl.cif" in done.stdout and f"{COMPOSITION_MODEL}/1" in done.stdout
+
+
+def test_predictions_as_json_with_what_failed(run: Command) -> None:
+    done = run("predict", "nacl.cif", "bad.cif", "--property", "band_gap", "--json")
+    assert done.returncode == 3
+    answer = json.loads(done.stdout)
+    assert len(answer["predictions"]) == 1 and answer["errors"][0]["code"] == "unparsable_structure"
+
+
+def test_predictions_as_csv(run: Command) -> None:
+    done = run("predict", "nacl.cif", "POSCAR", "-m", ENERGY_MODEL, "--csv")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == 3
+    assert lines[0].startswith("input_id,property,value,unit,model,version")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["predict", "bad.cif"], 1, "unparsable_structure"),
+        (["predict", "nacl.cif", "-m", "nope"], 1, "model_not_found"),
+        (["predict"], 2, "give structure files"),
+        (["predict", "missing.cif"], 2, "does not exist"),
+        (["models", "show", "nope"], 1, "model_not_found"),
+        (["datasets", "validate", "bad.cif", "-p", "k_vrh"], 1, "dataset_invalid"),
+        (["datasets", "validate", "salts.jsonl", "-p", "colour"], 1, "property_not_found"),
+        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "x", "--server", "http://127.0.0.1:9"], 1, "unreachable"),
+        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", ENERGY_MODEL], 1, "invalid_job"),
+        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "No Spaces"], 1, "model_name"),
+    ],
+)
+def test_errors_are_a_sentence(run: Command, arguments: list[str], status: int, reason: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert reason in " ".join(done.stderr.split())
+
+
+def test_models(run: Command, folder: Path) -> None:
+    listed = json.loads(run("models", "list", "--json").stdout)
+    assert {model["name"] for model in listed} >= {ENERGY_MODEL, COMPOSITION_MODEL}
+    assert ENERGY_MODEL in run("models", "list").stdout
+    assert run("models", "show", ENERGY_MODEL).stdout.startswith(f"# {ENERGY_MODEL}")
+    assert json.loads(run("models", "show", ENERGY_MODEL, "--json").stdout)["manifest"]["architecture"] == "cgcnn"
+    assert run("models", "download", ENERGY_MODEL, "-o", "out").returncode == 0
+    written = {path.name for path in (folder / "out" / ENERGY_MODEL / "1").iterdir()}
+    assert written == {"manifest.json", "weights.safetensors", "MODEL_CARD.md"}
+    assert run("models", "download", ENERGY_MODEL, "-o", "out").returncode == 1
+
+
+def test_a_data_set_is_checked(run: Command) -> None:
+    done = run("datasets", "validate", "salts.jsonl", "--property", "k_vrh", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["n_usable"] == len(salts())
+    assert "usable" in run("datasets", "validate", "salts.jsonl", "--property", "k_vrh").stdout
+
+
+def test_the_schema(run: Command) -> None:
+    assert run("db", "upgrade").returncode == 0
+    assert json.loads(run("db", "current", "--json").stdout)["is_at_head"] is True
+    assert run("db", "check").returncode == 0
+
+
+def test_fine_tuning_here(run: Command) -> None:
+    done = run("fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "mine", "--max-epochs", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert job["status"] == "succeeded" and job["base_model"]["name"] == ENERGY_MODEL
+    predicted = json.loads(run("predict", "nacl.cif", "-m", "mine", "--json").stdout)["predictions"][0]
+    assert predicted["unit"] == "GPa" and predicted["model"]["version"] == 1
+
+
+def test_wrong_settings_are_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli.main", "db", "upgrade"],
+        cwd=PROJECT_ROOT,
+        env={"XTALFORGE_DATABASE_URL": "mysql://x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and "database_url" in done.stderr and "Traceback" not in done.stderr
