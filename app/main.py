@@ -35,7 +35,7 @@ from app.web.docs import install_docs
 from app.web.health import Readiness
 from app.web.health import router as health_router
 from app.web.limits import BodyLimitMiddleware
-from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body
+from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 
 MAX_PREDICTION_THREADS = 4
@@ -61,6 +61,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         summary="Properties of inorganic crystals from a CIF or a composition, and new models from your own data.",
         docs_url=None,
         redoc_url=None,
+        responses=problem_responses(XtalforgeError),
         lifespan=_lifespan(settings, make_engine),
     )
     for router in (

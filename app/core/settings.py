@@ -53,7 +53,9 @@ class InferenceSettings(_Group):
 
     max_models: PositiveInt = Field(default=8, description="Models held in memory; the least recently used leaves.")
     queue_size: PositiveInt = Field(default=64, description="Requests that may wait; more are answered 429.")
-    threads: PositiveInt | None = Field(default=None, description="CPU threads of one forward pass; empty = all.")
+    threads: PositiveInt = Field(
+        default=1, description="CPU threads of one forward pass; requests run side by side as it is."
+    )
 
 
 class Settings(BaseSettings):

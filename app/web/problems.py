@@ -136,6 +136,10 @@ def _field_error(entry: Mapping[str, Any]) -> dict[str, str]:
     if entry["type"] == "json_invalid":
         return {"field": "body", "detail": f"The body is not valid JSON: {entry['ctx']['error']}."}
     detail = str(entry["msg"]).removeprefix("Value error, ")
+    if tuple(entry["loc"]) == ("body",) and entry["type"] == "model_attributes_type":
+        detail = "The body must be a JSON object, sent with Content-Type: application/json."
+    elif detail.startswith("Expected UploadFile"):
+        detail = "This must be a file: a multipart part with a file name (curl: -F 'files=@NAME')."
     return {"field": _field_path(entry["loc"]), "detail": detail}
 
 

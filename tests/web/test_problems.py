@@ -100,6 +100,13 @@ def test_validation_names_the_field_and_not_the_value(client: TestClient) -> Non
     assert "aaaa" not in answer.text
 
 
+def test_common_slips_get_advice(client: TestClient) -> None:
+    as_text = client.post("/items", content=b'{"items": []}', headers={"Content-Type": "text/plain"})
+    assert as_text.status_code == 422 and "Content-Type: application/json" in as_text.json()["detail"]
+    as_field = client.post("/files", data={"file": "x"})
+    assert as_field.status_code == 422 and "This must be a file" in as_field.json()["detail"]
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b'{"items": [' * 50_000, b"\xff\xfe", b"nul\x00"])
 def test_what_is_no_json_is_a_client_error(client: TestClient, body: bytes) -> None:
     answer = client.post("/items", content=body[: LIMIT_BYTES - 1], headers={"Content-Type": "application/json"})
