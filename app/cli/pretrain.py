@@ -1,5 +1,6 @@
 """`xtalforge pretrain`: train a shipped model from its source data."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ def pretrain(
         typer.echo(f"{recipe.file} is not in {data_kit}.", err=True)
         raise typer.Exit(1)
 
+    # Before torch: threads that wait and spin would make each other wait longer on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     from app.learning.pretraining import pretrain as run
