@@ -88,7 +88,7 @@ class Prediction(BaseModel):
     model: ModelReference
     interval: Interval | None = Field(description="null: this model carries no calibrated interval.")
     domain: Domain | None = Field(description="null: nothing speaks against the model being used here.")
-    notes: list[str] = Field(description="What had to be assumed while the input was read.")
+    notes: list[str] = Field(description="What had to be assumed while the input was read, and on which materials alone the model may be used.")
 
 
 class PredictionError(BaseModel):

@@ -165,7 +165,7 @@ def _prediction(
         model=reference,
         interval=None,
         domain=Domain(in_domain=False, score=None, reason=reason) if unseen else None,
-        notes=list(item.notes),
+        notes=[*item.notes, *([model.manifest.scope] if model.manifest.scope else [])],
     )
 
 
