@@ -50,8 +50,13 @@ class InferenceEngine:
                 found = self._predictors.get(key)
             if found is not None:
                 return found
-            manifest, weights = load()
-            predictor = Predictor.from_bytes(manifest, weights, self._device)
+            try:
+                manifest, weights = load()
+                predictor = Predictor.from_bytes(manifest, weights, self._device)
+            except BaseException:
+                with self._lock:
+                    self._loading.pop(key, None)
+                raise
             with self._lock:
                 self._predictors[key] = predictor
                 self._loading.pop(key, None)

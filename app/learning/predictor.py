@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from app.core.errors import InvalidInput, XtalforgeError
+from app.core.errors import ArtifactCorrupt, InvalidInput, XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
 from app.learning.graphs.crystal_graph import build_crystal_graph
@@ -15,7 +16,7 @@ from app.learning.graphs.settings import GraphSettings
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import predict_outputs
-from app.registry.manifest import Manifest
+from app.registry.manifest import InputKind, Manifest
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,12 +32,12 @@ class Predictor:
         self.manifest = manifest
         self.network = network
         self.device = device
-        self.graph = GraphSettings.model_validate(manifest.graph) if manifest.graph is not None else None
+        self.graph = _graph_settings(manifest)
         self.target_map = TargetMap(manifest.property.transform, manifest.scaling)
 
     @classmethod
     def from_bytes(cls, manifest: Manifest, weights: bytes, device: str = "cpu") -> "Predictor":
-        """Raises ArtifactCorrupt when weights and manifest do not belong together."""
+        """Raises ArtifactCorrupt when weights and manifest do not belong together, or the manifest is broken."""
         where = torch_device(device)
         return cls(manifest, load_network(manifest, weights, where), where)
 
@@ -65,3 +66,14 @@ class Predictor:
             finite = np.isfinite(value)
             answers.append(value if finite else NotANumber("The model gives no finite value for this input."))
         return answers
+
+
+def _graph_settings(manifest: Manifest) -> GraphSettings | None:
+    if (manifest.graph is not None) != (manifest.input_kind is InputKind.STRUCTURE):
+        raise ArtifactCorrupt(f"The manifest of {manifest.name} must have graph settings if it reads structures, only.")
+    if manifest.graph is None:
+        return None
+    try:
+        return GraphSettings.model_validate(manifest.graph)
+    except ValidationError as error:
+        raise ArtifactCorrupt(f"The graph settings of {manifest.name} cannot be read: {error}") from error

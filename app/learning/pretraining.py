@@ -131,6 +131,7 @@ def _structure_samples(
                 on_featurised(index + 1, len(cifs))
         described = {"rows": rows, "keys": [f[1] for f in found], "elements": [f[2] for f in found]}
         folder.mkdir(parents=True, exist_ok=True)
+        PackedGraphs.forget(folder)
         (folder / "rows.json").write_text(json.dumps(described))
         PackedGraphs.pack([f[0] for f in found]).save(folder, key)
         packed = PackedGraphs.load(folder, key)

@@ -1,4 +1,4 @@
-"""A trained model as files: manifest, weights, card, and the curve and test predictions beside them."""
+"""A trained model as files: manifest, weights, card, and the training curve beside them."""
 
 import json
 import os

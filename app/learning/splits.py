@@ -42,15 +42,23 @@ def split_rows(keys: Sequence[str], mode: str, train_fraction: float, val_fracti
 
 def _fill_by_group(values: npt.NDArray[np.float64], n_train: int, n_val: int) -> IntArray:
     """Part of each row: groups in order of their hash fill train, then val, then test."""
-    distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - counts / 2
     group_part = np.digitize(middle, [n_train, n_train + n_val])
-    if distinct.shape[0] >= 3:
-        # A few large groups must not leave a part empty.
-        for index, position in ((1, -2), (2, -1)):
-            if not np.any(group_part == index):
-                group_part[position] = index
+    if np.unique(group_part).shape[0] < 3:
+        group_part = _fill_by_size(counts, n_train, n_val)
     return np.asarray(group_part[inverse], dtype=np.int64)
+
+
+def _fill_by_size(counts: IntArray, n_train: int, n_val: int) -> IntArray:
+    """Part of each group where few large ones would leave a part empty: from the largest on, to who lacks most."""
+    lacking = np.array([n_train, n_val, counts.sum() - n_train - n_val])
+    group_part = np.zeros(counts.shape[0], dtype=np.int64)
+    for group in np.argsort(-counts, kind="stable"):
+        part = int(np.argmax(lacking))
+        group_part[group] = part
+        lacking[part] -= counts[group]
+    return group_part
 
 
 def _unit_hash(seed: int, key: str) -> float:

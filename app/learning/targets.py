@@ -66,6 +66,8 @@ def apply_transform(labels: FloatArray, transform: Transform) -> FloatArray:
 
 
 def invert_transform(values: FloatArray, transform: Transform) -> FloatArray:
+    """Transformed label -> physical units, (n,)."""
     if transform is Transform.LOG10:
-        return np.asarray(10.0 ** np.clip(values, -300.0, 300.0))
+        # Bounded such that the square of an error is a finite number too.
+        return np.asarray(10.0 ** np.clip(values, -100.0, 100.0))
     return values

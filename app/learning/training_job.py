@@ -21,6 +21,7 @@ from app.learning.device import torch_device
 from app.learning.evaluation import split_metrics
 from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Hyperparameters, Method
+from app.learning.networks.factory import build_network
 from app.learning.samples import ModelInput, Samples, composition_key, elements_of, make_samples
 from app.learning.splits import Split, split_rows
 from app.learning.targets import TargetMap
@@ -28,12 +29,14 @@ from app.learning.training.loop import (
     FitResult,
     LabelledSamples,
     Trainer,
+    TrainingDiverged,
     TrainingEvent,
     TrainingStopped,
     predict_outputs,
 )
 from app.learning.training.plan import TrainingPlan
 from app.learning.transfer import initial_network
+from app.properties.catalogue import Transform
 from app.registry.manifest import (
     Architecture,
     InputKind,
@@ -60,6 +63,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _MIN_ROWS = 10
+_MIN_TRAINING_ROWS = 2
+"""Batch statistics need more than one row."""
 _RUN_FIELDS = {"method", "architecture", "property", "seed", "hyperparameters", "network", "graph"}
 """What makes two runs the same run, beside the rows and the parent."""
 
@@ -166,13 +171,14 @@ def train_model(
     chosen = spec.hyperparameters
     assert chosen.split and chosen.train_fraction and chosen.val_fraction and chosen.scaling
     split = split_rows(prepared.keys, chosen.split, chosen.train_fraction, chosen.val_fraction, spec.seed)
-    if min(len(split.train), len(split.val), len(split.test)) < 1:
+    if len(split.train) < _MIN_TRAINING_ROWS or min(len(split.val), len(split.test)) < 1:
         raise InvalidJob(
             f"{len(prepared.labels)} rows cannot be split into train, validation and test: too few, or too few "
             "different formulas."
         )
     torch.manual_seed(spec.seed)
     network = _network(spec, base)
+    _require_usable(prepared.labels, spec.property.transform)
     target_map = TargetMap.fit(prepared.labels[split.train], spec.property.transform, chosen.scaling)
     where = torch_device(device)
     trainer = Trainer(
@@ -189,16 +195,23 @@ def train_model(
     metrics, test_predictions = _evaluate(network, prepared, split, target_map, spec.property, where)
     weights = network_to_bytes(network)
     manifest = _manifest(spec, prepared, split, target_map, metrics, result, parent, graph, network, where, weights)
-    manifest = manifest.model_copy(
-        update={"training": manifest.training.model_copy(update={"wall_s": round(time.monotonic() - started, 1)})}
-    )
+    wall_s = round(result.earlier_s + time.monotonic() - started, 1)
+    manifest = manifest.model_copy(update={"training": manifest.training.model_copy(update={"wall_s": wall_s})})
     return TrainedModel(manifest, weights, result.history, split.test, prepared.labels[split.test], test_predictions)
+
+
+def _require_usable(labels: FloatArray, transform: Transform) -> None:
+    """Raises InvalidJob for labels, in physical units, that cannot be learned from."""
+    unusable = ~np.isfinite(labels) | ((labels <= 0) if transform is Transform.LOG10 else False)
+    if np.any(unusable):
+        need = "be positive, since their logarithm is learned" if transform is Transform.LOG10 else "be finite numbers"
+        raise InvalidJob(
+            f"{int(unusable.sum())} labels cannot be used, the first is {labels[unusable][0]:g}: they must {need}."
+        )
 
 
 def _network(spec: TrainingSpec, base: tuple[Manifest, bytes] | None) -> nn.Module:
     if base is None and spec.method is Method.SCRATCH and spec.network:
-        from app.learning.networks.factory import build_network
-
         return build_network(spec.architecture, spec.network)
     return initial_network(spec.architecture, spec.method, spec.hyperparameters, base)
 
@@ -227,6 +240,8 @@ def _evaluate(
     predictions = np.zeros(0)
     for name, rows in (("train", split.train), ("val", split.val), ("test", split.test)):
         predictions = target_map.to_physical(predict_outputs(network, prepared.samples.take(rows), device))
+        if not np.all(np.isfinite(predictions)):
+            raise TrainingDiverged(f"The model gives no finite value for some {name} rows: try a lower learning_rate.")
         measured[name] = split_metrics(prepared.labels[rows], predictions, target.transform)
     return Metrics(**measured), predictions
 

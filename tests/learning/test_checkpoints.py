@@ -9,8 +9,10 @@ import torch
 
 from app.core.errors import ArtifactCorrupt
 from app.learning.checkpoints import load_network, network_to_bytes, weights_digest
+from app.learning.device import torch_device
 from app.learning.engine import InferenceEngine
 from app.learning.networks.factory import build_network
+from app.learning.predictor import Predictor
 from app.properties.catalogue import get_property
 from app.registry.manifest import (
     Architecture,
@@ -69,6 +71,20 @@ def test_weights_of_another_architecture_are_refused() -> None:
     manifest, weights = checkpoint(network={"atom_feature_dim": 16})
     with pytest.raises(ArtifactCorrupt, match="do not fit"):
         load_network(manifest, weights, CPU)
+
+
+@pytest.mark.parametrize("graph", [None, {"cutoff": -1.0}, {"unknown": 1}])
+def test_a_manifest_whose_graph_settings_do_not_fit_is_refused(graph: object) -> None:
+    manifest, weights = checkpoint(graph=graph)
+    with pytest.raises(ArtifactCorrupt, match="graph settings"):
+        Predictor.from_bytes(manifest, weights)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_said() -> None:
+    with pytest.raises(RuntimeError, match="finds no CUDA device"):
+        torch_device("cuda")
+    assert torch_device("auto").type == "cpu"
 
 
 class Bomb:
@@ -130,4 +146,5 @@ def test_a_failed_load_is_tried_again() -> None:
 
     with pytest.raises(ArtifactCorrupt):
         engine.predict("a", broken, [COMPOUNDS["NaCl"]])
+    assert not engine._loading
     assert isinstance(engine.predict("a", checkpoint, [COMPOUNDS["NaCl"]])[0], float)

@@ -1,6 +1,7 @@
 """No formula in two parts; sizes; the same formula in the same part of every data set."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,5 +44,14 @@ def test_seeds_differ_and_repeat() -> None:
 
 def test_one_formula_of_most_rows_leaves_no_part_empty() -> None:
     keys = ["a"] * 80 + ["b"] * 10 + ["c"] * 10
-    split = split_rows(keys, "formula", 4 / 6, 1 / 6, 0)
-    assert min(len(split.train), len(split.val), len(split.test)) >= 10
+    for seed in range(20):
+        split = split_rows(keys, "formula", 4 / 6, 1 / 6, seed)
+        assert sorted((len(split.train), len(split.val), len(split.test))) == [10, 10, 80]
+
+
+@pytest.mark.parametrize("rare", ["bc", "bcd", "bcdefgh"])
+def test_a_formula_of_most_rows_is_for_training(rare: str) -> None:
+    for seed in range(20):
+        split = split_rows(["a"] * 30 + list(rare), "formula", 4 / 6, 1 / 6, seed)
+        assert len(split.train) >= 30
+        assert min(len(split.val), len(split.test)) >= 1

@@ -1,16 +1,22 @@
 """The training loop learns, stops, resumes exactly, keeps the best epoch; transfer methods touch what they should."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from app.core.errors import InvalidJob
+from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import METHODS, Hyperparameters, Method, resolve_hyperparameters
 from app.learning.predictor import Predictor
-from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped
+from app.learning.samples import make_samples
+from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped, evaluation_batches
 from app.learning.training.plan import TrainingPlan, learning_rate_at
+from app.learning.training.state import STATE_FILE
 from app.learning.training_job import TrainedModel, TrainingSpec, TrainingTable, train_model
 from app.properties.catalogue import Transform, get_property
 from app.registry.manifest import Architecture, Parent, PropertyRecord
@@ -105,6 +111,58 @@ def test_the_state_of_another_run_is_not_taken_up(tmp_path: Path, monkeypatch: p
     assert events[0].epoch == 1
 
 
+def test_the_time_of_all_attempts_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.learning.training.loop._SAVE_SHARE", float("inf"))
+    with pytest.raises(TrainingStopped):
+        run(spec(max_epochs=4), tmp_path, stop_at_epoch=3)
+    path = tmp_path / STATE_FILE
+    with safe_open(path, framework="pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+    save_file(load_file(path), path, metadata={"progress": json.dumps(progress | {"elapsed_s": 1000.0})})
+    model, events = run(spec(max_epochs=4), tmp_path)
+    assert events[0].elapsed_s > 1000
+    assert model.manifest.training.wall_s is not None
+    assert model.manifest.training.wall_s > 1000
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "no progress", "another network"])
+def test_a_damaged_state_starts_the_run_over(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.learning.training.loop._SAVE_SHARE", float("inf"))
+    whole, _ = run(spec(max_epochs=3), tmp_path)
+    path = tmp_path / STATE_FILE
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "emptied":
+        path.write_bytes(b"")
+    elif damage == "no progress":
+        save_file(tensors, path)
+    else:
+        save_file({**tensors, "network/output.weight": torch.zeros(1, 3)}, path, metadata=metadata)
+    again, events = run(spec(max_epochs=3), tmp_path)
+    assert events[0].epoch == 1
+    assert "starts over" in caplog.text
+    assert again.weights == whole.weights
+
+
+def test_a_full_disk_costs_the_state_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def disk_full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    whole, _ = run(spec(max_epochs=2), tmp_path / "whole")
+    monkeypatch.setattr("app.learning.training.state.save_file", disk_full)
+    model, _ = run(spec(max_epochs=2), tmp_path / "full")
+    assert model.weights == whole.weights
+    assert "No space left" in caplog.text
+    assert not list((tmp_path / "full").iterdir())
+
+
 def test_patience_stops_early(tmp_path: Path) -> None:
     model, events = run(spec(max_epochs=60, patience=3, learning_rate=0.03), tmp_path)
     assert len(events) < 60
@@ -169,8 +227,8 @@ def test_freezing_more_convolutions_than_there_are_is_refused(base: TrainedModel
 def test_elemnet_trains_and_fine_tunes_on_compositions(tmp_path: Path) -> None:
     source = rocksalts()
     compositions = TrainingTable([parse_composition(r) for r in source.row_ids], source.targets, source.row_ids)
-    scratch, _ = run(spec(architecture=Architecture.ELEMNET), tmp_path / "a", table=compositions)
-    tuned, _ = run(spec(Method.FINE_TUNE, Architecture.ELEMNET), tmp_path / "b", scratch, compositions)
+    scratch, _ = run(spec(architecture=Architecture.ELEMNET, max_epochs=2), tmp_path / "a", table=compositions)
+    tuned, _ = run(spec(Method.FINE_TUNE, Architecture.ELEMNET, max_epochs=2), tmp_path / "b", scratch, compositions)
     assert tuned.manifest.input_kind == "composition"
     value = Predictor.from_bytes(tuned.manifest, tuned.weights).predict([parse_composition("NaCl")])[0]
     assert isinstance(value, float)
@@ -186,6 +244,23 @@ def test_rows_that_cannot_be_used_are_counted_and_too_few_refused(tmp_path: Path
     few = TrainingTable(table.items[:5], table.targets[:5], table.row_ids[:5])
     with pytest.raises(InvalidJob, match="Only 5 rows"):
         run(spec(max_epochs=1), tmp_path, table=few)
+
+
+@pytest.mark.parametrize(("label", "words"), [(0.0, "positive"), (float("nan"), "nan"), (float("inf"), "inf")])
+def test_labels_that_cannot_be_learned_are_refused(tmp_path: Path, label: float, words: str) -> None:
+    table = rocksalts()
+    targets = table.targets.copy()
+    targets[3] = label
+    with pytest.raises(InvalidJob, match=words):
+        run(spec(max_epochs=1), tmp_path, table=TrainingTable(table.items, targets, table.row_ids))
+
+
+def test_evaluation_batches_keep_the_order_and_the_budget(base: TrainedModel) -> None:
+    samples, _ = make_samples(rocksalts().items, GraphSettings())
+    batches = list(evaluation_batches(samples, int(samples.costs[0]) * 5))
+    assert np.concatenate(batches).tolist() == list(range(len(samples)))
+    assert max(samples.costs[batch].sum() for batch in batches) <= samples.costs[0] * 5
+    assert [len(batch) for batch in evaluation_batches(samples, 1)] == [1] * len(samples)
 
 
 def test_elements_of_the_training_rows_are_recorded(base: TrainedModel) -> None:

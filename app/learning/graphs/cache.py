@@ -8,9 +8,12 @@ from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
 from app.learning.graphs.settings import GraphSettings
 from app.structures.crystal import Crystal
 
+_GRAPH_OVERHEAD = 64
+"""What five arrays and an entry weigh beside their content, in edges of 16 bytes."""
+
 
 class GraphCache:
-    """Least recently used graphs go when together they have more than `max_edges` edges. Thread-safe."""
+    """Least recently used graphs go when together they take the memory of more than `max_edges` edges. Thread-safe."""
 
     def __init__(self, max_edges: int = 2_000_000) -> None:
         self._max_edges = max_edges
@@ -30,9 +33,9 @@ class GraphCache:
         with self._lock:
             if key not in self._graphs:
                 self._graphs[key] = graph
-                self._n_edges += graph.n_edges
+                self._n_edges += graph.n_edges + _GRAPH_OVERHEAD
             while self._n_edges > self._max_edges and len(self._graphs) > 1:
-                self._n_edges -= self._graphs.popitem(last=False)[1].n_edges
+                self._n_edges -= self._graphs.popitem(last=False)[1].n_edges + _GRAPH_OVERHEAD
         return graph
 
 

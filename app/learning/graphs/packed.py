@@ -1,6 +1,7 @@
 """Many graphs in few arrays, in memory or memory-mapped from a folder, with batches cut out by index."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,24 +60,6 @@ class PackedGraphs:
             n_sites=np.array([g.n_sites for g in graphs], dtype=np.int64),
         )
 
-    @classmethod
-    def concatenate(cls, parts: Sequence["PackedGraphs"]) -> "PackedGraphs":
-        """Join packed sets in order."""
-
-        def offsets(all_parts: list[IntArray]) -> IntArray:
-            return np.cumsum(np.concatenate([[0], *(np.diff(part) for part in all_parts)]), dtype=np.int64)
-
-        return cls(
-            atomic_numbers=np.concatenate([p.atomic_numbers for p in parts]),
-            node_weights=np.concatenate([p.node_weights for p in parts]),
-            edge_index=np.concatenate([p.edge_index for p in parts], axis=1),
-            distances=np.concatenate([p.distances for p in parts]),
-            edge_weights=np.concatenate([p.edge_weights for p in parts]),
-            node_offsets=offsets([p.node_offsets for p in parts]),
-            edge_offsets=offsets([p.edge_offsets for p in parts]),
-            n_sites=np.concatenate([p.n_sites for p in parts]),
-        )
-
     def take(self, indices: IntArray) -> "PackedGraphs":
         """The graphs at `indices`, in that order, as a new packed set."""
         n_nodes, n_edges = self.n_nodes[indices], self.n_edges[indices]
@@ -94,11 +77,22 @@ class PackedGraphs:
         )
 
     def save(self, folder: Path, key: str) -> None:
-        """Write one `.npy` per array and, last, `index.json` with `key`, which says what the set was made from."""
+        """Write one `.npy` per array and, last, `index.json` with `key`, which says what the set was made from.
+
+        Files are replaced, never rewritten: a process that has mapped the old ones keeps them.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        self.forget(folder)
         for field in fields(self):
-            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
+            partial = folder / f"{field.name}.partial.npy"
+            np.save(partial, getattr(self, field.name))
+            os.replace(partial, folder / f"{field.name}.npy")
         (folder / "index.json").write_text(json.dumps({"key": key, "n_graphs": len(self)}))
+
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Make `load` find nothing in `folder` until `save` has ended there."""
+        (folder / "index.json").unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path, key: str) -> "PackedGraphs | None":
@@ -112,5 +106,5 @@ class PackedGraphs:
 def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
     """The concatenation of arange(start, start + length)."""
     ends = np.cumsum(lengths)
-    ranges: IntArray = np.arange(ends[-1], dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    ranges: IntArray = np.arange(lengths.sum(), dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
     return ranges

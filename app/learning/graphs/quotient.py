@@ -18,15 +18,21 @@ HashArray = npt.NDArray[np.uint64]
 
 LENGTH_TOLERANCE = 1e-4
 """Å. Distances are one length where they follow each other more closely than this."""
+_LENGTH_SPREAD = 20 * LENGTH_TOLERANCE
+"""Å. Nor may one length be broader than this: in large cells with small displacements all distances follow closely."""
 
 
 def equal_lengths(distances: FloatArray) -> tuple[IntArray, FloatArray]:
     """Number the distinct lengths of a crystal: index per edge (E,) and mean length (L,), Å."""
     order = np.argsort(distances, kind="stable")
     ordered = distances[order]
+    is_gap = np.diff(ordered) > LENGTH_TOLERANCE
+    starts = np.flatnonzero(np.concatenate([[True], is_gap]))
+    shortest = np.repeat(ordered[starts], np.diff([*starts, ordered.shape[0]]))
+    slices = ((ordered - shortest) / _LENGTH_SPREAD).astype(np.int64)
     steps = np.empty(ordered.shape[0], dtype=np.int64)
     steps[0] = 0
-    np.cumsum(np.diff(ordered) > LENGTH_TOLERANCE, out=steps[1:])
+    np.cumsum(is_gap | (np.diff(slices) != 0), out=steps[1:])
     index = np.empty_like(steps)
     index[order] = steps
     return index, np.bincount(steps, weights=ordered) / np.bincount(steps)

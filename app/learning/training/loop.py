@@ -1,5 +1,6 @@
 """The one training loop: any network, any samples; CPU or CUDA; resumable; the best validation epoch wins."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,9 +22,12 @@ from app.learning.training.state import Progress, RunState
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+log = logging.getLogger(__name__)
+
 _SAVE_SHARE = 0.05
 """Share of the time that may go into writing the state."""
-_EVALUATION_COST = 200_000
+_EVALUATION_COST = {"cpu": 20_000, "cuda": 500_000}
+"""Edges of one evaluation batch: on a CPU larger ones leave the cache, cost time and hundreds of megabytes."""
 
 
 class TrainingStopped(Exception):
@@ -49,12 +54,13 @@ class TrainingEvent:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """Best weights and the curve over epochs."""
+    """What the run came to. `elapsed_s` counts every attempt, `earlier_s` those before this one."""
 
     best_epoch: int
     epochs: int
     best_val_mae: float
     elapsed_s: float
+    earlier_s: float
     history: list[dict[str, float]]
 
 
@@ -66,7 +72,7 @@ class LabelledSamples:
     labels: FloatArray
 
 
-def evaluation_batches(samples: Samples, budget: int = _EVALUATION_COST) -> Iterator[IntArray]:
+def evaluation_batches(samples: Samples, budget: int) -> Iterator[IntArray]:
     """Indices in order, as many at a time as the cost budget allows (at least one)."""
     costs = np.minimum(samples.costs, budget)
     start, used = 0, 0
@@ -83,9 +89,8 @@ def evaluation_batches(samples: Samples, budget: int = _EVALUATION_COST) -> Iter
 def predict_outputs(network: nn.Module, samples: Samples, device: torch.device) -> FloatArray:
     """Network outputs on the learned scale, (B,), in evaluation mode."""
     network.eval()
-    outputs = [
-        network(samples.batch(indices, device)).double().cpu().numpy() for indices in evaluation_batches(samples)
-    ]
+    batches = evaluation_batches(samples, _EVALUATION_COST[device.type])
+    outputs = [network(samples.batch(indices, device)).double().cpu().numpy() for indices in batches]
     return np.concatenate(outputs) if outputs else np.zeros(0)
 
 
@@ -119,6 +124,7 @@ class Trainer:
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.state.restore(self.work_dir)
         progress = self.state.progress
+        earlier_s = progress.elapsed_s
         saved_at, saving_s = time.monotonic(), 0.0
         while progress.epoch < self.plan.max_epochs and progress.elapsed_s < self.plan.max_seconds:
             if progress.epoch - progress.best_epoch >= self.plan.patience:
@@ -139,13 +145,25 @@ class Trainer:
             self._report(loss, val_mae, on_event)
             before = time.monotonic()
             if before - saved_at >= saving_s / _SAVE_SHARE:
-                self.state.save(self.work_dir)
+                self._save()
                 saved_at = time.monotonic()
                 saving_s = saved_at - before
         self.network.load_state_dict(self.state.best)
         return FitResult(
-            progress.best_epoch, progress.epoch, progress.best_val_mae, progress.elapsed_s, progress.history
+            best_epoch=progress.best_epoch,
+            epochs=progress.epoch,
+            best_val_mae=progress.best_val_mae,
+            elapsed_s=progress.elapsed_s,
+            earlier_s=earlier_s,
+            history=progress.history,
         )
+
+    def _save(self) -> None:
+        """A state that cannot be written (disk full) costs a later resume, not the run."""
+        try:
+            self.state.save(self.work_dir)
+        except (OSError, SafetensorError) as error:
+            log.warning("the training state was not saved, the training goes on: %s", error)
 
     def _report(self, loss: float, val_mae: float, on_event: Callable[[TrainingEvent], None]) -> None:
         progress = self.state.progress
@@ -168,7 +186,7 @@ class Trainer:
         set_training_mode(self.network)
         torch.manual_seed((self.plan.seed * 1_000_003 + epoch) % 2**63)
         order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self.train.samples))
-        # The rows left over by whole batches join the last one: a batch of one has no batch statistics.
+        # Rows left over by whole batches are spread over all of them: a batch of one has no batch statistics.
         parts = np.array_split(order, self.steps_per_epoch)
         total = torch.zeros((), device=self.device)
         for part in parts:

@@ -1,14 +1,17 @@
 """The state of a run on disk: one safetensors file, replaced atomically, enough to go on as if never interrupted."""
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 STATE_FILE = "training_state.safetensors"
 
@@ -46,25 +49,38 @@ class RunState:
         contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         target = folder / STATE_FILE
         temporary = target.with_suffix(".partial")
-        save_file(contiguous, temporary, metadata={"progress": json.dumps(asdict(self.progress))})
-        os.replace(temporary, target)
+        try:
+            save_file(contiguous, temporary, metadata={"progress": json.dumps(asdict(self.progress))})
+            with temporary.open("rb") as file:
+                # Else a power cut may leave the new name with nothing behind it.
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def restore(self, folder: Path) -> bool:
-        """Load the state of the same run (`run_key`) if there is one; False, and nothing changed, otherwise."""
+        """Load the state of the same run (`run_key`) if there is one; False, and nothing changed, otherwise.
+
+        A damaged file is no state: the run starts over, with a warning.
+        """
         path = folder / STATE_FILE
         if not path.is_file():
             return False
-        with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-            if progress.run_key != self.progress.run_key:
-                return False
-            groups: dict[str, dict[str, Tensor]] = {}
-            for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                group, _, name = key.partition("/")
-                groups.setdefault(group, {})[name] = file.get_tensor(key)
+        try:
+            progress, groups = _read(path)
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+            log.warning("the training state %s cannot be read, the run starts over: %s", path.name, error)
+            return False
+        if progress.run_key != self.progress.run_key:
+            return False
+        expected = self.network.state_dict()
+        if not all(_fits(groups.get(group, {}), expected) for group in ("network", "best")):
+            log.warning("the training state %s is of another network, the run starts over", path.name)
+            return False
         self.network.load_state_dict(groups["network"])
-        self.average = groups.get("average", {})
-        self.best = groups.get("best", {})
+        devices = {name: tensor.device for name, tensor in expected.items()}
+        self.average = {name: tensor.to(devices[name]) for name, tensor in groups.get("average", {}).items()}
+        self.best = groups["best"]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in groups.get("optimizer", {}).items():
             index, _, name = key.partition("/")
@@ -74,3 +90,19 @@ class RunState:
         self.optimizer.load_state_dict(described)
         self.progress = progress
         return True
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]]:
+    """Progress and the tensors by group (`network`, `best`, `average`, `optimizer`), on the CPU."""
+    with safe_open(path, framework="pt") as file:
+        progress = Progress(**json.loads(file.metadata()["progress"]))
+        groups: dict[str, dict[str, Tensor]] = {}
+        for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = file.get_tensor(key)
+    return progress, groups
+
+
+def _fits(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    return shapes == {name: tensor.shape for name, tensor in expected.items()}
