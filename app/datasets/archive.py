@@ -2,24 +2,24 @@
 
 import csv
 import io
-import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from app.core.errors import DatasetInvalid, UnparsableStructure
+from app.core.errors import DatasetInvalid, InvalidArchive, UnparsableStructure
 from app.core.settings import LimitSettings
 from app.datasets.rows import RawRow, RawTable, RowKind
+from app.structures.archive import Archive, member_path, open_archive
 from app.structures.detect import decode_text
-from app.structures.limits import DEFAULT_LIMITS
 
 TABLE_NAME = "id_prop.csv"
 
 _STRUCTURE_SUFFIXES = {".cif": RowKind.CIF, ".vasp": RowKind.POSCAR, ".poscar": RowKind.POSCAR}
-_ENCRYPTED_FLAG = 0x1
-_SMALL_BYTES = 100_000
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError)
+_DELIMITERS = (",", ";", "\t")
+
+_Structures = dict[str, tuple[str, RowKind]]
+"""Member and kind of each structure file, by id."""
 
 
 def read_archive(file: BinaryIO, limits: LimitSettings) -> RawTable:
@@ -28,72 +28,50 @@ def read_archive(file: BinaryIO, limits: LimitSettings) -> RawTable:
     Raises DatasetInvalid for what is no such zip, and for one that opens to more than the limits allow.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = _members(archive, limits)
-            table = _find_table(members)
-            structures = _structures_beside(members, table)
+        with open_archive(file, "the zip", limits, limits.max_inflated_bytes) as archive:
+            table = _find_table(archive.members)
+            structures = _structures_beside(archive.members, table)
             rows, notes = _read_rows(archive, table, structures, limits)
-    except _BROKEN_ZIP as error:
-        raise DatasetInvalid(f"The zip file cannot be read: {str(error)[:200]}.") from error
-    left_over = len(structures) - len({row.row_id for row in rows} & structures.keys())
+    except (InvalidArchive, csv.Error) as error:
+        detail = error.detail if isinstance(error, InvalidArchive) else f"{TABLE_NAME} cannot be read: {error}."
+        raise DatasetInvalid(detail[0].upper() + detail[1:]) from error
+    left_over = len(structures) - len({_id_of(row.row_id) for row in rows} & structures.keys())
     if left_over:
         notes.append(f"{left_over:,} structure files are not named in {TABLE_NAME} and were not read.")
     return RawTable("zip", "<id>.cif", f"second column of {TABLE_NAME}", rows, notes)
 
 
-def _members(archive: zipfile.ZipFile, limits: LimitSettings) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    members: dict[PurePosixPath, zipfile.ZipInfo] = {}
-    total_bytes = 0
-    if len(archive.filelist) > limits.max_archive_members:
-        n_files = len(archive.filelist)
-        raise DatasetInvalid(f"The zip has {n_files:,} files; at most {limits.max_archive_members:,} are read.")
-    for member in archive.filelist:
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if member.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts:
-            continue
-        if member.flag_bits & _ENCRYPTED_FLAG:
-            raise DatasetInvalid("The zip is protected by a password.")
-        if member.file_size > _SMALL_BYTES and member.file_size > limits.max_inflation_ratio * member.compress_size:
-            raise DatasetInvalid(f"{path.name!r} grows more than {limits.max_inflation_ratio} times when unpacked.")
-        total_bytes += member.file_size
-        members[path] = member
-    if total_bytes > limits.max_inflated_bytes:
-        raise DatasetInvalid(f"The zip opens to {total_bytes:,} bytes; at most {limits.max_inflated_bytes:,} are read.")
-    return members
-
-
-def _find_table(members: dict[PurePosixPath, zipfile.ZipInfo]) -> PurePosixPath:
-    tables = [path for path in members if path.name.lower() == TABLE_NAME]
+def _find_table(members: Sequence[str]) -> str:
+    tables = [member for member in members if member_path(member).name.lower() == TABLE_NAME]
     if not tables:
-        shown = ", ".join(str(path)[:60] for path in list(members)[:5]) or "nothing"
+        shown = ", ".join(member[:60] for member in members[:5]) or "nothing"
         raise DatasetInvalid(f"The zip has no {TABLE_NAME} with a line `id,value` for each structure. It has: {shown}.")
     if len(tables) > 1:
         raise DatasetInvalid(f"The zip has {len(tables)} files {TABLE_NAME}; upload one data set at a time.")
     return tables[0]
 
 
-def _structures_beside(
-    members: dict[PurePosixPath, zipfile.ZipInfo], table: PurePosixPath
-) -> dict[str, tuple[zipfile.ZipInfo, RowKind]]:
+def _structures_beside(members: Sequence[str], table: str) -> _Structures:
     """Structure files anywhere in the table's folder, by id: the name without its ending."""
-    structures: dict[str, tuple[zipfile.ZipInfo, RowKind]] = {}
-    for path, member in members.items():
+    structures: _Structures = {}
+    for member in members:
+        path = member_path(member)
         kind = _STRUCTURE_SUFFIXES.get(path.suffix.lower())
-        if kind is None or not path.is_relative_to(table.parent):
+        if kind is None or not path.is_relative_to(member_path(table).parent):
             continue
-        if structures.setdefault(path.stem, (member, kind))[0] is not member:
+        if structures.setdefault(path.stem, (member, kind))[0] != member:
             raise DatasetInvalid(f"Two structure files have the id {path.stem!r}.")
     return structures
 
 
 def _read_rows(
-    archive: zipfile.ZipFile,
-    table: PurePosixPath,
-    structures: dict[str, tuple[zipfile.ZipInfo, RowKind]],
-    limits: LimitSettings,
+    archive: Archive, table: str, structures: _Structures, limits: LimitSettings
 ) -> tuple[list[RawRow], list[str]]:
-    info = next(m for m in archive.filelist if PurePosixPath(m.filename.replace("\\", "/")) == table)
-    reader = csv.reader(io.StringIO(_decoded(_content(archive, info, limits.max_upload_bytes), TABLE_NAME), newline=""))
+    content = archive.read(table, limits.max_upload_bytes)
+    if len(content) > limits.max_upload_bytes:
+        raise DatasetInvalid(f"{TABLE_NAME} has more than {limits.max_upload_bytes:,} bytes.")
+    text = _decoded(content, TABLE_NAME)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     rows: list[RawRow] = []
     notes: list[str] = []
     seen: set[str] = set()
@@ -112,27 +90,29 @@ def _read_rows(
     return rows, notes
 
 
-def _row(
-    archive: zipfile.ZipFile, row: RawRow, structures: dict[str, tuple[zipfile.ZipInfo, RowKind]], seen: set[str]
-) -> RawRow:
+def _delimiter(text: str) -> str:
+    first = text.lstrip().split("\n", 1)[0]
+    return max(_DELIMITERS, key=first.count)
+
+
+def _row(archive: Archive, row: RawRow, structures: _Structures, seen: set[str]) -> RawRow:
     """The row with the text of its structure file, or with its problem."""
     if row.row_id in seen:
         return replace(row, problem=("duplicate_id", f"The id {row.row_id[:60]!r} stands in an earlier line already."))
-    found = structures.get(row.row_id)
+    found = structures.get(_id_of(row.row_id))
     if found is None:
-        return replace(row, problem=("missing_file", f"The zip has no file {row.row_id[:60]}.cif."))
+        return replace(row, problem=("missing_file", f"The zip has no file {_id_of(row.row_id)[:60]}.cif."))
     member, kind = found
     try:
-        return replace(row, kind=kind, text=decode_text(_content(archive, member, DEFAULT_LIMITS.max_bytes)))
+        return replace(row, kind=kind, text=decode_text(archive.read(member)))
     except UnparsableStructure as error:
         return replace(row, kind=kind, problem=(error.code, error.detail))
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_bytes: int) -> bytes:
-    # The sizes a zip declares may be lies: never inflate more than was agreed, whatever it says. One byte more tells
-    # the reader of the text that it is too long.
-    with archive.open(member) as opened:
-        return opened.read(max_bytes + 1)
+def _id_of(written: str) -> str:
+    """The id, also where the table writes the file name."""
+    path = PurePosixPath(written)
+    return path.stem if path.suffix.lower() in _STRUCTURE_SUFFIXES else written
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -142,8 +122,8 @@ def _decoded(content: bytes, name: str) -> str:
         raise DatasetInvalid(f"{name} is not a text file.") from error
 
 
-def _is_header(fields: list[str], structures: dict[str, tuple[zipfile.ZipInfo, RowKind]]) -> bool:
-    if fields[0].strip() in structures:
+def _is_header(fields: list[str], structures: _Structures) -> bool:
+    if _id_of(fields[0].strip()) in structures:
         return False
     try:
         float(fields[1])

@@ -11,6 +11,7 @@ from app.core.errors import DatasetInvalid
 from app.core.settings import LimitSettings
 from app.datasets.readers import read_dataset
 from app.datasets.rows import RawTable, RowKind
+from app.structures.limits import DEFAULT_LIMITS
 from tests.datasets.tables import as_csv, as_json_lines, as_parquet, as_zip, compositions, records, rocksalts
 
 LIMITS = LimitSettings()
@@ -109,8 +110,8 @@ def test_a_label_column_of_another_property_is_not_taken() -> None:
         (b"formula,Target,target\nNaCl,2,2\n", "Two columns are called"),
         (b'[{"formula":"NaCl"}]', "one object in each line"),
         (b"PAR1 and no more", "Parquet file cannot be read"),
-        (b"PK\x03\x04 and no more", "zip file cannot be read"),
-        (as_zip([])[:-30], "zip file cannot be read"),
+        (b"PK\x03\x04 and no more", "not a readable zip file"),
+        (as_zip([])[:-30], "not a readable zip file"),
     ],
 )
 def test_what_is_no_data_set_is_refused(content: bytes, reason: str) -> None:
@@ -133,6 +134,21 @@ def _zip_of(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def test_the_table_of_a_zip_is_read_leniently() -> None:
+    files = {"a.cif": b"data_a", "b.cif": b"data_b"}
+    for table in (b"a,1\nb,2\n", b"a;1\nb;2\n", b"a.cif,1\nb.cif,2\n", b"id,k\na,1\nb,2\n"):
+        assert [(row.text, row.label) for row in _read(_zip_of({"id_prop.csv": table, **files})).rows] == [
+            ("data_a", "1"),
+            ("data_b", "2"),
+        ]
+
+
+def test_a_table_longer_than_a_structure_may_be_is_read_whole() -> None:
+    table = b"".join(b"%s%d,1\n" % (b"x" * 60, i) for i in range(90_000))
+    assert len(table) > DEFAULT_LIMITS.max_bytes
+    assert len(_read(_zip_of({"id_prop.csv": table})).rows) == 90_000
+
+
 def test_zips_are_bounded() -> None:
     table = b"a,1\n"
     with pytest.raises(DatasetInvalid, match=r"no id_prop\.csv"):
@@ -145,9 +161,9 @@ def test_zips_are_bounded() -> None:
         _read(_zip_of({"id_prop.csv": table, "a.cif": b"0" * 10_000_000}))
     noise = random.Random(1).randbytes(100)
     many = {f"{index}.cif": noise for index in range(20)}
-    with pytest.raises(DatasetInvalid, match="has 21 files"):
+    with pytest.raises(DatasetInvalid, match="more than 20 files"):
         _read(_zip_of({"id_prop.csv": table, **many}), limits=LimitSettings(max_archive_members=20))
-    with pytest.raises(DatasetInvalid, match="opens to 2,004 bytes"):
+    with pytest.raises(DatasetInvalid, match="opens to more than 2,000 bytes"):
         _read(_zip_of({"id_prop.csv": table, **many}), limits=LimitSettings(max_inflated_bytes=2000))
 
 
