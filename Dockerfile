@@ -4,6 +4,9 @@ ARG PYTHON_VERSION=3.11
 
 FROM python:${PYTHON_VERSION}-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Behind a mirror: pip's own settings, read from the environment, e.g. --build-arg PIP_INDEX_URL=https://mirror/simple
+ARG PIP_INDEX_URL
+ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -21,7 +24,7 @@ COPY models_store models_store
 RUN python -m compileall -q app workers migrations
 
 FROM python:${PYTHON_VERSION}-slim
-RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin xtalforge \
+RUN useradd --uid 10001 --home-dir /data --no-create-home --no-log-init --shell /usr/sbin/nologin xtalforge \
     && mkdir /data \
     && chown xtalforge /data
 COPY --from=build /opt/venv /opt/venv
