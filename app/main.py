@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
@@ -32,9 +32,11 @@ from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
 from app.web.deps import Resources
 from app.web.docs import install_docs
+from app.web.head import HeadMiddleware
 from app.web.health import Readiness
 from app.web.health import router as health_router
 from app.web.limits import BodyLimitMiddleware
+from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 
@@ -61,6 +63,8 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         summary="Properties of inorganic crystals from a CIF or a composition, and new models from your own data.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(refuse_unknown_parameters)],
         responses=problem_responses(XtalforgeError),
         lifespan=_lifespan(settings, make_engine),
     )
@@ -70,6 +74,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         app.include_router(router)
     install_docs(app)
     install_problem_handlers(app)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.limits.max_upload_bytes)
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
     return app

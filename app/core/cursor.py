@@ -18,6 +18,11 @@ def decode_cursor(cursor: str, *types: type[str] | type[int]) -> list[str | int]
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
         key = None
-    if not isinstance(key, list) or [type(part) for part in key] != list(types):
+    if not isinstance(key, list) or [type(part) for part in key] != list(types) or not _is_storable(key):
         raise InvalidRequest(f"cursor {cursor[:40]!r} is not one this list handed out: send `next` as it came.")
     return key
+
+
+def _is_storable(key: list[str | int]) -> bool:
+    """Whether a database takes the key: numbers it can hold, text of real characters."""
+    return all(part.isprintable() if isinstance(part, str) else abs(part) < 2**31 for part in key)

@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
+# What one JSON body may list at all: more is refused before each entry is checked, on the event loop.
+MAX_INPUTS_PER_REQUEST = 20_000
+
 Device = Literal["auto", "cpu", "cuda"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["console", "json"]
@@ -41,7 +44,9 @@ class LimitSettings(_Group):
     """Bounds on what one request may bring."""
 
     max_upload_bytes: PositiveInt = Field(default=200_000_000, description="Largest request body.")
-    max_inputs_per_request: PositiveInt = Field(default=1000, description="Most structures or compositions at once.")
+    max_inputs_per_request: PositiveInt = Field(
+        default=1000, le=MAX_INPUTS_PER_REQUEST, description="Most structures or compositions at once."
+    )
     max_dataset_rows: PositiveInt = Field(default=100_000, description="Most rows of one data set.")
     max_archive_members: PositiveInt = Field(default=200_000, description="Most files in one zip.")
     max_inflated_bytes: PositiveInt = Field(default=2_000_000_000, description="Largest total size of an opened zip.")
@@ -62,8 +67,9 @@ class Settings(BaseSettings):
     """Everything an administrator may set. Nested groups are written `XTALFORGE_JOBS__LEASE_S`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="XTALFORGE_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
-    )
+        env_prefix="XTALFORGE_", env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True,
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     data_dir: Path = Field(default=Path("data"), description="Folder of everything this installation writes.")
     database_url: str | None = Field(

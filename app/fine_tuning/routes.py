@@ -32,6 +32,7 @@ from app.web.problems import problem_responses
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_S = 15
+MAX_SEQ = 2**31 - 1
 
 router = APIRouter(prefix="/v1/fine-tuning", tags=["fine-tuning"])
 
@@ -112,10 +113,10 @@ def cancel_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: Se
 )
 def list_events(
     job_id: JobId, request: Request, sessions: SessionsDep,
-    after: Annotated[int, Query(ge=0, description="Only events with a higher `seq`.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Only events with a higher `seq`.")] = 0,
     limit: Annotated[int, Query(ge=1, le=EVENTS_PER_READ, description="Most events in the answer.")] = EVENTS_PER_READ,
     last_event_id: Annotated[
-        int | None, Header(alias="Last-Event-ID", ge=0, description="Where a broken stream goes on.")
+        int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQ, description="Where a broken stream goes on.")
     ] = None,
 ) -> JobEventList | EventSourceResponse:  # fmt: skip
     """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""

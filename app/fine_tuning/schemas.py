@@ -1,9 +1,10 @@
 """Bodies of the fine-tuning calls."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.jobs.status import JobStatus
 from app.learning.methods import Hyperparameters, Method
@@ -16,6 +17,15 @@ MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 def _auto_is_empty(value: Any) -> Any:
     return {} if value == AUTO else value
+
+
+def _model_name(name: str) -> str:
+    if not re.fullmatch(MODEL_NAME_PATTERN, name):
+        raise ValueError(
+            f"{name[:64]!r} is not a name for a model: small letters, digits, '.', '_' and '-', beginning with a "
+            "letter or digit, at most 64 characters."
+        )
+    return name
 
 
 class FineTuningJobCreate(BaseModel):
@@ -35,8 +45,8 @@ class FineTuningJobCreate(BaseModel):
     )  # fmt: skip
 
     dataset_id: str = Field(pattern=ID_PATTERN, max_length=255, description="From POST /v1/datasets.")
-    model_name: str = Field(
-        pattern=MODEL_NAME_PATTERN,
+    model_name: Annotated[str, AfterValidator(_model_name)] = Field(
+        json_schema_extra={"pattern": MODEL_NAME_PATTERN},
         description="Name of the model to make; a name of your own that exists gets a further version. Lower-case "
         "letters, digits, '.', '_', '-', at most 64.",
     )

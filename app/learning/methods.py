@@ -63,13 +63,15 @@ def method_info(method: Method) -> MethodInfo:
 class Hyperparameters(BaseModel):
     """Of one training run. What is left out is chosen; the job echoes what was chosen."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     preset: Literal["default", "paper"] | None = Field(
         default=None, description="`paper`: the settings of Lee & Asahi 2021, Table S1. `default`: better ones."
     )
     max_epochs: int | None = Field(default=None, ge=1, le=5000)
-    patience: int | None = Field(default=None, ge=1, description="Stop after so many epochs without a better one.")
+    patience: int | None = Field(
+        default=None, ge=1, le=5000, description="Stop after so many epochs without a better one."
+    )
     batch_size: int | None = Field(default=None, ge=2, le=8192)
     learning_rate: float | None = Field(default=None, gt=0, le=10)
     weight_decay: float | None = Field(default=None, ge=0, le=1)

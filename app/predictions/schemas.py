@@ -2,7 +2,10 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from app.core.errors import TooManyInputs
+from app.core.settings import MAX_INPUTS_PER_REQUEST
 
 CONTENT_FIELDS = ("cif", "poscar", "structure", "composition")
 
@@ -33,12 +36,20 @@ class PredictionInput(BaseModel):
         return self
 
 
+def _refuse_endless(inputs: Any) -> Any:
+    if isinstance(inputs, list) and len(inputs) > MAX_INPUTS_PER_REQUEST:
+        raise TooManyInputs(f"{len(inputs):,} inputs are far more than one request may have. Split it.")
+    return inputs
+
+
 class PredictionRequest(BaseModel):
     """What to predict, and with which models; without `models` and `properties`, every champion that fits."""
 
     model_config = ConfigDict(extra="forbid")
 
-    inputs: list[PredictionInput] = Field(min_length=1)
+    inputs: Annotated[list[PredictionInput], BeforeValidator(_refuse_endless)] = Field(
+        min_length=1, description="Crystals and compositions, at most 1000 as installed; larger sets go in parts."
+    )
     models: list[Reference] | None = Field(
         default=None, min_length=1, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`."
     )
@@ -56,8 +67,8 @@ class PredictionRequest(BaseModel):
 class ModelReference(BaseModel):
     """The exact model that answered."""
 
-    name: str
-    version: int
+    name: str = Field(examples=["cgcnn-formation-energy"])
+    version: int = Field(description="Counts from 1 within the model.", examples=[1])
     sha256: str = Field(description="SHA-256 of the weights.")
 
 
@@ -65,43 +76,47 @@ class Interval(BaseModel):
     """A prediction interval, in the value's unit."""
 
     level: float = Field(description="Share of true values it is made to hold, e.g. 0.9.")
-    lower: float
-    upper: float
+    lower: float = Field(description="Lower end.")
+    upper: float = Field(description="Upper end.")
 
 
 class Domain(BaseModel):
     """Whether the input is like what the model was trained on."""
 
-    in_domain: bool
+    in_domain: bool = Field(description="false: the value may be far off.")
     score: float | None = Field(description="Distance from the training data; null where it is not measured.")
-    reason: str
+    reason: str = Field(description="Why.", examples=["element(s) Pu not in the training data"])
 
 
 class Prediction(BaseModel):
     """One value of one property of one input, from one model."""
 
-    input_id: str
-    property: str
-    value: float = Field(description="In `unit`.")
-    unit: str
+    input_id: str = Field(description="`id` of the input, or its place, from 0.", examples=["strontium-titanate"])
+    property: str = Field(description="Key of the property.", examples=["formation_energy_per_atom"])
+    value: float = Field(description="In `unit`.", examples=[-3.32])
+    unit: str = Field(description="Unit of the value; `1` for a plain number.", examples=["eV/atom"])
     definition: str = Field(description="What the value is: functional, per what.")
     model: ModelReference
     interval: Interval | None = Field(description="null: this model carries no calibrated interval.")
     domain: Domain | None = Field(description="null: nothing speaks against the model being used here.")
-    notes: list[str] = Field(description="What had to be assumed while the input was read, and on which materials alone the model may be used.")
+    notes: list[str] = Field(
+        description="What had to be assumed while the input was read, and on which materials alone the model may be "
+        "used.",
+        examples=[["deuterium (D) read as hydrogen"]],
+    )
 
 
 class PredictionError(BaseModel):
     """Why an input, or one model for it, gave no value."""
 
-    input_id: str
-    code: str
-    detail: str
+    input_id: str = Field(description="`id` of the input, or its place, from 0.", examples=["garbage"])
+    code: str = Field(description="Stable code of the reason.", examples=["invalid_composition"])
+    detail: str = Field(description="The reason in words.", examples=["The composition is empty: write a formula."])
     model: ModelReference | None = Field(description="The model that failed; null: the input itself cannot be used.")
 
 
 class PredictionAnswer(BaseModel):
     """Values in the order of the inputs; what failed is listed beside them."""
 
-    predictions: list[Prediction]
-    errors: list[PredictionError]
+    predictions: list[Prediction] = Field(description="One for each input and model that worked.")
+    errors: list[PredictionError] = Field(description="Inputs, or models for an input, that gave no value.")

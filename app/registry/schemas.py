@@ -1,12 +1,17 @@
 """What the registry says over HTTP."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.registry.manifest import Architecture, InputKind, Metrics, PropertyRecord
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+# PostgreSQL takes no NUL in a text.
+Reason = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 
 
 class ParentRead(BaseModel):
@@ -76,10 +81,8 @@ class AliasUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int = Field(ge=1, description="A version of the model.", examples=[1])
-    reason: str = Field(
-        default="", max_length=1000, description="Kept in the history.", examples=["better on our hold-out set"]
-    )
+    version: int = Field(ge=1, le=2**31 - 1, description="A version of the model.", examples=[1])
+    reason: Reason = Field(default="", description="Kept in the history.", examples=["better on our hold-out set"])
 
 
 class AliasRollback(BaseModel):
@@ -87,7 +90,7 @@ class AliasRollback(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(default="", max_length=1000, description="Kept in the history.", examples=["worse on nitrides"])
+    reason: Reason = Field(default="", description="Kept in the history.", examples=["worse on nitrides"])
 
 
 class AliasRead(BaseModel):

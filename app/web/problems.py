@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem documents: the one place that turns the error tree into HTTP."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,8 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from app.core.errors import InvalidRequest, XtalforgeError
+from app.core.errors import InvalidRequest, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
+from app.web.field_errors import field_error
 from app.web.request_id import request_id_of
 
 PROBLEM_JSON = "application/problem+json"
@@ -22,7 +23,6 @@ MAX_FIELD_ERRORS = 50
 _FRAMEWORK_CODES = {
     HTTPStatus.NOT_FOUND: "route_not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.BAD_REQUEST: InvalidRequest.code,
 }
 
 log = get_logger(__name__)
@@ -94,7 +94,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
-        fields = [_field_error(entry) for entry in error.errors()]
+        fields = [field_error(entry) for entry in error.errors()]
         first = f"{fields[0]['field']}: {fields[0]['detail']}" if fields else InvalidRequest.title
         more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
         extra = {"errors": fields[:MAX_FIELD_ERRORS]}
@@ -103,16 +103,33 @@ def install_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def _framework(request: Request, error: StarletteHTTPException) -> Response:
         status = HTTPStatus(error.status_code)
+        if status == HTTPStatus.BAD_REQUEST:
+            return await _known(request, _unreadable_body(error))
         code = _FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
         detail = error.detail if error.detail != status.phrase else _framework_detail(request, status)
         return _response(request, code, status, status.phrase, detail, {}, error.headers or {})
+
+
+def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
+    """What the framework could not take apart, under the code of every other malformed request."""
+    if str(error.detail).startswith("Too many files"):
+        return TooManyInputs(f"{error.detail} Send them in a zip, or in several requests.")
+    match error.__cause__:
+        case UnicodeDecodeError():
+            return InvalidRequest("The body is not text in UTF-8: save it in that encoding.")
+        case RecursionError():
+            return InvalidRequest("The JSON of the body is nested too deeply.")
+        case ValueError():
+            return InvalidRequest(f"The body cannot be read: {str(error.__cause__)[:200]}.")
+    return InvalidRequest(f"The body cannot be read: {str(error.detail).rstrip('.')}.")
 
 
 def _framework_detail(request: Request, status: HTTPStatus) -> str:
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{request.url.path} does not take {request.method}. The calls there are: see /docs."
     if status == HTTPStatus.NOT_FOUND:
-        return f"There is nothing at {request.url.path}. The calls there are: see /docs."
+        advice = " Leave out the slash at its end." if request.url.path.endswith("/") else ""
+        return f"There is nothing at {request.url.path}.{advice} The calls there are: see /docs."
     return status.description or status.phrase
 
 
@@ -129,23 +146,3 @@ def _response(
         code, status, title, detail, instance=request.url.path, request_id=request_id_of(request.scope), extra=extra
     )
     return Response(body, status_code=status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
-
-
-def _field_error(entry: Mapping[str, Any]) -> dict[str, str]:
-    # The offending value is left out: it may be a whole file.
-    if entry["type"] == "json_invalid":
-        return {"field": "body", "detail": f"The body is not valid JSON: {entry['ctx']['error']}."}
-    detail = str(entry["msg"]).removeprefix("Value error, ")
-    if tuple(entry["loc"]) == ("body",) and entry["type"] == "model_attributes_type":
-        detail = "The body must be a JSON object, sent with Content-Type: application/json."
-    elif detail.startswith("Expected UploadFile"):
-        detail = "This must be a file: a multipart part with a file name (curl: -F 'files=@NAME')."
-    return {"field": _field_path(entry["loc"]), "detail": detail}
-
-
-def _field_path(location: Sequence[str | int]) -> str:
-    """`("body", "inputs", 0, "cif")` -> `inputs[0].cif`; a location without a field keeps its first word."""
-    path = ""
-    for part in location[1:]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.lstrip(".") or str(location[0])
