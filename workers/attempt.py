@@ -32,6 +32,9 @@ EVENTS_FILE = "events.jsonl"
 RESULT_FOLDER = "result"
 ERROR_FILE = "error.json"
 
+SUCCEEDED, FAILED, STOPPED = 0, 1, 2
+"""Exit codes of the training process: with a result, with an error file, told to stop."""
+
 PARENT_PID_VARIABLE = "TRAINER_PARENT_PID"
 """Environment variable of the training process: whose death it must not outlive."""
 
@@ -91,7 +94,9 @@ class AttemptFolder:
         return _read_model(self.path / RESULT_FOLDER)
 
     def write_error(self, error: RunError) -> None:
-        (self.path / ERROR_FILE).write_text(error.model_dump_json())
+        partial = self.path / f"{ERROR_FILE}.partial"
+        partial.write_text(error.model_dump_json())
+        os.replace(partial, self.path / ERROR_FILE)
 
     def read_error(self) -> RunError | None:
         path = self.path / ERROR_FILE

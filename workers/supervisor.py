@@ -1,5 +1,6 @@
 """One attempt at a job: claim it, keep the lease, relay events, obey cancellation, record the outcome."""
 
+import signal
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -20,7 +21,7 @@ from app.jobs.status import JobStatus
 from app.registry.card import render_card
 from app.registry.manifest import Manifest, Parent
 from app.registry.service import FINE_TUNING, RegistryService
-from workers.attempt import AttemptFolder, Run
+from workers.attempt import STOPPED, AttemptFolder, Run
 from workers.process import TrainingProcess
 from workers.runtime import WorkerContext
 
@@ -77,7 +78,7 @@ class Attempt:
             self._fail(error.code, error.detail)
         except Exception as error:
             log.exception("attempt broke off")
-            self._release(f"The worker could not run the job ({type(error).__name__}).")
+            self._release(f"The worker could not run the job ({_name(error)}).")
 
     def _write_input(self, spec: FineTuningSpec, folder: AttemptFolder) -> None:
         base, parent = None, None
@@ -175,6 +176,8 @@ class Attempt:
             self._register(spec, *result)
         elif error is not None:
             self._fail(error.code, error.detail)
+        elif exit_code in (STOPPED, -signal.SIGTERM):
+            self._release("The training process was told to stop from outside.")
         elif exit_code < 0:
             self._release(
                 f"The training process was killed (signal {-exit_code}). Most often the machine ran out of memory: "
@@ -229,3 +232,9 @@ class Attempt:
 
     def _remove_folder(self) -> None:
         remove_folder(self._worker.settings, self._job_id)
+
+
+def _name(error: Exception) -> str:
+    """The kind of error, with what the operating system says but without the path it says it of."""
+    kind = type(error).__name__
+    return f"{kind}: {error.strerror}" if isinstance(error, OSError) and error.strerror else kind

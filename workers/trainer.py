@@ -1,6 +1,7 @@
 """The training process: files in, files out. It knows no database, no broker and no store."""
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
 from app.jobs.errors import JobErrorCode
-from workers.attempt import PARENT_PID_VARIABLE, AttemptFolder, Run, RunError
+from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder, Run, RunError
 
 if TYPE_CHECKING:
     from app.learning.training_job import TrainingEvent
@@ -27,10 +28,11 @@ OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate me
 OUT_OF_MEMORY_ADVICE = (
     "The training needed more memory than the worker has. Try a smaller batch_size, or leave out the largest cells."
 )
+DISK_FULL_ADVICE = "The disk of the worker is full. Ask the administrator to make room, then start the job again."
 
 
 def main(folder: Path, parent_pid: int) -> int:
-    """Train what lies in `folder`; 0 with a result, 1 with an error file, 2 when it was told to stop."""
+    """Train what lies in `folder`; the exit code (see `workers.attempt`)."""
     die_with_parent(parent_pid)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -40,12 +42,12 @@ def main(folder: Path, parent_pid: int) -> int:
     try:
         train(attempt, stop.is_set)
     except TrainingStopped:
-        return 2
+        return STOPPED
     except Exception as error:
         log.exception("training failed", folder=folder.name)
         attempt.write_error(describe(error))
-        return 1
-    return 0
+        return FAILED
+    return SUCCEEDED
 
 
 def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
@@ -96,6 +98,8 @@ def describe(error: BaseException) -> RunError:
     reason = str(error).strip().splitlines()
     if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
         return RunError(code=JobErrorCode.OUT_OF_MEMORY, detail=OUT_OF_MEMORY_ADVICE)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(code=JobErrorCode.TRAINING_FAILED, detail=DISK_FULL_ADVICE)
     described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
     return RunError(
         code=JobErrorCode.TRAINING_FAILED,

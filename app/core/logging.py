@@ -34,7 +34,11 @@ def configure_logging(level: LogLevel = "INFO", log_format: LogFormat = "console
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderer(log_format)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderer(log_format),
+                hide_credentials,
+            ],
         )
     )
     root = logging.getLogger()
@@ -75,9 +79,10 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace values whose name says they are secret, and the credentials inside URLs."""
-    return {key: HIDDEN if _SECRET_NAME.search(key) else _without_credentials(value) for key, value in event.items()}
+    """Replace values whose name says they are secret."""
+    return {key: HIDDEN if _SECRET_NAME.search(key) else value for key, value in event.items()}
 
 
-def _without_credentials(value: Any) -> Any:
-    return _URL_CREDENTIALS.sub(HIDDEN, value) if isinstance(value, str) else value
+def hide_credentials(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    """Replace the credentials inside URLs of a finished line, wherever they stand: in a value, in a traceback."""
+    return _URL_CREDENTIALS.sub(HIDDEN, line)

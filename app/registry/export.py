@@ -7,6 +7,9 @@ from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE
 from app.registry.models import ModelVersion
 from app.registry.service import RegistryService
 
+_READABLE = 0o644
+"""Without it `unzip` makes files that nobody may read."""
+
 
 def export_zip(registry: RegistryService, version: ModelVersion) -> bytes:
     """Manifest, weights and card in a zip that is the same at every call. Raises ArtifactCorrupt."""
@@ -20,5 +23,7 @@ def export_zip(registry: RegistryService, version: ModelVersion) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
             # Without a date of its own each member gets 1980, the earliest a zip can say.
-            archive.writestr(zipfile.ZipInfo(f"{version.model_name}/{version.version}/{name}"), content)
+            member = zipfile.ZipInfo(f"{version.model_name}/{version.version}/{name}")
+            member.external_attr = _READABLE << 16
+            archive.writestr(member, content)
     return buffer.getvalue()

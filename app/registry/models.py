@@ -61,7 +61,7 @@ class ModelAlias(Base):
 
 
 class ModelAliasChange(Base):
-    """Append-only history of every alias: who moved it, from where to where, why."""
+    """Append-only history of every alias: from where to where it moved, when and why."""
 
     __tablename__ = "model_alias_change"
     __table_args__ = (Index(None, "model_name", "alias"),)

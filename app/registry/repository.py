@@ -56,7 +56,7 @@ class RegistryRepository:
     def version_of_job(self, job_id: str) -> ModelVersion | None:
         return self._session.scalar(select(ModelVersion).where(ModelVersion.job_id == job_id))
 
-    def versions_before(self, name: str, number: int, limit: int | None) -> list[ModelVersion]:
+    def versions_before(self, name: str, number: int, limit: int) -> list[ModelVersion]:
         """Newest first, without deleted ones."""
         query = select(ModelVersion).where(
             ModelVersion.model_name == name, ModelVersion.version < number, ModelVersion.deleted_at.is_(None)

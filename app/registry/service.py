@@ -179,10 +179,6 @@ class RegistryService:
             )
         return version
 
-    def versions_of(self, name: str) -> list[ModelVersion]:
-        """All versions, newest first, without deleted ones."""
-        return self._registry.versions_before(name, _AFTER_ALL_VERSIONS, None)
-
     def list_models(
         self,
         cursor: str | None,

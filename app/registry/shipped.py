@@ -33,7 +33,8 @@ def read_shipped(folder: Path) -> list[ShippedModel]:
 
 
 def _manifests(folder: Path) -> Iterator[ShippedModel]:
-    for path in sorted(folder.glob(f"*/*/{MANIFEST_FILE}"), key=_name_and_number):
+    # A name with a dot in front is a version that is being written, or whose writing broke off.
+    for path in sorted(folder.glob(f"[!.]*/[!.]*/{MANIFEST_FILE}"), key=_name_and_number):
         name = path.parent.parent.name
         try:
             manifest = Manifest.model_validate_json(_read(path, name))

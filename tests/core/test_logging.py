@@ -48,6 +48,20 @@ def test_secrets_are_hidden(capsys: pytest.CaptureFixture[str], log_format: str)
     assert "host" in shown
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_secrets_in_tracebacks_and_nested_values_are_hidden(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    configure_logging("INFO", "json" if log_format == "json" else "console")
+    try:
+        raise ConnectionError("no answer from postgresql://user:hunter2@host/db")
+    except ConnectionError:
+        get_logger("app").exception("failed", broker={"url": "redis://:hunter2@host"})
+    shown = capsys.readouterr().err
+    assert "hunter2" not in shown
+    assert "no answer from postgresql://***@host/db" in shown
+
+
 def test_errors_keep_their_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", "json")
     try:

@@ -46,8 +46,11 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: 
         Settings()
 
 
-def test_credentials_stay_out_of_the_representation() -> None:
+def test_credentials_stay_out_of_the_representation_and_of_errors() -> None:
     assert "word" not in repr(Settings(database_url="postgresql://user:word@host/name"))
+    with pytest.raises(ValidationError) as caught:
+        Settings(database_url="mysql://user:word@host/name", broker_url="amqp://user:word@host")
+    assert "word" not in str(caught.value)
 
 
 def test_every_setting_is_described() -> None:

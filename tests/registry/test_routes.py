@@ -103,6 +103,7 @@ def test_a_download_holds_what_is_needed_elsewhere(client: TestClient) -> None:
         manifest = Manifest.model_validate_json(archive.read(f"{folder}/manifest.json"))
         weights = archive.read(f"{folder}/weights.safetensors")
         assert archive.read(f"{folder}/MODEL_CARD.md") == b"# card of b'1'"
+        assert {member.external_attr >> 16 for member in archive.infolist()} == {0o644}
     assert hashlib.sha256(weights).hexdigest() == manifest.weights_sha256
     assert client.get(f"/v1/models/{NAME}/versions/1/download").content == answer.content
 

@@ -98,3 +98,12 @@ def test_damaged_files_are_named(sessions: sessionmaker[Session], store: Artifac
 
 def test_no_folder_ships_nothing(sessions: sessionmaker[Session], store: ArtifactStore, tmp_path: Path) -> None:
     assert _start(sessions, store, tmp_path / "none") == []
+
+
+def test_a_version_whose_writing_broke_off_is_left_alone(
+    sessions: sessionmaker[Session], store: ArtifactStore, tmp_path: Path
+) -> None:
+    ship(tmp_path, make_manifest(NAME, b"1"), b"1", 1)
+    written = ship(tmp_path, make_manifest(NAME, b"2"), b"2", 2)
+    written.rename(written.with_name(".2.partial"))
+    assert _start(sessions, store, tmp_path) == [(NAME, 1)]

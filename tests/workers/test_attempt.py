@@ -39,6 +39,7 @@ def test_the_newest_checkpoint_wins(tmp_path: Path) -> None:
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory", "batch_size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory", "batch_size"),
         (ValueError("bad\nsecond line"), "training_failed", "(ValueError: bad)"),
+        (OSError(28, "No space left on device"), "training_failed", "disk of the worker is full"),
         (KeyError(), "training_failed", "(KeyError)"),
     ],
 )

@@ -44,16 +44,21 @@ def test_a_job_makes_one_model_version(any_installation: Installation) -> None:
     assert not (jobs_folder(here.settings) / first.id).exists()
 
 
-def test_a_killed_training_process_is_started_again(served: Served) -> None:
+def test_a_training_process_that_is_killed_or_stopped_is_started_again(served: Served) -> None:
     installation, worker = served
     job_id = installation.submit(model_name="killed-once", hyperparameters=SEVERAL_SECONDS)
     installation.wait_for_epoch(job_id)
     (training,) = training_processes(worker)
     training.kill()
+    installation.wait_for_epoch(job_id, attempt=2)
+    # As when a whole machine is shut down: everything gets SIGTERM at once, in any order.
+    training_processes(worker)[0].terminate()
     job = installation.wait_for_end(job_id)
-    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2), job.status_reason
+    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 3), job.status_reason
     assert len(installation.versions("killed-once")) == 1
-    assert any("signal 9" in event.message for event in installation.events(job_id))
+    told = [event.message for event in installation.events(job_id)]
+    assert any("signal 9" in message for message in told)
+    assert any("told to stop from outside" in message for message in told)
 
 
 def test_a_training_process_that_is_killed_every_time_fails_the_job(served: Served) -> None:
