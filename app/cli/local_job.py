@@ -59,12 +59,12 @@ def _store_dataset(
 ) -> str:
     with stderr.status("reading the data"), data.open("rb") as file, open_session(local.sessions) as session:
         service = DatasetService(session, local.store, local.settings)
-        dataset, _ = service.create(data.name, file, property_key, unit=unit, transform=transform)
-        report = dataset.report
-    stderr.print(f"{report['n_usable']} of {report['n_rows']} rows can be used", highlight=False)
-    for warning in report["warnings"]:
+        dataset, _, report = service.create(data.name, file, property_key, unit=unit, transform=transform)
+        dataset_id = dataset.id
+    stderr.print(f"{report.n_usable} of {report.n_rows} rows can be used", highlight=False)
+    for warning in report.warnings:
         stderr.print(f"- {warning}", markup=False, highlight=False)
-    return dataset.id
+    return dataset_id
 
 
 @contextmanager

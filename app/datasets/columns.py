@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.core.errors import DatasetInvalid
 from app.datasets.rows import RowKind
 from app.properties.catalogue import CATALOGUE
+from app.structures.archive import shown_name
 
 INPUT_COLUMNS = {
     "cif": RowKind.CIF,
@@ -39,13 +40,15 @@ def find_columns(names: Sequence[str], property_key: str) -> Columns:
     """Choose by name, whatever the case. DatasetInvalid says which columns there are and which were needed."""
     by_name: dict[str, str] = {}
     for name in names:
-        if by_name.setdefault(_plain(name), name) != name:
+        is_known = _plain(name) in by_name
+        is_read = is_input_column(name) or _plain(name) in (ID_COLUMN, TARGET_COLUMN, property_key.lower())
+        if by_name.setdefault(_plain(name), name) != name or (is_known and is_read):
             raise DatasetInvalid(f"Two columns are called {name!r}, but for the case: rename or remove one.")
     present = [name for name in INPUT_COLUMNS if name in by_name]
     if not present:
         raise DatasetInvalid(
             f"No column holds structures or compositions: one of {', '.join(INPUT_COLUMNS)} is needed. "
-            f"{_columns_there(names)}"
+            f"{_columns_there(names)}{_advice_without_header(names)}"
         )
     label, notes = _label_column(by_name, names, property_key)
     if len(present) > 1:
@@ -85,9 +88,14 @@ def _plain(name: str) -> str:
 
 
 def _columns_there(names: Sequence[str]) -> str:
-    shown = ", ".join(name.strip()[:40] for name in names[:_SHOWN_COLUMNS])
+    shown = ", ".join(shown_name(name.strip())[:40] for name in names[:_SHOWN_COLUMNS])
     more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
     return f"The file has: {shown}{more}."
+
+
+def _advice_without_header(names: Sequence[str]) -> str:
+    has_number = any(re.fullmatch(r"\s*-?[0-9.]+([eE][-+]?[0-9]+)?\s*", name) for name in names)
+    return " The first line must hold the names of the columns." if has_number else ""
 
 
 def _quoted(names: Iterable[str]) -> str:

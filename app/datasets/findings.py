@@ -113,7 +113,7 @@ def labels_look_like_log10(rows: Sequence[RawRow], spec: PropertySpec) -> bool:
     if spec.transform is not Transform.LOG10 or spec.upper is None:
         return False
     numbers = [number for row in rows if (number := number_of(row.label)) is not None]
-    return len(numbers) >= MIN_ROWS_FOR_OUTLIERS and max(numbers) <= np.log10(spec.upper)
+    return len(numbers) >= MIN_ROWS_FOR_OUTLIERS and 0 < max(numbers) <= np.log10(spec.upper)
 
 
 def _grouped(rows: Sequence[UsableRow], key: Callable[[UsableRow], str]) -> list[list[UsableRow]]:

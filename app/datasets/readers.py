@@ -14,21 +14,24 @@ from app.core.settings import LimitSettings
 from app.datasets.archive import read_archive
 from app.datasets.columns import Columns, find_columns, is_input_column
 from app.datasets.rows import RawRow, RawTable, RowKind
+from app.structures.archive import is_zip, shown_name
 from app.structures.detect import decode_text
 from app.structures.limits import DEFAULT_LIMITS
 
 _DELIMITERS = (",", ";", "\t")
-_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _PARQUET_MAGIC = b"PAR1"
 _OTHER_FORMATS = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"7z\xbc\xaf": "7z",
-    b"Rar!": "RAR",
-    b"\xd0\xcf\x11\xe0": "Excel",
+    b"\x1f\x8b": "a gzip",
+    b"BZh": "a bzip2",
+    b"\xfd7zXZ": "an xz",
+    b"7z\xbc\xaf": "a 7z",
+    b"Rar!": "a RAR",
+    b"\xd0\xcf\x11\xe0": "an Excel",
 }
 _PARQUET_BATCH_ROWS = 1000
+_MAX_HEADER_CHARACTERS = 100_000
+
+MALFORMED_ROW = "malformed_row"
 
 
 def read_dataset(file: BinaryIO, property_key: str, limits: LimitSettings) -> RawTable:
@@ -38,13 +41,13 @@ def read_dataset(file: BinaryIO, property_key: str, limits: LimitSettings) -> Ra
     """
     head = file.read(8)
     file.seek(0)
-    if head.startswith(_ZIP_MAGIC):
+    if is_zip(head):
         return read_archive(file, limits)
     if head.startswith(_PARQUET_MAGIC):
         return _read_parquet(file, property_key, limits)
     for magic, name in _OTHER_FORMATS.items():
         if head.startswith(magic):
-            raise DatasetInvalid(f"The file is a {name} file. Send CSV, JSONL, Parquet, or a zip with id_prop.csv.")
+            raise DatasetInvalid(f"The file is {name} file. Send CSV, JSONL, Parquet, or a zip with id_prop.csv.")
     try:
         text = decode_text(file.read())
     except UnparsableStructure as error:
@@ -61,43 +64,55 @@ def _read_csv(text: str, property_key: str, limits: LimitSettings) -> RawTable:
     csv.field_size_limit(DEFAULT_LIMITS.max_bytes + 1)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
-        header = next(reader)
+        header = next((fields for fields in reader if any(field.strip() for field in fields)), [])
         columns = find_columns(header, property_key)
-        records = _csv_records(reader, header)
+        records = _csv_records(reader, header, limits)
         return _table("csv", columns, records, limits)
     except csv.Error as error:
         raise DatasetInvalid(f"The CSV breaks off at line {reader.line_num}: {error}.") from error
 
 
-def _csv_records(reader: Any, header: list[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    line = reader.line_num + 1
+def _csv_records(reader: Any, header: list[str], limits: LimitSettings) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    line, n_empty = reader.line_num + 1, 0
     for fields in reader:
-        if len(fields) == len(header):
+        if not any(field.strip() for field in fields):
+            n_empty += 1
+            _refuse_endless_emptiness(n_empty, limits)
+        elif len(fields) == len(header):
             yield line, dict(zip(header, fields, strict=True))
-        elif any(field.strip() for field in fields):
+        else:
             yield line, f"The row has {len(fields)} fields, the header {len(header)}: a text with commas needs quotes."
         line = reader.line_num + 1
 
 
 def _delimiter(text: str) -> str:
     """The one that makes a known column of the header, else the one most frequent there."""
-    header = text[: text.find("\n") if "\n" in text else None]
-    known = [d for d in _DELIMITERS if any(is_input_column(name) for name in next(csv.reader([header], delimiter=d)))]
+    lines = text[:_MAX_HEADER_CHARACTERS].lstrip().splitlines()
+    header = lines[0] if lines else ""
+    known = [d for d in _DELIMITERS if any(is_input_column(name) for name in header.split(d))]
     return known[-1] if known else max(_DELIMITERS, key=header.count)
 
 
 def _read_json_lines(text: str, property_key: str, limits: LimitSettings) -> RawTable:
-    records = list(_json_records(text))
+    records = list(_json_records(text, limits))
+    if not any(isinstance(record, dict) for _, record in records):
+        raise DatasetInvalid(f"The file holds no JSON object in a line. Line {records[0][0]}: {records[0][1]}")
     names = list(dict.fromkeys(name for _, record in records if isinstance(record, dict) for name in record))
     return _table("jsonl", find_columns(names, property_key), records, limits)
 
 
-def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _json_records(text: str, limits: LimitSettings) -> Iterator[tuple[int, dict[str, Any] | str]]:
     if text.lstrip().startswith("["):
         raise DatasetInvalid("The file is one JSON array; write JSONL instead: one object in each line.")
-    for number, line in enumerate(text.split("\n"), start=1):
+    n_empty = n_records = 0
+    for number, line in enumerate(io.StringIO(text), start=1):
         if not line.strip():
+            n_empty += 1
+            _refuse_endless_emptiness(n_empty, limits)
             continue
+        n_records += 1
+        if n_records > limits.max_dataset_rows:
+            raise _too_many_rows(limits)
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -139,17 +154,31 @@ def _table(
 
 def _row(line: int, record: dict[str, Any] | str, columns: Columns) -> RawRow:
     if isinstance(record, str):
-        return RawRow(line, str(line), columns.kind, "", "", ("malformed_row", record))
+        return RawRow(line, str(line), columns.kind, "", "", (MALFORMED_ROW, record))
     given_id = record.get(columns.id) if columns.id is not None else None
-    row_id = str(given_id).strip() if given_id is not None else ""
+    row_id = shown_name(str(given_id).strip()) if given_id is not None else ""
     content = record.get(columns.input)
     kind = RowKind.JSON if isinstance(content, dict) else columns.kind
     text = json.dumps(content) if isinstance(content, dict) else _text(content)
-    return RawRow(line, row_id or str(line), kind, text, _text(record.get(columns.label)))
+    problem = None if _is_storable(text) else (MALFORMED_ROW, "The text holds characters that are not valid Unicode.")
+    return RawRow(line, row_id or str(line), kind, text, _text(record.get(columns.label)), problem)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        # Some writers of Parquet store text as bytes.
+        return value.decode("utf-8", "replace")
     return "" if value is None else str(value)
+
+
+def _is_storable(text: str) -> bool:
+    """Whether the text has no half of a character pair, which JSON can spell but no file can hold."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _refuse_endless_emptiness(n_empty: int, limits: LimitSettings) -> None:
+    if n_empty > limits.max_dataset_rows:
+        raise DatasetInvalid(f"The file has more than {limits.max_dataset_rows:,} empty lines.")
 
 
 def _too_many_rows(limits: LimitSettings) -> DatasetInvalid:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Response, UploadFile
 
 from app.core.errors import (
     DatasetInUse,
@@ -35,6 +35,9 @@ def _service(session: SessionDep, store: StoreDep, settings: SettingsDep) -> Dat
 
 
 DatasetsDep = Annotated[DatasetService, Depends(_service, scope="function")]
+
+
+DatasetId = Annotated[str, Path(description="`id` of the data set.", examples=["ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])]
 
 
 @router.post(
@@ -70,10 +73,12 @@ def create_dataset(
 ) -> DatasetCreated:
     """Every row is checked; the answer says what was found, row by row. Usable rows are stored for good. When
     fewer than 20 are usable nothing is stored, and the problem document holds the report."""
-    dataset, created = datasets.create(file.filename or "", file.file, property_key, name, unit or None, transform)
+    dataset, created, report = datasets.create(
+        file.filename or "", file.file, property_key, name, unit or None, transform
+    )
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"{router.prefix}/{dataset.id}"
-    return dataset_created(dataset, created)
+    return dataset_created(dataset, created, report)
 
 
 @router.get("", responses=problem_responses(), summary="Data sets")
@@ -89,7 +94,7 @@ def list_datasets(
 
 
 @router.get("/{dataset_id}", responses=problem_responses(DatasetNotFound), summary="One data set")
-def get_dataset(datasets: DatasetsDep, dataset_id: str) -> DatasetRead:
+def get_dataset(datasets: DatasetsDep, dataset_id: DatasetId) -> DatasetRead:
     """With its validation report."""
     return dataset_read(datasets.get(dataset_id))
 
@@ -100,6 +105,6 @@ def get_dataset(datasets: DatasetsDep, dataset_id: str) -> DatasetRead:
     responses=problem_responses(DatasetNotFound, DatasetInUse),
     summary="Delete a data set",
 )
-def delete_dataset(datasets: DatasetsDep, dataset_id: str) -> None:
+def delete_dataset(datasets: DatasetsDep, dataset_id: DatasetId) -> None:
     """Refused while a job or a model version needs it."""
     datasets.delete(dataset_id)

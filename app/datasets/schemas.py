@@ -29,7 +29,7 @@ class DatasetRead(DatasetSummary):
 
 
 class DatasetCreated(DatasetRead):
-    """The answer to an upload."""
+    """The answer to an upload; the report is of the file that was sent now."""
 
     created: bool = Field(description="false = the same rows were uploaded before; this is that data set.")
 
@@ -42,8 +42,8 @@ def dataset_read(dataset: Dataset) -> DatasetRead:
     return DatasetRead.model_validate({**_fields(dataset), "report": dataset.report})
 
 
-def dataset_created(dataset: Dataset, created: bool) -> DatasetCreated:
-    return DatasetCreated.model_validate({**_fields(dataset), "report": dataset.report, "created": created})
+def dataset_created(dataset: Dataset, created: bool, report: ValidationReport) -> DatasetCreated:
+    return DatasetCreated.model_validate({**_fields(dataset), "report": report, "created": created})
 
 
 def _fields(dataset: Dataset) -> dict[str, object]:

@@ -4,7 +4,7 @@ import hashlib
 import re
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
@@ -22,9 +22,11 @@ from app.core.errors import (
 from app.core.logging import get_logger
 from app.core.orm import utc_now
 from app.core.settings import Settings
+from app.datasets.columns import ID_COLUMN, INPUT_COLUMNS
 from app.datasets.inspection import MIN_USABLE_ROWS, Inspection, inspect_table, with_champions
 from app.datasets.models import Dataset
 from app.datasets.readers import read_dataset
+from app.datasets.report import ValidationReport
 from app.datasets.repository import DatasetRepository
 from app.datasets.table import DatasetTable, content_sha256, read_table, write_table
 from app.properties.catalogue import CATALOGUE, PropertySpec, Transform, resolve_property
@@ -39,6 +41,14 @@ MAX_UNIT_LENGTH = 30
 _PROPERTY_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 log = get_logger(__name__)
+
+
+class StoredDataset(NamedTuple):
+    """The outcome of an upload. `report` is of this file, also when its usable rows were there before."""
+
+    dataset: Dataset
+    created: bool
+    report: ValidationReport
 
 
 class DatasetService:
@@ -59,8 +69,8 @@ class DatasetService:
         name: str = "",
         unit: str | None = None,
         transform: Transform | None = None,
-    ) -> tuple[Dataset, bool]:
-        """Validate a file and store its usable rows; False when the same rows were stored before.
+    ) -> StoredDataset:
+        """Validate a file and store its usable rows, unless the same rows were stored before.
 
         Raises DatasetInvalid, with the report in its context where there is one, and stores nothing. The transaction
         begins after the file was read: a large one keeps no other writer waiting.
@@ -74,7 +84,8 @@ class DatasetService:
         if (labels := inspection.report.labels) is not None and labels.min == labels.max:
             report = inspection.report.model_dump(mode="json")
             raise DatasetInvalid(f"All labels are {labels.min:g} {labels.unit}: nothing can be learned.", report=report)
-        return self._store_rows(inspection, PropertyRecord.of(spec), shown_name)
+        dataset, created = self._store_rows(inspection, PropertyRecord.of(spec), shown_name)
+        return StoredDataset(dataset, created, inspection.report)
 
     def get(self, dataset_id: str) -> Dataset:
         """The data set; DatasetNotFound also when it was deleted."""
@@ -152,8 +163,12 @@ def _property(key: str, unit: str | None, transform: Transform | None) -> Proper
             f"{key[:64]!r} is not a property key: small letters, digits and '_', a letter first, at most 64. "
             f"Known: {', '.join(CATALOGUE)}."
         )
-    if unit is not None and not 0 < len(unit.strip()) <= MAX_UNIT_LENGTH:
-        raise InvalidInput(f"A unit has 1 to {MAX_UNIT_LENGTH} characters, such as GPa; write 1 for a plain number.")
+    if key in (*INPUT_COLUMNS, ID_COLUMN):
+        raise InvalidName(f"{key!r} is the name of a column with inputs or ids; give the property another key.")
+    if unit is not None and not (0 < len(unit.strip()) <= MAX_UNIT_LENGTH and unit.strip().isprintable()):
+        raise InvalidInput(
+            f"A unit has 1 to {MAX_UNIT_LENGTH} printable characters, such as GPa; write 1 for a plain number."
+        )
     spec = resolve_property(key, unit.strip() if unit is not None else None, transform)
     if transform is not None and transform is not spec.transform:
         raise InvalidInput(f"{key} is learned with transform {spec.transform.value!r} here; leave `transform` out.")
@@ -169,6 +184,8 @@ def _dataset_name(name: str) -> str:
 
 def _too_few(inspection: Inspection) -> DatasetInvalid:
     report = inspection.report
+    if report.n_rows == 0:
+        return DatasetInvalid("The file has no rows of data.", report=report.model_dump(mode="json"))
     reasons = ", ".join(f"{count} {code}" for code, count in report.failure_counts.items())
     detail = (
         f"{report.n_usable} of {report.n_rows} rows can be used; at least {MIN_USABLE_ROWS} are needed. "

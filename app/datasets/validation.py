@@ -15,6 +15,8 @@ from app.structures.formula import Composition
 from app.structures.reader import read_structure
 
 _MISSING = {"", "nan", "na", "n/a", "none", "null", "-"}
+# "Na" is sodium and "NA" a slip for it, so they are not among these.
+_MISSING_INPUT = {"", "nan", "n/a", "null", "-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,23 @@ def parse_item(kind: RowKind, text: str) -> Crystal | Composition:
 
 def number_of(label: str) -> float | None:
     """The label as a finite number, None when it is none."""
+    value = _parsed(label)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _parsed(label: str) -> float | None:
+    if "_" in label:
+        return None  # Python alone reads 1_000 as a number
     try:
-        value = float(label)
+        return float(label)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
 
 
 def _usable(row: RawRow, row_id: str, spec: PropertySpec) -> UsableRow:
     if row.problem is not None:
         raise _Unusable(*row.problem)
-    if not row.text.strip():
+    if row.text.strip().lower() in _MISSING_INPUT:
         raise _Unusable("missing_input", "The row has no structure and no composition.")
     target = _target(row.label.strip(), spec)
     try:
@@ -99,9 +107,7 @@ def _quantity(value: float, spec: PropertySpec) -> str:
 
 
 def _no_number(label: str) -> _Unusable:
-    try:
-        float(label)
-    except ValueError:
+    if _parsed(label) is None:
         hint = " Write decimals with a point." if number_of(label.replace(",", ".")) is not None else ""
         return _Unusable("label_not_a_number", f"The label {label[:60]!r} is not a number.{hint}")
     return _Unusable("label_not_finite", f"The label {label[:60]!r} is not finite.")

@@ -33,6 +33,17 @@ def test_a_clean_table() -> None:
     assert report.warnings == ["Only 30 rows can be used: a model from fewer than 50 will be rough."]
 
 
+def test_a_missing_composition_is_no_sodium_nitride() -> None:
+    rows = [*compositions(), {"formula": "NaN", "k_vrh": 3}, {"formula": "Na", "k_vrh": 6.3}]
+    report = _inspect(rows).report
+    assert (report.n_usable, report.failure_counts) == (31, {"missing_input": 1})
+
+
+def test_negative_labels_do_not_look_like_logarithms() -> None:
+    report = _inspect([{**row, "k_vrh": -row["k_vrh"]} for row in records()]).report
+    assert not any("log10" in warning for warning in report.warnings)
+
+
 @pytest.mark.parametrize(
     ("label", "code", "words"),
     [
@@ -42,6 +53,7 @@ def test_a_clean_table() -> None:
         ("inf", "label_not_finite", "'inf' is not finite"),
         ("soft", "label_not_a_number", "'soft' is not a number"),
         ("1,5", "label_not_a_number", "Write decimals with a point"),
+        ("1_000", "label_not_a_number", "'1_000' is not a number"),
         ("-3", "label_not_positive", "-3 GPa has no logarithm"),
         ("0", "label_not_positive", "0 GPa has no logarithm"),
         ("1e6", "label_out_of_range", "1e+06 GPa is not physical"),

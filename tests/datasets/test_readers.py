@@ -109,6 +109,15 @@ def test_a_label_column_of_another_property_is_not_taken() -> None:
         (b"formula,k_vrh_a,k_vrh_b\nNaCl,2,2\n", "Several columns may hold k_vrh"),
         (b"formula,Target,target\nNaCl,2,2\n", "Two columns are called"),
         (b'[{"formula":"NaCl"}]', "one object in each line"),
+        (b",,\n,,\n", "No column holds structures or compositions"),
+        (b"formula,k_vrh,k_vrh\nNaCl,2,3\n", "Two columns are called"),
+        (b"mp-1,NaCl,24.5\n", "The first line must hold the names"),
+        (b"formula,k_vrh\n" + b"\n" * 100_002, "more than 100,000 empty lines"),
+        (b'{"formula": "NaCl"}\n' + b"\n" * 100_002, "more than 100,000 empty lines"),
+        (b"{}\n" * 100_001, "more than 100,000 rows"),
+        (b'{"formula": ' * 1000, "no JSON object in a line. Line 1: The line is not valid JSON"),
+        (b"formula," + b"x" * 6_000_000, "field larger than field limit"),
+        (b'{"\\ud800": 1}', r"The file has: \?"),
         (b"PAR1 and no more", "Parquet file cannot be read"),
         (b"PK\x03\x04 and no more", "not a readable zip file"),
         (as_zip([])[:-30], "not a readable zip file"),
@@ -132,6 +141,25 @@ def _zip_of(members: dict[str, bytes]) -> bytes:
         for name, content in members.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def test_every_end_of_line_is_understood() -> None:
+    content = as_csv(compositions(3)).replace(b"\r\n", b"\n")
+    for end in (b"\n", b"\r\n", b"\r"):
+        assert _content(_read(content.replace(b"\n", end))) == _content(_read(content))
+    assert [row.line for row in _read(b"\n\n" + content).rows] == [4, 5, 6]
+
+
+def test_text_that_no_file_can_hold_fails_its_row_alone() -> None:
+    lines = b'{"id": "a\\ud800\\u0000", "formula": "NaCl", "k_vrh": 24}\n{"formula": "\\ud800", "k_vrh": 24}\n'
+    first, second = _read(lines).rows
+    assert (first.row_id, first.problem) == ("a??", None)
+    assert second.problem is not None and second.problem[0] == "malformed_row"
+
+
+def test_text_stored_as_bytes_is_text() -> None:
+    rows = _read(as_parquet([{"formula": b"NaCl", "k_vrh": 24.5}])).rows
+    assert rows[0].text == "NaCl"
 
 
 def test_the_table_of_a_zip_is_read_leniently() -> None:

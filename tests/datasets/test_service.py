@@ -50,7 +50,7 @@ def datasets(session: Session, store: ArtifactStore, settings: Settings) -> Data
 
 
 def _create(datasets: DatasetService, content: bytes | None = None, name: str = "bulk moduli") -> tuple[Dataset, bool]:
-    return datasets.create("data.csv", io.BytesIO(content or as_csv(records())), "k_vrh", name)
+    return datasets.create("data.csv", io.BytesIO(content or as_csv(records())), "k_vrh", name)[:2]
 
 
 def test_what_is_stored_is_what_is_loaded(datasets: DatasetService, store: ArtifactStore) -> None:
@@ -69,9 +69,17 @@ def test_the_same_rows_are_the_same_data_set(datasets: DatasetService, store: Ar
     first, _ = _create(datasets)
     again, created = _create(datasets, name="another name")
     assert (again.id, created) == (first.id, False)
-    from_zip, created = datasets.create("data.zip", io.BytesIO(as_zip(rocksalts())), "k_vrh")
+    from_zip, created, _ = datasets.create("data.zip", io.BytesIO(as_zip(rocksalts())), "k_vrh")
     assert (from_zip.id, created) == (first.id, False)
     assert store.list() == [first.artifact_path]
+
+
+def test_the_report_is_of_the_file_that_was_sent(datasets: DatasetService) -> None:
+    first, _ = _create(datasets)
+    content = as_csv([*records(), {"id": "bad", "cif": "?", "k_vrh": 10.0}])
+    again, created, report = datasets.create("more.csv", io.BytesIO(content), "k_vrh")
+    assert (again.id, created) == (first.id, False)
+    assert (report.n_rows, report.n_failed, first.report["n_rows"]) == (31, 1, 30)
 
 
 def test_the_same_numbers_of_another_property_are_another_data_set(datasets: DatasetService) -> None:
@@ -128,6 +136,10 @@ def test_properties_names_and_units_are_checked(datasets: DatasetService) -> Non
 
     with pytest.raises(PropertyNotFound, match="'hardness'"):
         create("hardness")
+    with pytest.raises(InvalidName, match="column with inputs"):
+        create("composition", unit="GPa")
+    with pytest.raises(InvalidInput, match="printable"):
+        create("hardness", unit="G\u202ePa")
     with pytest.raises(InvalidName, match="not a property key"):
         create("Hardness (GPa)", unit="GPa")
     with pytest.raises(InvalidInput, match="is in GPa here, not in MPa"):
@@ -196,7 +208,7 @@ def test_six_thousand_structures_take_seconds(
     engine = create_engine_for(sqlite_url)
     started = time.monotonic()
     with open_session(session_factory(engine)) as session:
-        dataset, _ = DatasetService(session, store, settings).create("bulk.csv", io.BytesIO(content), "k_vrh")
+        dataset, *_ = DatasetService(session, store, settings).create("bulk.csv", io.BytesIO(content), "k_vrh")
     elapsed_s = time.monotonic() - started
     engine.dispose()
     assert dataset.n_rows == table.num_rows > 5000
