@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.core.errors import InvalidRequest
 from app.core.settings import PROJECT_ROOT
 
 SQLITE_BUSY_TIMEOUT_S = 30
@@ -25,7 +27,9 @@ def create_engine_for(url: str, *, enforce_foreign_keys: bool = True) -> Engine:
     `enforce_foreign_keys=False` is for migrations: SQLite changes a table by replacing it.
     """
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+        event.listen(engine, "handle_error", _refuse_nul)
+        return engine
     if database := make_url(url).database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False})
@@ -51,6 +55,12 @@ def _prepare_sqlite(engine: Engine, enforce_foreign_keys: bool) -> None:
         # between; taking the write lock at the start makes writers queue up instead.
         read_only = connection.get_execution_options().get(READ_ONLY_OPTION, False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _refuse_nul(context: ExceptionContext) -> None:
+    """PostgreSQL, unlike SQLite, cannot even be asked for a text with this character, and nobody means to."""
+    if isinstance(context.original_exception, psycopg.DataError) and "NUL" in str(context.original_exception):
+        raise InvalidRequest("A text in the request holds the character NUL (U+0000): remove it.") from None
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

@@ -95,10 +95,9 @@ def featurise_structure(
 
 
 def featurise_composition(item: ModelInput) -> npt.NDArray[np.float32]:
-    """Elemental fractions (86,), of a composition or of a crystal's own."""
+    """Elemental fractions (86,), of a composition or of a crystal's own. Raises UnsupportedElement."""
     if isinstance(item, Crystal):
-        vector = np.bincount(item.atomic_numbers, minlength=MAX_ATOMIC_NUMBER + 1) / item.n_sites
-        return elemental_fractions(vector[: MAX_ATOMIC_NUMBER + 1])
+        return elemental_fractions(np.bincount(item.atomic_numbers, minlength=MAX_ATOMIC_NUMBER + 1) / item.n_sites)
     return elemental_fractions(item.fractions())
 
 

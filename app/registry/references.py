@@ -28,9 +28,11 @@ def parse_reference(text: str) -> ModelReference:
     """Read a reference; InvalidName says what is wrong with it."""
     name, slash, number = text.partition("/")
     if slash:
+        check_model_name(name)
         if not _NUMBER.fullmatch(number):
-            raise InvalidName(f"{text!r}: after the / stands a version number, such as {name}/1.", value=text)
-        return ModelReference(check_model_name(name), version=int(number))
+            shown = text[: 2 * MAX_NAME_LENGTH]
+            raise InvalidName(f"{shown!r}: after the / stands a version number, such as {name}/1.", value=shown)
+        return ModelReference(name, version=int(number))
     name, _, alias = text.partition("@")
     return ModelReference(check_model_name(name), alias=check_alias(alias) if "@" in text else CHAMPION)
 

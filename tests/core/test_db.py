@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import check, create_engine_for, open_session, upgrade_to_head
+from app.core.errors import InvalidRequest
 from app.core.settings import PROJECT_ROOT
 from app.registry.models import ModelVersion, RegisteredModel
 from tests.concurrency import run_at_once
@@ -92,3 +94,10 @@ def test_a_reader_does_not_wait_for_a_writer(sessions: sessionmaker[Session]) ->
         writer.flush()
         with open_session(sessions, read_only=True) as reader:
             assert reader.get(RegisteredModel, "m") is None
+
+
+def test_a_text_with_nul_is_no_internal_error(sessions: sessionmaker[Session]) -> None:
+    with open_session(sessions) as session:
+        is_postgresql = session.get_bind().dialect.name == "postgresql"
+        with pytest.raises(InvalidRequest, match="NUL") if is_postgresql else nullcontext():
+            assert session.get(RegisteredModel, "a\0b") is None

@@ -16,6 +16,7 @@ from app.learning.graphs.neighbours import find_neighbours
 from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.quotient import equal_lengths
 from app.learning.graphs.settings import GraphSettings
+from app.learning.samples import featurise_composition
 from app.structures.crystal import Crystal
 from tests.crystals import COMPOUNDS, diamond, fcc, rocksalt, supercell
 from tests.learning.strategies import crystals
@@ -82,6 +83,12 @@ def test_a_needle_thin_cell_is_refused_before_the_arrays_are_made() -> None:
 def test_elements_beyond_fermium_are_refused() -> None:
     with pytest.raises(UnsupportedElement, match="Og"):
         build_crystal_graph(fcc(5.0, "Og"), GraphSettings())
+
+
+def test_compositions_of_crystals_are_not_cut_at_fermium() -> None:
+    assert featurise_composition(fcc(5.0, "Cu")).sum() == 1.0
+    with pytest.raises(UnsupportedElement, match="Og"):
+        featurise_composition(fcc(5.0, "Og"))
 
 
 @pytest.mark.parametrize("name", sorted(COMPOUNDS))

@@ -34,3 +34,9 @@ def test_other_forms_are_refused(text: str) -> None:
 def test_any_text_gives_a_reference_or_a_reason(text: str) -> None:
     with suppress(InvalidName):
         assert parse_reference(text).name in text
+
+
+def test_a_reason_does_not_repeat_a_text_without_end() -> None:
+    with pytest.raises(InvalidName) as caught:
+        parse_reference("a/" + "x" * 100_000)
+    assert len(caught.value.detail) < 500

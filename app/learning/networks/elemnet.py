@@ -59,7 +59,7 @@ class ElemNet17(nn.Module):
 
 
 def elemental_fractions(fractions: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """The network's columns (86,) of a vector of atomic fractions (101,).
+    """The network's columns (86,) of a vector of atomic fractions indexed by atomic number, at least (101,).
 
     Raises UnsupportedElement naming an element that has no column.
     """
