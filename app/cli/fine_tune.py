@@ -40,6 +40,8 @@ def fine_tune(
             seed=seed,
         )
 
+    # Nothing is stored for a request that cannot be made.
+    request("ds_checked_first")
     if server is not None:
         fields = {"property": property_key, **({"unit": unit} if unit else {})}
         fields |= {"transform": transform.value} if transform else {}

@@ -32,8 +32,12 @@ class ReportingGroup(TyperGroup):
         except XtalforgeError as error:
             print_error(error.detail, error.code)
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            print_error(f"{error.title} cannot be used: {problems}", "invalid_settings")
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+            )
+            is_setting = error.title == "Settings"
+            prefix = "The settings cannot be used: " if is_setting else ""
+            print_error(prefix + problems, "invalid_settings" if is_setting else "invalid_request")
         except KeyboardInterrupt:
             stderr.print("stopped")
         raise typer.Exit(EXIT_ERROR)

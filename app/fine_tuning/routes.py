@@ -49,7 +49,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.get("/methods")
+@router.get("/methods", summary="Ways to train")
 def list_methods() -> MethodList:
     """The ways to train on offer, with the architecture each fits."""
     return MethodList(items=methods_read())
@@ -58,6 +58,7 @@ def list_methods() -> MethodList:
 @router.post(
     "/jobs",
     status_code=201,
+    summary="Train a model on a data set",
     responses=problem_responses(
         InvalidJob,
         InvalidName,
@@ -75,7 +76,7 @@ def create_job(
     sessions: SessionsDep, store: StoreDep, settings: SettingsDep, queue: JobQueueDep,
     idempotency_key: IdempotencyKey = None,
 ) -> FineTuningJobRead:  # fmt: skip
-    """Train a model on a data set. Everything is checked now; the training itself runs in a worker."""
+    """Everything is checked now; the training itself runs in a worker. See the job's events for its progress."""
     job = FineTuningService(session, store, settings).create(body, idempotency_key)
     # Runs after the answer, hence after the commit. If the broker is away the reaper sends the message later.
     if job.status is JobStatus.QUEUED:
@@ -84,7 +85,7 @@ def create_job(
     return job
 
 
-@router.get("/jobs", responses=problem_responses())
+@router.get("/jobs", responses=problem_responses(), summary="Jobs")
 def list_jobs(
     session: SessionDep, store: StoreDep, settings: SettingsDep,
     status: Annotated[list[JobStatus] | None, Query(description="Only jobs in these states.")] = None,
@@ -95,12 +96,18 @@ def list_jobs(
     return Page(items=items, next=following)
 
 
-@router.get("/jobs/{job_id}", responses=problem_responses(JobNotFound))
+@router.get("/jobs/{job_id}", responses=problem_responses(JobNotFound), summary="One job")
 def get_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
+    """Its state, every choice made for it, the last epoch, and the model version it made."""
     return FineTuningService(session, store, settings).get(job_id)
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202, responses=problem_responses(JobNotFound, JobNotCancellable))
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    responses=problem_responses(JobNotFound, JobNotCancellable),
+    summary="Cancel a job",
+)
 def cancel_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
     """Cancel at once what waits; what runs is stopped within seconds."""
     return FineTuningService(session, store, settings).cancel(job_id)
@@ -108,6 +115,7 @@ def cancel_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: Se
 
 @router.get(
     "/jobs/{job_id}/events",
+    summary="What happened in a job",
     response_model=JobEventList,
     responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
 )

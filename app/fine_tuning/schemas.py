@@ -67,57 +67,61 @@ class FineTuningJobCreate(BaseModel):
 class BaseModelRead(BaseModel):
     """The pinned model version that a job starts from."""
 
-    name: str
-    version: int
+    name: str = Field(examples=["cgcnn-formation-energy"])
+    version: int = Field(description="Counts from 1 within the model.", examples=[1])
     sha256: str = Field(description="Of its weights.")
 
 
 class JobErrorRead(BaseModel):
+    """Why a job failed."""
+
     code: str = Field(description="Stable, e.g. `training_diverged`, `out_of_memory`, `worker_lost`.")
-    detail: str
+    detail: str = Field(description="The reason in words.")
 
 
 class JobProgress(BaseModel):
     """The last finished epoch."""
 
-    epoch: int
-    max_epochs: int
+    epoch: int = Field(description="Counts from 1.", examples=[12])
+    max_epochs: int = Field(description="Most epochs; training may stop earlier.", examples=[100])
     val_mae: float = Field(description="Mean absolute error on the validation rows, in `unit`.")
     best_val_mae: float = Field(description="The best epoch's, in `unit`.")
-    unit: str
+    unit: str = Field(description="Unit of the errors.", examples=["GPa"])
     eta_s: float = Field(description="Seconds to the last epoch at the present pace; early stopping may end it sooner.")
 
 
 class JobResult(BaseModel):
     """The model version that the job made."""
 
-    model: str
-    version: int
+    model: str = Field(examples=["my-bulk-modulus"])
+    version: int = Field(description="Predict with it as `MODEL/VERSION`.", examples=[1])
     metrics: Metrics = Field(description="Errors on train, validation and held-out test rows, in the property's unit.")
 
 
 class FineTuningJobRead(BaseModel):
+    """A job with every choice made for it."""
+
     model_config = ConfigDict(protected_namespaces=())
 
-    id: str
-    status: JobStatus
-    status_reason: str | None
+    id: str = Field(examples=["job_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    status: JobStatus = Field(description="succeeded, failed, cancelled and expired are final.")
+    status_reason: str | None = Field(description="Why it is in this state.", examples=["Waiting for a worker."])
     error: JobErrorRead | None = Field(description="Why it failed.")
     created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    dataset_id: str
-    model_name: str
-    property: str = Field(description="Key of the property that the model predicts.")
-    unit: str
+    started_at: datetime | None = Field(description="When a worker first took it.")
+    finished_at: datetime | None = Field(description="When it reached its final state.")
+    dataset_id: str = Field(examples=["ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    model_name: str = Field(description="The model that gets a version.", examples=["my-bulk-modulus"])
+    property: str = Field(description="Key of the property that the model predicts.", examples=["k_vrh"])
+    unit: str = Field(description="Unit of the labels, the errors and the predictions.", examples=["GPa"])
     base_model: BaseModelRead | None = Field(description="null when the method starts from random weights.")
     method: Method
     architecture: Architecture
     hyperparameters: Hyperparameters = Field(description="As used: given, or chosen where left out.")
-    seed: int
+    seed: int = Field(description="Of the split and the starting weights.")
     attempts: int = Field(description="How often a worker took the job; above 1 after a worker or machine was lost.")
-    progress: JobProgress | None
-    result: JobResult | None
+    progress: JobProgress | None = Field(description="null before the first epoch has ended.")
+    result: JobResult | None = Field(description="null unless it succeeded.")
 
 
 class JobEventRead(BaseModel):
@@ -125,16 +129,18 @@ class JobEventRead(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    seq: int
-    level: Literal["info", "warning", "error"]
+    seq: int = Field(examples=[5])
+    level: Literal["info", "warning", "error"] = Field(description="How much it matters.")
     kind: str = Field(description="`status`, `epoch` or `message`.")
-    message: str
-    data: dict[str, Any]
+    message: str = Field(description="What happened, in words.", examples=["Epoch 1 of 2: validation MAE 13.15 GPa"])
+    data: dict[str, Any] = Field(description="The same for programs, e.g. the errors of an epoch.")
     created_at: datetime
 
 
 class JobEventList(BaseModel):
-    items: list[JobEventRead]
+    """Events in order."""
+
+    items: list[JobEventRead] = Field(description="Oldest first.")
     next: int | None = Field(description="Pass it as `after` to get what follows; null = nothing more will come.")
 
 
@@ -143,10 +149,12 @@ class MethodRead(BaseModel):
 
     name: Method
     family: Architecture = Field(description="Architecture it is offered for.")
-    input_kind: Literal["structure", "composition"]
-    needs_base_model: bool
-    description: str
+    input_kind: Literal["structure", "composition"] = Field(description="What a row of the data set must hold.")
+    needs_base_model: bool = Field(description="Whether it starts from the weights of another model.")
+    description: str = Field(description="What it does.")
 
 
 class MethodList(BaseModel):
-    items: list[MethodRead]
+    """Every method, once for each architecture it fits."""
+
+    items: list[MethodRead] = Field(description="In order of how much they change.")

@@ -12,6 +12,7 @@ from app.core.errors import (
     InvalidJob,
     InvalidRequest,
     JobNotFound,
+    ModelMismatch,
     ModelNotFound,
 )
 from app.core.settings import Settings
@@ -25,7 +26,7 @@ from app.jobs.models import Job
 from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
-from app.learning.methods import METHODS, Method, method_info, resolve_hyperparameters
+from app.learning.methods import METHODS, Hyperparameters, Method, method_info, resolve_hyperparameters
 from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord
 from app.registry.models import ModelVersion
 from app.registry.repository import RegistryRepository
@@ -33,7 +34,11 @@ from app.registry.service import SHIPPED, RegistryService, require_same_kind
 from app.registry.store import ArtifactStore
 
 PREFERRED_SOURCE = "formation_energy_per_atom"
+MIN_FORMULAS = 3
+MAX_OPEN_JOBS_SEEN = 1000
 SCRATCH_ARCHITECTURE = {InputKind.STRUCTURE: Architecture.CGCNN, InputKind.COMPOSITION: Architecture.ELEMNET}
+
+_OPEN = tuple(status for status in JobStatus if not status.is_terminal)
 
 
 class FineTuningService:
@@ -101,6 +106,7 @@ class FineTuningService:
         base = self._base(request, dataset)
         architecture = Architecture(base.architecture) if base else SCRATCH_ARCHITECTURE[input_kind]
         hyperparameters = resolve_hyperparameters(architecture, request.method, request.hyperparameters, dataset.n_rows)
+        _check_split(hyperparameters, dataset)
         if base is not None and request.method is Method.FREEZE_EARLY:
             _check_frozen(Manifest.model_validate(base.manifest), hyperparameters.frozen_convolutions or 0)
         return FineTuningSpec(
@@ -111,6 +117,7 @@ class FineTuningService:
         )  # fmt: skip
 
     def _check_model_name(self, name: str, record: PropertyRecord, input_kind: InputKind) -> None:
+        self._check_open_jobs(name, record, input_kind)
         try:
             model = self._registry.get_model(name)
         except ModelNotFound:
@@ -118,6 +125,25 @@ class FineTuningService:
         if self._versions.last_version_number(name, SHIPPED):
             raise InvalidJob(f"'{name}' is a model that comes with this service; choose a name of your own.")
         require_same_kind(model, record.key, input_kind)
+        newest = self._versions.versions_before(name, self._versions.last_version_number(name) + 1, 1)
+        if newest:
+            _require_same_unit(name, Manifest.model_validate(newest[0].manifest).property, record)
+
+    def _check_open_jobs(self, name: str, record: PropertyRecord, input_kind: InputKind) -> None:
+        """A job that waits for the name must not find it taken by another kind of model when it ends."""
+        open_jobs = self._repository.page(FINE_TUNING, _OPEN, None, MAX_OPEN_JOBS_SEEN)
+        for job, spec in ((job, FineTuningSpec.model_validate(job.spec)) for job in open_jobs):
+            if spec.model_name != name:
+                continue
+            kind = next(
+                kind for kind, architecture in SCRATCH_ARCHITECTURE.items() if architecture is spec.architecture
+            )
+            if (spec.property.key, kind) != (record.key, input_kind):
+                raise ModelMismatch(
+                    f"Job {job.id} is making model {name}, which predicts {spec.property.key} from a {kind}; this one "
+                    f"would predict {record.key} from a {input_kind}. Choose another name."
+                )
+            _require_same_unit(name, spec.property, record)
 
     def _base(self, request: FineTuningJobCreate, dataset: Dataset) -> ModelVersion | None:
         """The version to start from; None for methods that start from random weights."""
@@ -157,6 +183,34 @@ class FineTuningService:
                 f"networks. On offer: {offer}."
             )
         return max(offered, key=_source_rank)
+
+
+def _require_same_unit(name: str, present: PropertyRecord, record: PropertyRecord) -> None:
+    if present.unit != record.unit:
+        raise ModelMismatch(
+            f"Model {name} predicts {present.key} in {present.unit}, but the labels of this data set are in "
+            f"{record.unit}. Choose another name, or convert the labels."
+        )
+
+
+def _check_split(chosen: Hyperparameters, dataset: Dataset) -> None:
+    """Raises InvalidJob where train, validation or test would surely be left without rows."""
+    n_rows = dataset.n_rows
+    n_train = round((chosen.train_fraction or 0) * n_rows)
+    n_val = round((chosen.val_fraction or 0) * n_rows)
+    if min(n_train - 1, n_val, n_rows - n_train - n_val) < 1:
+        raise InvalidJob(
+            f"train_fraction {chosen.train_fraction:g} and val_fraction {chosen.val_fraction:g} of {n_rows} rows leave "
+            f"{n_train} for training, {n_val} for validation and {n_rows - n_train - n_val} for the test; at least 2, "
+            "1 and 1 are needed."
+        )
+    n_formulas = dataset.report.get("n_formulas", n_rows)
+    if chosen.split != "random" and n_formulas < MIN_FORMULAS:
+        raise InvalidJob(
+            f"Data set {dataset.id} has {n_formulas} different formulas: split by formula, which keeps each in one of "
+            f"train, validation and test, at least {MIN_FORMULAS} are needed. For polymorphs of one material set "
+            "hyperparameters.split to 'random'."
+        )
 
 
 def _source_rank(version: ModelVersion) -> tuple[bool, int]:

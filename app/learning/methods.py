@@ -68,13 +68,13 @@ class Hyperparameters(BaseModel):
     preset: Literal["default", "paper"] | None = Field(
         default=None, description="`paper`: the settings of Lee & Asahi 2021, Table S1. `default`: better ones."
     )
-    max_epochs: int | None = Field(default=None, ge=1, le=5000)
+    max_epochs: int | None = Field(default=None, ge=1, le=5000, description="Passes over the training rows.")
     patience: int | None = Field(
         default=None, ge=1, le=5000, description="Stop after so many epochs without a better one."
     )
-    batch_size: int | None = Field(default=None, ge=2, le=8192)
-    learning_rate: float | None = Field(default=None, gt=0, le=10)
-    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    batch_size: int | None = Field(default=None, ge=2, le=8192, description="Rows per step.")
+    learning_rate: float | None = Field(default=None, gt=0, le=10, description="The highest one of the schedule.")
+    weight_decay: float | None = Field(default=None, ge=0, le=1, description="L2 penalty of the weights.")
     optimizer: Literal["adamw", "sgd"] | None = None
     schedule: Literal["one_cycle", "step", "constant"] | None = None
     loss: Literal["mae", "mse", "huber"] | None = None
@@ -86,8 +86,8 @@ class Hyperparameters(BaseModel):
     split: Literal["formula", "formula_hash", "random"] | None = Field(
         default=None, description="`formula`: no formula stands in two of train, validation and test."
     )
-    train_fraction: float | None = Field(default=None, gt=0, lt=1)
-    val_fraction: float | None = Field(default=None, gt=0, lt=1)
+    train_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share of rows that train.")
+    val_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share that stops the training.")
     frozen_convolutions: int | None = Field(default=None, ge=0, le=12, description="For `freeze_early`.")
     hidden_dim: int | None = Field(default=None, ge=1, le=4096, description="Width of the fully connected layer.")
     precision: Literal["float32", "bfloat16"] | None = None

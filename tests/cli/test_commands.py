@@ -129,3 +129,10 @@ def test_wrong_settings_are_named() -> None:
         timeout=60,
     )
     assert done.returncode == 1 and "database_url" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_request_that_cannot_be_made_stores_no_data_set(run: Command, folder: Path) -> None:
+    stored = sorted((folder / "data").rglob("*.parquet"))
+    done = run("fine-tune", "salts.jsonl", "--property", "g_vrh", "--name", "Bad Name")
+    assert done.returncode == 1 and "invalid_request" in done.stderr and "'Bad Name' is not a name" in done.stderr
+    assert sorted((folder / "data").rglob("*.parquet")) == stored

@@ -36,15 +36,19 @@ class Service:
     store: ArtifactStore
     broker_url: str
 
-    def add_dataset(self, property_key: str = "k_vrh", input_kind: str = "structure", n_rows: int = 120) -> str:
+    def add_dataset(
+        self, property_key: str = "k_vrh", input_kind: str = "structure", n_rows: int = 120, unit: str | None = None,
+        n_formulas: int = 100,
+    ) -> str:  # fmt: skip
         dataset_id = f"ds_{uuid4().hex}"
         record = PropertyRecord.of(get_property(property_key)).model_dump(mode="json")
+        record["unit"] = unit or record["unit"]
         with open_session(self.sessions) as session:
             session.add(
                 Dataset(
                     id=dataset_id, name="measured", property_key=property_key, property_record=record,
                     input_kind=input_kind, n_rows=n_rows, content_sha256=uuid4().hex * 2, artifact_path="datasets/x",
-                    size_bytes=1, report={},
+                    size_bytes=1, report={"n_formulas": n_formulas},
                 )
             )  # fmt: skip
         return dataset_id

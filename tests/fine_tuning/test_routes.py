@@ -216,3 +216,41 @@ def test_events_as_they_happen_until_the_end(service: Service) -> None:
     job = service.client.get(f"{JOBS}/{job_id}").json()
     assert job["error"] == {"code": "training_failed", "detail": "No luck."}
     assert job["progress"] == EPOCH
+
+
+def test_a_name_keeps_its_unit(service: Service) -> None:
+    service.add_shipped()
+    first, other = service.add_dataset(unit="mJ"), service.add_dataset(unit="K")
+    service.submit(dataset_id=first, model_name="mine", method="scratch")
+    clash = service.submit(409, dataset_id=other, model_name="mine", method="scratch")
+    assert clash["code"] == "model_mismatch" and "in mJ" in clash["detail"] and "in K" in clash["detail"]
+    service.add_model("done", "k_vrh", source="fine_tuning")
+    clash = service.submit(409, dataset_id=other, model_name="done", method="scratch")
+    assert "in GPa" in clash["detail"]
+
+
+def test_a_name_that_a_waiting_job_will_take_is_taken(service: Service) -> None:
+    service.add_shipped()
+    service.submit(dataset_id=service.add_dataset(), model_name="mine")
+    compositions = service.add_dataset(input_kind="composition")
+    clash = service.submit(409, dataset_id=compositions, model_name="mine")
+    assert clash["code"] == "model_mismatch" and "job_" in clash["detail"]
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "n_formulas", "reason"),
+    [
+        ({"train_fraction": 0.001, "val_fraction": 0.1}, 120, "leave 0 for training"),
+        ({"train_fraction": 0.99, "val_fraction": 0.009}, 120, "0 for the test"),
+        ({}, 2, "2 different formulas"),
+    ],
+)
+def test_a_split_without_rows_is_refused_before_training(
+    service: Service, hyperparameters: dict[str, Any], n_formulas: int, reason: str
+) -> None:
+    dataset_id = service.add_dataset(n_formulas=n_formulas)
+    refused = service.submit(
+        422, dataset_id=dataset_id, model_name="mine", method="scratch", hyperparameters=hyperparameters
+    )
+    assert refused["code"] == "invalid_job" and reason in refused["detail"]
+    service.submit(dataset_id=dataset_id, model_name="mine", method="scratch", hyperparameters={"split": "random"})
