@@ -8,6 +8,7 @@ from typing import Any
 from app.core.errors import InvalidRequest, XtalforgeError
 from app.predictions.engine import ModelItem
 from app.predictions.schemas import PredictionInput
+from app.structures.archive import shown_name
 from app.structures.composition import parse_composition
 from app.structures.reader import StructureFormat, read_structures, structure_from_dict
 
@@ -101,7 +102,7 @@ def _read_text(input_id: str, text: str, fmt: StructureFormat | None, file_name:
     results = read_structures(text, fmt, file_name)
     read: list[ReadInput | FailedInput] = []
     for result in results:
-        block_id = f"{input_id}#{result.block_name}" if len(results) > 1 else input_id
+        block_id = f"{input_id}#{shown_name(result.block_name)}" if len(results) > 1 else input_id
         if result.crystal is not None:
             read.append(ReadInput(block_id, result.crystal))
         elif result.error is not None:

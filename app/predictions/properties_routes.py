@@ -16,8 +16,8 @@ router = APIRouter(prefix="/v1/properties", tags=["properties"])
 class ServingModel(BaseModel):
     """A champion that predicts the property."""
 
-    name: str
-    version: int
+    name: str = Field(examples=["cgcnn-formation-energy"])
+    version: int = Field(description="Counts from 1 within the model.", examples=[1])
     input_kind: InputKind
     test_mae: float | None = Field(description="Mean absolute error on held-out rows, in the property's unit.")
 
@@ -25,17 +25,19 @@ class ServingModel(BaseModel):
 class PropertyRead(BaseModel):
     """A predictable quantity; values are always in `unit`."""
 
-    key: str
-    label: str
-    unit: str
-    definition: str
+    key: str = Field(description="Name in requests and answers.", examples=["k_vrh"])
+    label: str = Field(description="Name for people.", examples=["bulk modulus (VRH)"])
+    unit: str = Field(description="Unit of every value; `1` for a plain number.", examples=["GPa"])
+    definition: str = Field(description="What exactly it is: method, per what.")
     task_type: TaskType
     transform: Transform = Field(description="The scale models learn on; answers are never transformed.")
     models: list[ServingModel] = Field(description="Champions that predict it now.")
 
 
 class PropertyList(BaseModel):
-    items: list[PropertyRead]
+    """The catalogue and the properties of users' models."""
+
+    items: list[PropertyRead] = Field(description="One for each property.")
 
 
 @router.get("", summary="Properties, their units, definitions and models")

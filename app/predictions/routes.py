@@ -42,7 +42,12 @@ _PROBLEMS = problem_responses(
     ArtifactCorrupt,
 )
 
-_References = Annotated[list[Reference] | None, Query(min_length=1)]
+_Models = Annotated[
+    list[Reference] | None, Query(min_length=1, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.")
+]
+_Properties = Annotated[
+    list[Reference] | None, Query(min_length=1, description="Property keys: the champions of these answer.")
+]
 
 
 @router.post("", responses=_PROBLEMS, summary="Predict from structures and compositions")
@@ -66,8 +71,8 @@ async def predict_upload(
     service: ServiceDep,
     queue: QueueDep,
     settings: SettingsDep,
-    models: _References = None,
-    properties: _References = None,
+    models: _Models = None,
+    properties: _Properties = None,
 ) -> PredictionAnswer:
     """The same as for JSON; an input's id is its file name. `models` and `properties` may be repeated."""
     if models is not None and properties is not None:

@@ -74,7 +74,8 @@ def item_for(model: SelectedModel, item: ModelItem) -> ModelItem | InputKindMism
 
 
 def _composition_of(crystal: Crystal) -> Composition:
-    return Composition({symbol: float(n) for symbol, n in crystal.element_counts.items()}, crystal.notes)
+    note = "the model reads compositions: of the structure only the composition was used"
+    return Composition({symbol: float(n) for symbol, n in crystal.element_counts.items()}, (*crystal.notes, note))
 
 
 def no_model_fits(item: ModelItem, models: Sequence[SelectedModel]) -> InputKindMismatch:

@@ -15,6 +15,8 @@ from app.predictions.selection import SelectedModel, item_for, no_model_fits, se
 from app.registry.manifest import Manifest
 from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore
+from app.structures.crystal import Crystal
+from app.structures.formula import Composition
 
 
 @dataclass(slots=True)
@@ -145,9 +147,9 @@ def _answer(outcomes: Sequence[_Outcomes], models: Sequence[SelectedModel]) -> P
             if isinstance(value, XtalforgeError):
                 answer.errors.append(_error(outcome.input_id, value, references[index]))
             elif outcome.item is not None:
-                answer.predictions.append(
-                    _prediction(outcome.input_id, outcome.item, value, models[index], references[index])
-                )
+                item = item_for(models[index], outcome.item)
+                assert isinstance(item, Crystal | Composition)
+                answer.predictions.append(_prediction(outcome.input_id, item, value, models[index], references[index]))
     return answer
 
 
@@ -170,7 +172,9 @@ def _prediction(
 
 
 def _error(input_id: str, error: XtalforgeError, model: ModelReference | None) -> PredictionError:
-    return PredictionError(input_id=input_id, code=error.code, detail=error.detail, model=model)
+    # JSON can spell halves of character pairs, which no answer can hold.
+    detail = error.detail.encode("utf-8", "backslashreplace").decode()
+    return PredictionError(input_id=input_id, code=error.code, detail=detail, model=model)
 
 
 def _nothing_usable(causes: Sequence[XtalforgeError], errors: Sequence[PredictionError]) -> XtalforgeError:

@@ -36,6 +36,8 @@ def parse_composition(text: str) -> Composition:
     stripped = text.strip()
     if not stripped:
         raise InvalidComposition("The composition is empty: write a formula such as Fe2O3.")
+    if stripped == "NaN":
+        raise InvalidComposition("'NaN' is what programs write for a missing value; sodium nitride NaN is Na1N1.")
     if len(stripped) > MAX_LENGTH:
         raise InvalidComposition(
             f"The composition has {len(stripped)} characters; at most {MAX_LENGTH} are read.", length=len(stripped)

@@ -122,7 +122,8 @@ def _numbers(words: list[str], expected: int, index: int) -> list[float]:
         values = []
     if len(values) != expected:
         shown = " ".join(words)[:60]
-        raise UnparsableStructure(f"Line {index + 1} should start with {expected} numbers, not {shown!r}.")
+        wanted = "1 number" if expected == 1 else f"{expected} numbers"
+        raise UnparsableStructure(f"Line {index + 1} should start with {wanted}, not {shown!r}.")
     return values
 
 

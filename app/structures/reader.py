@@ -15,6 +15,9 @@ from app.structures.result import StructureResult
 __all__ = ["StructureFormat", "StructureResult", "read_structure", "read_structures", "structure_from_dict"]
 
 
+_NAMES = {StructureFormat.CIF: "CIF", StructureFormat.POSCAR: "POSCAR", StructureFormat.JSON: "JSON"}
+
+
 def read_structures(
     text: str, fmt: StructureFormat | None = None, name: str = "", limits: StructureLimits = DEFAULT_LIMITS
 ) -> list[StructureResult]:
@@ -25,7 +28,12 @@ def read_structures(
     """
     try:
         _check_size(text, limits)
+        text = text.lstrip("\ufeff")
+        if not text.strip():
+            raise UnparsableStructure("The text is empty.")
         chosen = fmt if fmt is not None else detect_format(text, name)
+        if fmt is not None:
+            _refuse_other_format(text, fmt)
         if chosen is StructureFormat.CIF:
             return read_cif(text, limits)
         if chosen is StructureFormat.POSCAR:
@@ -52,14 +60,27 @@ def read_structure(
 
 
 def _check_size(text: str, limits: StructureLimits) -> None:
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise UnparsableStructure("The text holds characters that are not valid Unicode.") from None
     if size > limits.max_bytes:
         raise StructureTooLarge(f"The text has {size} bytes; at most {limits.max_bytes} are read.", size_bytes=size)
 
 
+def _refuse_other_format(text: str, fmt: StructureFormat) -> None:
+    try:
+        found = detect_format(text)
+    except UnparsableStructure:
+        return
+    # A CIF may begin like anything, and what merely resembles another format is left to the format's own reader.
+    if found is not fmt and found is not StructureFormat.CIF:
+        raise UnparsableStructure(f"The text is no {_NAMES[fmt]}; it looks like {_NAMES[found]}.")
+
+
 def _read_json(text: str, limits: StructureLimits) -> list[StructureResult]:
     try:
-        data: Any = json.loads(text.lstrip("\ufeff"))
+        data: Any = json.loads(text)
     except ValueError as error:
         raise UnparsableStructure(f"The text is not valid JSON: {str(error)[:200]}.") from None
     except RecursionError:

@@ -74,6 +74,7 @@ def test_a_structure_is_reduced_to_its_composition_only_on_request(client: TestC
     assert status == 200
     by_formula = _ask(client, {"composition": "NaCl"}, models=[COMPOSITION_MODEL])[1]["predictions"][0]["value"]
     assert body["predictions"][0]["value"] == pytest.approx(by_formula, abs=1e-6)
+    assert "only the composition was used" in body["predictions"][0]["notes"][0]
 
 
 def test_a_composition_is_not_enough_for_a_structure_model(client: TestClient) -> None:
@@ -195,3 +196,14 @@ def test_the_catalogue_names_its_models(client: TestClient) -> None:
     assert items["k_vrh"]["unit"] == "GPa" and items["k_vrh"]["models"] == []
     served = {model["name"] for model in items["formation_energy_per_atom"]["models"]}
     assert served == {ENERGY_MODEL, COMPOSITION_MODEL}
+
+
+def test_halves_of_characters_are_refused_and_never_echoed(client: TestClient) -> None:
+    block = NACL_CIF.replace("data_NaCl", "data_\ud800")
+    answer = client.post(
+        URL,
+        content=json.dumps({"inputs": [SALT, {"id": "bad", "cif": block + block}]}),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 200
+    assert [(e["input_id"], e["code"]) for e in answer.json()["errors"]] == [("bad", "unparsable_structure")]

@@ -239,7 +239,7 @@ def test_other_formula_is_noted() -> None:
         (cif_text(["C1 0 0 0", "O1 0.01 0 0"]), CoincidentAtoms, "C1 and O1"),
         (cif_text(["C1 0 0 0.001", "O1 0 0 0.999"]), CoincidentAtoms, "C1 and O1"),
         ("data_only_text\n_publ_section_title 'x'\n", NoAtoms, "no structure"),
-        ("", UnparsableStructure, "data block"),
+        ("", UnparsableStructure, "empty"),
         ("hello", UnparsableStructure, "line 1"),
     ],
 )

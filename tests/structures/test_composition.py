@@ -24,7 +24,7 @@ from app.structures.elements import SYMBOLS
         ("2CaO·SiO2", {"Ca": 2, "Si": 1, "O": 4}),
         ("Fe₂O₃", {"Fe": 2, "O": 3}),
         ("  Fe2 O3\n", {"Fe": 2, "O": 3}),
-        ("NaN", {"Na": 1, "N": 1}),
+        ("Na1N", {"Na": 1, "N": 1}),
         ("LiMn1.5Ni0.5O4", {"Li": 1, "Mn": 1.5, "Ni": 0.5, "O": 4}),
         ("Fm", {"Fm": 1}),
     ],
@@ -84,6 +84,13 @@ def test_refusals_name_position_and_reason(text: str, position: int, reason: str
 def test_other_refusals(text: str) -> None:
     with pytest.raises(InvalidComposition):
         parse_composition(text)
+
+
+def test_a_missing_value_is_no_sodium_nitride() -> None:
+    with pytest.raises(InvalidComposition, match="missing value"):
+        parse_composition(" NaN ")
+    assert parse_composition("Na1N1").amounts == {"Na": 1, "N": 1}
+    assert parse_composition("NaN3").amounts == {"Na": 1, "N": 3}
 
 
 def test_elements_beyond_fermium() -> None:
