@@ -16,7 +16,7 @@ from app.registry.manifest import Manifest
 class InferenceEngine:
     """Predictions by any number of models, at most `max_models` of them in memory.
 
-    Models are keyed by the sha256 of their weights, so an alias that moves simply asks for another key.
+    Models are keyed by their version, which never changes; an alias that moves simply asks for another key.
     """
 
     def __init__(self, max_models: int = 8, device: str = "cpu", n_threads: int | None = None) -> None:

@@ -90,7 +90,10 @@ def _prepare(
     column = pq.read_table(path, columns=[recipe.label_column]).column(0).to_numpy()
     labels = column.astype(np.float64)[rows]
     known = ~np.isnan(labels)
-    filters = [f"{int(len(column) - len(rows))} rows left out: their input could not be used"]
+    filters = [
+        f"{int(len(column) - len(rows))} rows left out: their input could not be used",
+        f"{int((~known).sum())} rows left out: no label",
+    ]
     kept = known.copy()
     if recipe.lower is not None:
         kept &= ~(labels <= recipe.lower)

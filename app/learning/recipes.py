@@ -29,7 +29,9 @@ class Recipe:
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
 
-_MP = "Materials Project (matbench_v0.1 mp_gap with formation energies of matbench mp_e_form), 94,946 rows"
+_MP = (
+    "Materials Project (matbench_v0.1 mp_gap with formation energies joined from matbench mp_e_form), 94,946 structures"
+)
 _MP_LICENCE = "CC BY 4.0 (Materials Project)"
 CGCNN_NETWORK: dict[str, object] = {"activation": "silu", "atom_feature_dim": 96}
 """Shape of the shipped CGCNN models: SiLU learns faster than softplus, see the README's Decisions."""

@@ -65,7 +65,7 @@ IntArray = npt.NDArray[np.int64]
 _MIN_ROWS = 10
 _MIN_TRAINING_ROWS = 2
 """Batch statistics need more than one row."""
-_RUN_FIELDS = {"method", "architecture", "property", "seed", "hyperparameters", "network", "graph"}
+_RUN_FIELDS = {"method", "architecture", "property", "seed", "hyperparameters", "network", "dataset_sha256"}
 """What makes two runs the same run, beside the rows and the parent."""
 
 
@@ -188,7 +188,7 @@ def train_model(
         _part(prepared, split.train),
         _part(prepared, split.val),
         work_dir,
-        _run_key(spec, parent, prepared),
+        _run_key(spec, graph, parent, prepared),
         where,
     )
     result = trainer.fit(on_event, should_stop)
@@ -220,9 +220,11 @@ def _part(prepared: PreparedTable, rows: IntArray) -> LabelledSamples:
     return LabelledSamples(prepared.samples.take(rows), prepared.labels[rows])
 
 
-def _run_key(spec: TrainingSpec, parent: Parent | None, prepared: PreparedTable) -> str:
+def _run_key(spec: TrainingSpec, graph: GraphSettings, parent: Parent | None, prepared: PreparedTable) -> str:
     described = spec.model_dump(mode="json", include=_RUN_FIELDS) | {
+        "graph": graph.model_dump(),
         "parent": parent.model_dump() if parent else None,
+        "keys": hashlib.sha256("\n".join(prepared.keys).encode()).hexdigest(),
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

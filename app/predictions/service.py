@@ -122,7 +122,8 @@ class PredictionService:
                 return RegistryService(session, self._store).load(model.version)
 
         try:
-            return self._engine.predict(model.version.weights_sha256, load, items)
+            # Not by the weights: two versions may share them and differ in scale or unit.
+            return self._engine.predict(model.version.id, load, items)
         except XtalforgeError as error:
             # A model that cannot be loaded must not take the others' answers with it.
             return [error] * len(items)

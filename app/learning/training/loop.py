@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from app.core.errors import XtalforgeError
 from app.learning.samples import Samples
-from app.learning.targets import TargetMap
+from app.learning.targets import TargetMap, apply_transform
 from app.learning.training.plan import TrainingPlan, learning_rate_at
 from app.learning.training.state import Progress, RunState
 
@@ -132,17 +132,18 @@ class Trainer:
             started = time.monotonic()
             loss = self._train_epoch(progress.epoch, should_stop)
             progress.epoch += 1
-            val_mae = self._validate()
-            if not np.isfinite(loss) or not np.isfinite(val_mae):
+            val_mae, val_error = self._validate()
+            if not np.isfinite(loss) or not np.isfinite(val_error):
                 raise TrainingDiverged(
                     f"The loss was no number in epoch {progress.epoch}: try a lower learning_rate than "
                     f"{self.plan.learning_rate:g}."
                 )
-            if val_mae < progress.best_val_mae:
+            if val_error < progress.best_val_error:
                 progress.best_epoch, progress.best_val_mae = progress.epoch, val_mae
+                progress.best_val_error = val_error
                 self.state.best = _copy(self._weights_to_keep())
             progress.elapsed_s += time.monotonic() - started
-            self._report(loss, val_mae, on_event)
+            self._report(loss, val_mae, val_error, on_event)
             before = time.monotonic()
             if before - saved_at >= saving_s / _SAVE_SHARE:
                 self._save()
@@ -165,10 +166,12 @@ class Trainer:
         except (OSError, SafetensorError) as error:
             log.warning("the training state was not saved, the training goes on: %s", error)
 
-    def _report(self, loss: float, val_mae: float, on_event: Callable[[TrainingEvent], None]) -> None:
+    def _report(self, loss: float, val_mae: float, val_error: float, on_event: Callable[[TrainingEvent], None]) -> None:
         progress = self.state.progress
         rate = learning_rate_at(self.plan, max(progress.step - 1, 0), self.steps_per_epoch)
-        progress.history.append({"epoch": progress.epoch, "train_loss": loss, "val_mae": val_mae})
+        progress.history.append(
+            {"epoch": progress.epoch, "train_loss": loss, "val_mae": val_mae, "val_mae_transformed": val_error}
+        )
         on_event(
             TrainingEvent(
                 epoch=progress.epoch,
@@ -217,15 +220,20 @@ class Trainer:
     def _weights_to_keep(self) -> dict[str, Tensor]:
         return self.state.average if self.plan.ema_decay > 0 else self.network.state_dict()
 
-    def _validate(self) -> float:
-        """Validation MAE in physical units, of the averaged weights where they are kept."""
+    def _validate(self) -> tuple[float, float]:
+        """Validation MAE in physical units and of the transformed label, of the averaged weights where they are kept.
+
+        The second chooses the best epoch: in GPa a few hard materials would decide for all.
+        """
         if self.plan.ema_decay > 0:
             live = _copy(self.network.state_dict())
             self.network.load_state_dict(self.state.average)
         outputs = predict_outputs(self.network, self.val.samples, self.device)
         if self.plan.ema_decay > 0:
             self.network.load_state_dict(live)
-        return float(np.abs(self.target_map.to_physical(outputs) - self.val.labels).mean())
+        physical = np.abs(self.target_map.to_physical(outputs) - self.val.labels).mean()
+        labels = apply_transform(self.val.labels, self.target_map.transform)
+        return float(physical), float(np.abs(self.target_map.to_transformed(outputs) - labels).mean())
 
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

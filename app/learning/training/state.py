@@ -25,6 +25,7 @@ class Progress:
     step: int = 0
     best_epoch: int = 0
     best_val_mae: float = float("inf")
+    best_val_error: float = float("inf")
     elapsed_s: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
