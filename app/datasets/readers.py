@@ -115,8 +115,11 @@ def _json_records(text: str, limits: LimitSettings) -> Iterator[tuple[int, dict[
             raise _too_many_rows(limits)
         try:
             record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+        except json.JSONDecodeError as error:
             yield number, f"The line is not valid JSON: {str(error)[:100]}."
+            continue
+        except (ValueError, RecursionError):
+            yield number, "The line is nested too deeply, or holds a number with too many digits."
             continue
         yield number, record if isinstance(record, dict) else "The line is not a JSON object."
 

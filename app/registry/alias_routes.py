@@ -15,7 +15,7 @@ from app.core.errors import (
     PreconditionFailed,
 )
 from app.registry.aliases import ABSENT
-from app.registry.deps import RegistryDep
+from app.registry.deps import AliasName, ModelName, RegistryDep
 from app.registry.models import ModelAlias
 from app.registry.schemas import AliasHistory, AliasRead, AliasRollback, AliasUpdate
 from app.registry.views import read_alias, read_alias_change
@@ -29,8 +29,8 @@ _ALIAS = "/{alias}"
 
 def _expected_revision(
     registry: RegistryDep,
-    name: str,
-    alias: str,
+    name: ModelName,
+    alias: AliasName,
     if_match: Annotated[
         str | None, Header(description="The ETag last seen, or `*`: change the alias only if it is still so.")
     ] = None,
@@ -62,7 +62,7 @@ def _answer(response: Response, alias: ModelAlias) -> AliasRead:
 
 
 @router.get(_ALIAS, responses=problem_responses(ModelNotFound, AliasNotFound), summary="Where an alias points")
-def get_alias(registry: RegistryDep, response: Response, name: str, alias: str) -> AliasRead:
+def get_alias(registry: RegistryDep, response: Response, name: ModelName, alias: AliasName) -> AliasRead:
     """With its ETag."""
     registry.get_model(name)
     return _answer(response, registry.aliases.get(name, alias))
@@ -74,7 +74,12 @@ def get_alias(registry: RegistryDep, response: Response, name: str, alias: str) 
     summary="Point an alias at a version",
 )
 def put_alias(
-    registry: RegistryDep, response: Response, name: str, alias: str, body: AliasUpdate, expected: ExpectedRevision
+    registry: RegistryDep,
+    response: Response,
+    name: ModelName,
+    alias: AliasName,
+    body: AliasUpdate,
+    expected: ExpectedRevision,
 ) -> AliasRead:
     """Make or move an alias. Moving `champion` changes which version answers for the model, at once."""
     registry.get_model(name)
@@ -87,14 +92,14 @@ def put_alias(
     responses=problem_responses(ModelNotFound, AliasNotFound, PreconditionFailed),
     summary="Remove an alias",
 )
-def delete_alias(registry: RegistryDep, name: str, alias: str, expected: ExpectedRevision) -> None:
+def delete_alias(registry: RegistryDep, name: ModelName, alias: AliasName, expected: ExpectedRevision) -> None:
     """The versions and the alias's history stay. A model without `champion` answers only by alias or version."""
     registry.get_model(name)
     registry.aliases.delete(name, alias, expected_revision=expected)
 
 
 @router.get(_ALIAS + "/history", responses=problem_responses(ModelNotFound, AliasNotFound), summary="History")
-def get_alias_history(registry: RegistryDep, name: str, alias: str) -> AliasHistory:
+def get_alias_history(registry: RegistryDep, name: ModelName, alias: AliasName) -> AliasHistory:
     """Every move, newest first."""
     registry.get_model(name)
     return AliasHistory(items=[read_alias_change(change) for change in registry.aliases.history(name, alias)])
@@ -108,8 +113,8 @@ def get_alias_history(registry: RegistryDep, name: str, alias: str) -> AliasHist
 def roll_back_alias(
     registry: RegistryDep,
     response: Response,
-    name: str,
-    alias: str,
+    name: ModelName,
+    alias: AliasName,
     expected: ExpectedRevision,
     body: Annotated[AliasRollback | None, Body()] = None,
 ) -> AliasRead:

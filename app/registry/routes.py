@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from app.core.errors import ArtifactCorrupt, ModelNotFound, ModelVersionInUse, ModelVersionNotFound
 from app.registry.alias_routes import router as alias_router
-from app.registry.deps import RegistryDep
+from app.registry.deps import ModelName, RegistryDep
 from app.registry.export import export_zip
 from app.registry.manifest import InputKind
 from app.registry.models import ModelVersion
@@ -25,7 +25,7 @@ VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="A version o
 _VERSION = "/{name}/versions/{version}"
 
 
-def _version(registry: RegistryDep, name: str, version: VersionNumber) -> ModelVersion:
+def _version(registry: RegistryDep, name: ModelName, version: VersionNumber) -> ModelVersion:
     return registry.get_version(name, version)
 
 
@@ -46,14 +46,14 @@ def list_models(
 
 
 @router.get("/{name}", responses=problem_responses(ModelNotFound), summary="One model")
-def get_model(registry: RegistryDep, name: str) -> ModelRead:
+def get_model(registry: RegistryDep, name: ModelName) -> ModelRead:
     """A model, its aliases and the version that answers for it."""
     return read_models(registry, [registry.get_model(name)])[0]
 
 
 @router.get("/{name}/versions", responses=problem_responses(ModelNotFound), summary="Versions of a model")
 def list_versions(
-    registry: RegistryDep, name: str, limit: PageLimit = 50, cursor: PageCursor = None
+    registry: RegistryDep, name: ModelName, limit: PageLimit = 50, cursor: PageCursor = None
 ) -> Page[ModelVersionRead]:
     """Newest first."""
     versions, following = registry.list_versions(name, cursor, limit)
@@ -72,7 +72,7 @@ def get_version(registry: RegistryDep, version: VersionDep) -> ModelVersionRead:
     responses=problem_responses(ModelNotFound, ModelVersionNotFound, ModelVersionInUse),
     summary="Delete a version",
 )
-def delete_version(registry: RegistryDep, name: str, version: VersionNumber) -> None:
+def delete_version(registry: RegistryDep, name: ModelName, version: VersionNumber) -> None:
     """Refused while an alias points at it, another version was trained from it or a job needs it. The number is never
     given again."""
     registry.delete_version(name, version)

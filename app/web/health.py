@@ -43,6 +43,7 @@ class Health(BaseModel):
 
 @router.get("/live", summary="The process answers")
 async def live() -> Health:
+    """200 whatever else may be wrong."""
     return Health(status="alive")
 
 

@@ -120,7 +120,8 @@ def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
         case RecursionError():
             return InvalidRequest("The JSON of the body is nested too deeply.")
         case ValueError():
-            return InvalidRequest(f"The body cannot be read: {str(error.__cause__)[:200]}.")
+            # Of valid JSON Python refuses only whole numbers of thousands of digits.
+            return InvalidRequest("The JSON of the body holds a number with too many digits.")
     return InvalidRequest(f"The body cannot be read: {str(error.detail).rstrip('.')}.")
 
 

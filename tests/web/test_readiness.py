@@ -38,3 +38,14 @@ def test_every_route_documents_its_problems(settings: Settings) -> None:
             problems = [r for code, r in operation["responses"].items() if code.startswith(("4", "5"))]
             assert problems, (method, path)
             assert all(PROBLEM_JSON in response["content"] for response in problems), (method, path)
+
+
+def test_every_call_and_parameter_is_described(settings: Settings) -> None:
+    document = create_app(settings, _no_engine).openapi()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("description"), (method, path)
+            # What the framework makes of a function's name is in title case.
+            assert operation["summary"] != operation["summary"].title() or " " not in operation["summary"], path
+            for parameter in operation.get("parameters", []):
+                assert parameter.get("description"), (method, path, parameter["name"])
