@@ -68,7 +68,6 @@ def pretrain(
         dataset_name=recipe.dataset,
         dataset_sha256=_file_digest(path),
         licence=recipe.licence,
-        filters=prepared.filters,
         command=command,
         description=recipe.description,
         scope=recipe.scope,

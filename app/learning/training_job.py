@@ -85,7 +85,6 @@ class TrainingSpec(BaseModel):
     dataset_name: str
     dataset_sha256: str | None = None
     licence: str | None = None
-    filters: tuple[str, ...] = ()
     command: str | None = None
     description: str = ""
     scope: str = ""
@@ -277,7 +276,7 @@ def _manifest(
         hyperparameters=chosen.model_dump(mode="json"),
         best_epoch=result.best_epoch,
         epochs=result.epochs,
-        filters=[*spec.filters, *prepared.filters],
+        filters=list(prepared.filters),
         command=spec.command,
         device=device.type,
         software={"torch": torch.__version__, "python": platform.python_version()},
