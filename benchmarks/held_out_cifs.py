@@ -22,7 +22,7 @@ FILE = "source_mp_structures_106k.parquet"
 
 def held_out(path: Path, n: int, seed: int) -> list[dict[str, object]]:
     """Random rows of the test part with both labels."""
-    chosen = RECIPES["cgcnn-formation-energy"].hyperparameters
+    chosen = RECIPES["cgcnn-formation-energy/1"].hyperparameters
     assert chosen.split and chosen.train_fraction and chosen.val_fraction
     formulas = pq.read_table(path, columns=["formula"]).column(0).to_pylist()
     test = split_rows(formulas, chosen.split, chosen.train_fraction, chosen.val_fraction, 0).test

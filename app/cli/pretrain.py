@@ -14,13 +14,12 @@ from app.learning.recipes import RECIPES
 
 
 def pretrain(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
+    name: Annotated[str, typer.Argument(metavar="NAME/VERSION", help=f"One of {', '.join(RECIPES)}.")],
     data_kit: Annotated[Path, typer.Option(envvar="XTALFORGE_DATA_KIT", help="Folder with the source Parquet files.")],
     out: Annotated[Path, typer.Option(help="Where the model goes: OUT/NAME/VERSION.")] = Path("models_store"),
     work_dir: Annotated[Path, typer.Option(help="Graphs and the state of runs; keep it to resume.")] = Path(
         "data/pretrain"
     ),
-    version: Annotated[int, typer.Option(min=1)] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     max_sites: Annotated[int | None, typer.Option(min=1, help="Only crystals with at most so many sites.")] = None,
@@ -29,11 +28,11 @@ def pretrain(
 ) -> None:
     """Train NAME on its source data and write manifest, weights and card. Interrupted, run it again to go on."""
     if name not in RECIPES:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(RECIPES)}.", param_hint="NAME")
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(RECIPES)}.", param_hint="NAME/VERSION")
     recipe = RECIPES[name]
-    folder = out / name / str(version)
+    folder = out / recipe.name / str(recipe.version)
     if folder.exists():
-        typer.echo(f"{folder} is there already: versions are immutable. Choose another --version.", err=True)
+        typer.echo(f"{folder} is there already: versions are immutable.", err=True)
         raise typer.Exit(1)
     if not (data_kit / recipe.file).is_file():
         typer.echo(f"{recipe.file} is not in {data_kit}.", err=True)
@@ -67,7 +66,7 @@ def pretrain(
         + (["--max-sites", str(max_sites)] if max_sites else [])
     )
     model = run(
-        recipe, data_kit, work_dir, seed, Hyperparameters(max_epochs=max_epochs), max_sites, device, command,
+        recipe, data_kit, work_dir, out, seed, Hyperparameters(max_epochs=max_epochs), max_sites, device, command,
         on_event, on_featurised,
     )  # fmt: skip
     preparing.close()

@@ -26,7 +26,7 @@ from app.learning.samples import (
 )
 from app.learning.training_job import PreparedTable, TrainedModel, TrainingEvent, TrainingSpec, train_model
 from app.properties.catalogue import get_property
-from app.registry.manifest import Architecture, PropertyRecord
+from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, Parent, PropertyRecord
 from app.structures.composition import parse_composition
 from app.structures.elements import SYMBOLS
 from app.structures.reader import read_structure
@@ -41,6 +41,7 @@ def pretrain(
     recipe: Recipe,
     data_kit: Path,
     work_dir: Path,
+    store: Path,
     seed: int,
     overrides: Hyperparameters,
     max_sites: int | None,
@@ -49,17 +50,19 @@ def pretrain(
     on_event: Callable[[TrainingEvent], None],
     on_featurised: Callable[[int, int], None],
 ) -> TrainedModel:
-    """Train the model of a recipe. Interrupted, the same call goes on where it was.
+    """Train the model of a recipe; its base, if it has one, is read from `store`. Interrupted, it goes on where it was.
 
     `on_featurised(done, total)` reports the preparation. Raises FileNotFoundError when the source is not in `data_kit`.
     """
     path = data_kit / recipe.file
     prepared = _prepare(recipe, path, work_dir, max_sites, on_featurised)
     given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
-    resolved = resolve_hyperparameters(recipe.architecture, Method.SCRATCH, given, len(prepared.labels))
+    method = Method.SCRATCH if recipe.base is None else Method.FINE_TUNE
+    base, parent = _base(recipe, store)
+    resolved = resolve_hyperparameters(recipe.architecture, method, given, len(prepared.labels))
     spec = TrainingSpec(
         name=recipe.name,
-        method=Method.SCRATCH,
+        method=method,
         architecture=recipe.architecture,
         property=PropertyRecord.of(get_property(recipe.property_key)),
         seed=seed,
@@ -72,8 +75,17 @@ def pretrain(
         description=recipe.description,
         scope=recipe.scope,
     )
-    run_dir = work_dir / "runs" / f"{recipe.name}-seed{seed}"
-    return train_model(prepared, spec, None, None, run_dir, on_event, lambda: False, device)
+    run_dir = work_dir / "runs" / f"{recipe.name}-{recipe.version}-seed{seed}"
+    return train_model(prepared, spec, base, parent, run_dir, on_event, lambda: False, device)
+
+
+def _base(recipe: Recipe, store: Path) -> tuple[tuple[Manifest, bytes] | None, Parent | None]:
+    if recipe.base is None:
+        return None, None
+    folder = store / recipe.name / str(recipe.base)
+    manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
+    parent = Parent(name=recipe.name, version=recipe.base, weights_sha256=manifest.weights_sha256)
+    return (manifest, (folder / WEIGHTS_FILE).read_bytes()), parent
 
 
 def _prepare(
@@ -111,6 +123,7 @@ def _prepare(
         keys=[keys[i] for i in chosen],
         elements=[SYMBOLS[z] for z in present],
         filters=tuple(filters),
+        always_train=recipe.always_train,
     )
 
 

@@ -1,7 +1,7 @@
 """Which rows train, which stop the training, which measure it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,13 @@ def split_rows(keys: Sequence[str], mode: str, train_fraction: float, val_fracti
     else:
         part = _fill_by_group(values, n_train, n_val)
     return Split(*(np.flatnonzero(part == index) for index in range(3)))
+
+
+def move_to_training(split: Split, keys: Sequence[str], always: Collection[str]) -> Split:
+    """The same split with every row of the named keys in training."""
+    moved = np.array([key in always for key in keys], dtype=bool)
+    kept = [rows[~moved[rows]] for rows in (split.val, split.test)]
+    return Split(np.union1d(split.train, np.flatnonzero(moved)), *kept)
 
 
 def _fill_by_group(values: npt.NDArray[np.float64], n_train: int, n_val: int) -> IntArray:

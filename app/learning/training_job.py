@@ -23,7 +23,7 @@ from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Hyperparameters, Method
 from app.learning.networks.factory import build_network
 from app.learning.samples import ModelInput, Samples, composition_key, elements_of, make_samples
-from app.learning.splits import Split, split_rows
+from app.learning.splits import Split, move_to_training, split_rows
 from app.learning.targets import TargetMap
 from app.learning.training.loop import (
     FitResult,
@@ -35,7 +35,7 @@ from app.learning.training.loop import (
     predict_outputs,
 )
 from app.learning.training.plan import TrainingPlan
-from app.learning.transfer import initial_network
+from app.learning.transfer import initial_network, keeps_output
 from app.properties.catalogue import Transform
 from app.registry.manifest import (
     Architecture,
@@ -101,13 +101,17 @@ class TrainingTable:
 
 @dataclass(frozen=True, slots=True)
 class PreparedTable:
-    """Featurised inputs with labels, composition keys (for splitting) and elements of each row."""
+    """Featurised inputs with labels, composition keys (for splitting) and elements of all rows.
+
+    Rows whose key is in `always_train` are never held out.
+    """
 
     samples: Samples
     labels: FloatArray
     keys: Sequence[str]
     elements: Sequence[str]
     filters: tuple[str, ...] = ()
+    always_train: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,7 @@ def train_model(
     chosen = spec.hyperparameters
     assert chosen.split and chosen.train_fraction and chosen.val_fraction and chosen.scaling
     split = split_rows(prepared.keys, chosen.split, chosen.train_fraction, chosen.val_fraction, spec.seed)
+    split = move_to_training(split, prepared.keys, prepared.always_train)
     if len(split.train) < _MIN_TRAINING_ROWS or min(len(split.val), len(split.test)) < 1:
         raise InvalidJob(
             f"{len(prepared.labels)} rows cannot be split into train, validation and test: too few, or too few "
@@ -178,7 +183,10 @@ def train_model(
     torch.manual_seed(spec.seed)
     network = _network(spec, base)
     _require_usable(prepared.labels, spec.property.transform)
-    target_map = TargetMap.fit(prepared.labels[split.train], spec.property.transform, chosen.scaling)
+    if base is not None and keeps_output(spec.property, chosen, base[0]):
+        target_map = TargetMap(spec.property.transform, base[0].scaling)
+    else:
+        target_map = TargetMap.fit(prepared.labels[split.train], spec.property.transform, chosen.scaling)
     where = torch_device(device)
     trainer = Trainer(
         network,
@@ -212,7 +220,7 @@ def _require_usable(labels: FloatArray, transform: Transform) -> None:
 def _network(spec: TrainingSpec, base: tuple[Manifest, bytes] | None) -> nn.Module:
     if base is None and spec.method is Method.SCRATCH and spec.network:
         return build_network(spec.architecture, spec.network)
-    return initial_network(spec.architecture, spec.method, spec.hyperparameters, base)
+    return initial_network(spec.architecture, spec.method, spec.hyperparameters, base, spec.property)
 
 
 def _part(prepared: PreparedTable, rows: IntArray) -> LabelledSamples:
@@ -268,7 +276,7 @@ def _manifest(
         dataset_sha256=spec.dataset_sha256,
         licence=spec.licence,
         split=f"{chosen.split}, train {chosen.train_fraction:.3g} / val {chosen.val_fraction:.3g} / test rest, "
-        f"seed {spec.seed}",
+        f"seed {spec.seed}" + "".join(f", all of {key} in training" for key in prepared.always_train),
         n_train=len(split.train),
         n_val=len(split.val),
         n_test=len(split.test),

@@ -9,15 +9,19 @@ from app.learning.methods import Hyperparameters, Method
 from app.learning.networks.cgcnn import Cgcnn
 from app.learning.networks.factory import build_network
 from app.learning.recipes import CGCNN_NETWORK
-from app.registry.manifest import Architecture, Manifest
+from app.registry.manifest import Architecture, Manifest, PropertyRecord
 
 
 def initial_network(
-    architecture: Architecture, method: Method, hyperparameters: Hyperparameters, base: tuple[Manifest, bytes] | None
+    architecture: Architecture,
+    method: Method,
+    hyperparameters: Hyperparameters,
+    base: tuple[Manifest, bytes] | None,
+    target: PropertyRecord,
 ) -> nn.Module:
     """The network a run starts from, with `requires_grad` set as the method wants it.
 
-    The output layer always starts anew: its scale is the target's. So does a fully connected layer of another width.
+    The output layer starts anew unless `keeps_output`. So does a fully connected layer of another width.
     Raises InvalidJob when the method needs a base model and there is none, or one of another architecture.
     """
     settings = _settings(architecture, hyperparameters)
@@ -31,10 +35,21 @@ def initial_network(
     network = build_network(architecture, {**manifest.network, **_replaced(settings)})
     source = load_network(manifest, weights, torch.device("cpu")).state_dict()
     own = network.state_dict()
-    kept = {k: v for k, v in source.items() if v.shape == own[k].shape and not k.startswith("output.")}
+    new = () if keeps_output(target, hyperparameters, manifest) else ("output.",)
+    kept = {k: v for k, v in source.items() if v.shape == own[k].shape and not k.startswith(new)}
     network.load_state_dict({**own, **kept})
     _freeze(network, method, hyperparameters)
     return network
+
+
+def keeps_output(target: PropertyRecord, hyperparameters: Hyperparameters, base: Manifest) -> bool:
+    """Whether the base model answers on the target's scale already: the same property, learned the same way."""
+    same = (base.property.key, base.property.unit, base.property.transform) == (
+        target.key,
+        target.unit,
+        target.transform,
+    )
+    return same and base.scaling.kind == hyperparameters.scaling
 
 
 def _settings(architecture: Architecture, hyperparameters: Hyperparameters) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The pretraining command on a small source made here: graphs cached, rows filtered by rule, model written whole."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from app.learning.methods import Hyperparameters
 from app.learning.predictor import Predictor
 from app.learning.pretraining import pretrain
-from app.learning.recipes import RECIPES
+from app.learning.recipes import RECIPES, Recipe
 from app.learning.release import write_model
 from app.learning.training_job import TrainedModel
 from app.properties.catalogue import get_property
@@ -35,21 +36,25 @@ def kit(tmp_path: Path) -> Path:
     ]
     labels = [-2.0 + 0.02 * i for i in range(len(PAIRS))] + [0.0, None]
     columns = {"cif": cifs, "formation_energy_eV_per_atom": labels}
-    pq.write_table(pa.table(columns), folder / RECIPES["cgcnn-formation-energy"].file)
+    pq.write_table(pa.table(columns), folder / RECIPES["cgcnn-formation-energy/1"].file)
     formulas = [f"{a}{x}" for a, x in PAIRS]
     enthalpies = [-198.7, *(-2.0 + 0.02 * i for i in range(1, len(PAIRS)))]
     table = pa.table({"formula": formulas, "formation_enthalpy_eV_per_atom": enthalpies})
-    pq.write_table(table, folder / RECIPES["elemnet-formation-energy"].file)
+    pq.write_table(table, folder / RECIPES["elemnet-formation-energy/1"].file)
     return folder
 
 
 def run(name: str, kit: Path, work: Path, **changes: object) -> tuple[TrainedModel, list[int]]:
+    return run_recipe(RECIPES[f"{name}/1"], kit, work, **changes)
+
+
+def run_recipe(recipe: Recipe, kit: Path, work: Path, **changes: object) -> tuple[TrainedModel, list[int]]:
     seen: list[int] = []
     overrides = Hyperparameters.model_validate(
         {"max_epochs": 2, "batch_size": 8, "train_fraction": 0.6, "val_fraction": 0.2, **changes}
     )
     model = pretrain(
-        RECIPES[name], kit, work, 0, overrides, None, "cpu", "xtalforge pretrain", lambda _: None,
+        recipe, kit, work, work, 0, overrides, None, "cpu", "xtalforge pretrain", lambda _: None,
         lambda done, total: seen.append(done),
     )  # fmt: skip
     return model, seen
@@ -88,9 +93,9 @@ def test_broken_calculations_are_left_out_and_counted(kit: Path, tmp_path: Path)
 
 
 def test_metals_are_left_out_of_the_non_metal_model(kit: Path, tmp_path: Path) -> None:
-    source = pq.read_table(kit / RECIPES["cgcnn-band-gap"].file)
+    source = pq.read_table(kit / RECIPES["cgcnn-band-gap/1"].file)
     gaps = np.linspace(0.0, 5.0, source.num_rows)
-    pq.write_table(source.append_column("band_gap_pbe_eV", pa.array(gaps)), kit / RECIPES["cgcnn-band-gap"].file)
+    pq.write_table(source.append_column("band_gap_pbe_eV", pa.array(gaps)), kit / RECIPES["cgcnn-band-gap/1"].file)
     everything, _ = run("cgcnn-band-gap", kit, tmp_path / "work")
     model, _ = run("cgcnn-band-gap-nonmetal", kit, tmp_path / "work")
     counts = [
@@ -99,6 +104,22 @@ def test_metals_are_left_out_of_the_non_metal_model(kit: Path, tmp_path: Path) -
     ]
     assert counts[0] - counts[1] == int(np.sum(gaps <= 0.1))
     assert "no metals" in model.manifest.scope
+
+
+def test_a_second_version_goes_on_from_the_first(kit: Path, tmp_path: Path) -> None:
+    source = pq.read_table(kit / RECIPES["cgcnn-band-gap/1"].file)
+    gaps = pa.array(np.linspace(0.0, 5.0, source.num_rows))
+    pq.write_table(source.append_column("band_gap_pbe_eV", gaps), kit / RECIPES["cgcnn-band-gap/1"].file)
+    store = tmp_path / "work"
+    first, _ = run("cgcnn-band-gap", kit, store)
+    write_model(first, store / "cgcnn-band-gap" / "1")
+    again = replace(RECIPES["cgcnn-band-gap/2"], always_train=("ClNa",))
+    second, _ = run_recipe(again, kit, store)
+    assert second.manifest.parent is not None
+    assert second.manifest.parent.weights_sha256 == first.manifest.weights_sha256
+    assert second.manifest.training.method == "fine_tune"
+    assert "all of ClNa in training" in second.manifest.training.split
+    assert second.manifest.scaling == first.manifest.scaling
 
 
 def test_every_recipe_names_a_property_of_the_catalogue_and_splits_alike() -> None:

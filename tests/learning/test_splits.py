@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.learning.splits import split_rows
+from app.learning.splits import move_to_training, split_rows
 
 
 @given(st.lists(st.integers(0, 30), min_size=10, max_size=200), st.integers(0, 5))
@@ -33,6 +33,14 @@ def test_hash_splits_agree_between_data_sets() -> None:
     part = split_rows(half, "formula_hash", 0.85, 0.05, 0)
     assert {half[i] for i in part.test} <= {all_keys[i] for i in whole.test}
     assert abs(len(whole.test) / 5000 - 0.10) < 0.02
+
+
+def test_named_formulas_always_train() -> None:
+    keys = [f"f{i % 20}" for i in range(100)]
+    split = move_to_training(split_rows(keys, "formula", 0.6, 0.2, 0), keys, ("f3", "f7", "f11", "not there"))
+    held_out = {keys[i] for rows in (split.val, split.test) for i in rows}
+    assert not held_out & {"f3", "f7", "f11"}
+    assert sorted(np.concatenate([split.train, split.val, split.test]).tolist()) == list(range(100))
 
 
 def test_seeds_differ_and_repeat() -> None:

@@ -204,6 +204,21 @@ def test_methods_change_what_they_say(method: Method, base: TrainedModel, tmp_pa
     assert model.manifest.parent.weights_sha256 == base.manifest.weights_sha256
 
 
+def test_the_same_property_keeps_the_base_models_scale_and_output(base: TrainedModel, tmp_path: Path) -> None:
+    gentle = spec(Method.FINE_TUNE, max_epochs=1, learning_rate=1e-9)
+    same, _ = run(gentle, tmp_path / "same", base)
+    other_property = PropertyRecord.of(get_property("g_vrh"))
+    other, _ = run(gentle.model_copy(update={"property": other_property}), tmp_path / "other", base)
+    assert same.manifest.scaling == base.manifest.scaling
+    assert other.manifest.scaling != base.manifest.scaling
+    crystals = rocksalts().items
+    wanted, kept, anew = (
+        np.array(Predictor.from_bytes(m.manifest, m.weights).predict(crystals)) for m in (base, same, other)
+    )
+    # Not equal: an epoch of training moves the batch statistics.
+    assert np.abs(kept - wanted).mean() < 0.3 * np.abs(anew - wanted).mean()
+
+
 def test_the_papers_narrower_layer_replaces_the_base_models(base: TrainedModel, tmp_path: Path) -> None:
     model, _ = run(spec(Method.FINE_TUNE, max_epochs=1, preset="paper"), tmp_path, base)
     assert model.manifest.network["hidden_dim"] == 64
