@@ -11,10 +11,10 @@ from app.properties.catalogue import CATALOGUE
 from app.registry.manifest import MANIFEST_FILE, Manifest
 
 README = (PROJECT_ROOT / "README.md").read_text()
-MODELS = [
-    Manifest.model_validate_json(path.read_text())
+MODELS = {
+    f"{path.parent.parent.name}/{path.parent.name}": Manifest.model_validate_json(path.read_text())
     for path in sorted((PROJECT_ROOT / "models_store").glob(f"*/*/{MANIFEST_FILE}"))
-]
+}
 
 
 def row_of(first_cell: str) -> list[str]:
@@ -30,9 +30,10 @@ def test_properties(key: str) -> None:
     assert (unit, definition) == (CATALOGUE[key].unit, CATALOGUE[key].definition)
 
 
-@pytest.mark.parametrize("manifest", MODELS, ids=lambda manifest: manifest.name)
-def test_shipped_models(manifest: Manifest) -> None:
-    kind, key, unit, mae, n_test, _, n_train = row_of(manifest.name)
+@pytest.mark.parametrize("reference", MODELS)
+def test_shipped_models(reference: str) -> None:
+    manifest = MODELS[reference]
+    kind, key, unit, mae, n_test, _, n_train = row_of(reference)
     test = manifest.metrics.test
     assert test is not None
     assert (kind, key, unit) == (manifest.input_kind, f"`{manifest.property.key}`", manifest.property.unit)
@@ -56,6 +57,6 @@ def test_the_first_answer_is_what_the_service_answers() -> None:
     block = re.search(r"```json\n(.*?)\n```", README, re.DOTALL)
     assert block
     prediction = json.loads(block.group(1))["predictions"][0]
-    model = next(m for m in MODELS if m.name == prediction["model"]["name"])
+    model = MODELS[f"{prediction['model']['name']}/{prediction['model']['version']}"]
     assert prediction["model"]["sha256"] == model.weights_sha256
     assert prediction["unit"] == model.property.unit
