@@ -19,7 +19,10 @@ EXIT_PARTIAL = 3
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-stdout = Console()
+_PIPED_WIDTH = 160
+
+# A pipe has no width; rich would take 80 columns and break every name.
+stdout = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 stderr = Console(stderr=True)
 
 
