@@ -17,7 +17,7 @@ from torch import nn
 
 from app.core.errors import InvalidJob
 from app.learning.checkpoints import network_to_bytes, weights_digest
-from app.learning.device import torch_device
+from app.learning.device import flushed_denormals, torch_device
 from app.learning.evaluation import split_metrics
 from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Hyperparameters, Method
@@ -166,7 +166,6 @@ def train_model(
     InvalidJob.
     """
     started = time.monotonic()
-    torch.set_flush_denormal(True)
     graph = spec.graph
     if base is not None and base[0].graph is not None:
         graph = GraphSettings.model_validate(base[0].graph)
@@ -198,8 +197,9 @@ def train_model(
         _run_key(spec, graph, parent, prepared),
         where,
     )
-    result = trainer.fit(on_event, should_stop)
-    metrics, test_predictions = _evaluate(network, prepared, split, target_map, spec.property, where)
+    with flushed_denormals():
+        result = trainer.fit(on_event, should_stop)
+        metrics, test_predictions = _evaluate(network, prepared, split, target_map, spec.property, where)
     weights = network_to_bytes(network)
     manifest = _manifest(spec, prepared, split, target_map, metrics, result, parent, graph, network, where, weights)
     wall_s = round(result.earlier_s + time.monotonic() - started, 1)

@@ -83,6 +83,13 @@ def test_a_model_learns_and_answers_in_gpa(tmp_path: Path) -> None:
     np.testing.assert_allclose(answers, model.test_predictions, rtol=1e-5)
 
 
+def test_denormal_numbers_are_left_as_they_were_found(tmp_path: Path) -> None:
+    run(spec(max_epochs=1), tmp_path)
+    tiny = np.array([5e-324])
+    assert (tiny * 1.0)[0] != 0.0
+    assert float(torch.tensor([1e-310], dtype=torch.float64) * 1.0) != 0.0
+
+
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     first, _ = run(spec(), tmp_path / "a")
     again, _ = run(spec(), tmp_path / "b")
