@@ -66,11 +66,9 @@ def test_predictions_are_the_golden_ones(folder: Path) -> None:
     assert values == pytest.approx(GOLDEN[label(folder)], abs=2e-4)
 
 
-@pytest.mark.parametrize("folder", MODELS, ids=label)
+@pytest.mark.parametrize("folder", [f for f in MODELS if read(f)[0].graph is not None], ids=label)
 def test_predictions_do_not_depend_on_how_a_crystal_is_written(folder: Path) -> None:
     manifest, weights = read(folder)
-    if manifest.input_kind is not InputKind.STRUCTURE:
-        pytest.skip("a composition has no cell")
     predictor = Predictor.from_bytes(manifest, weights)
     for crystal in COMPOUNDS.values():
         versions = [
