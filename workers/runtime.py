@@ -79,7 +79,11 @@ def forget_inherited_connections() -> None:
 def start_watch() -> None:
     """In the main process: the reaper, and the thread that gives jobs back when the worker is told to stop."""
     worker = context()
-    Reaper(worker.factory, worker.settings, worker.queue).start()
+    # A pool process forked in the middle of a transaction would inherit SQLite's table of locks as it was then, and
+    # find the database locked for ever: forks wait for the end of a round.
+    guard = threading.Lock()
+    os.register_at_fork(before=guard.acquire, after_in_parent=guard.release, after_in_child=guard.release)
+    Reaper(worker.factory, worker.settings, worker.queue, guard).start()
     log.info("job-watch started", worker_id=worker.worker_id)
     threading.Thread(target=_release_on_shutdown, name="job-release", daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,7 +32,15 @@ def remove_folder(settings: Settings, job_id: str) -> None:
 class Reaper:
     """Any number may run at once: every move is a conditional UPDATE, a message too many is ignored by workers."""
 
-    def __init__(self, factory: sessionmaker[Session], settings: Settings, queue: JobQueue) -> None:
+    def __init__(
+        self,
+        factory: sessionmaker[Session],
+        settings: Settings,
+        queue: JobQueue,
+        guard: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """`guard` is held during every round of the thread."""
+        self._guard = guard or nullcontext()
         self._factory = factory
         self._settings = settings
         self._queue = queue
@@ -60,7 +69,8 @@ class Reaper:
     def _loop(self) -> None:
         while not self._stop.wait(self._settings.jobs.reaper_interval_s):
             try:
-                self.run_once()
+                with self._guard:
+                    self.run_once()
             except SQLAlchemyError as error:  # the database may be away for a while; the next round counts
                 log.warning("reaper round failed", reason=str(error))
             except Exception:
