@@ -19,6 +19,7 @@ from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
 from app.jobs.service import JobService
 from app.registry.store import ArtifactStore, open_store
+from workers.forking import lock_that_delays_forks
 
 log = get_logger(__name__)
 
@@ -79,13 +80,10 @@ def forget_inherited_connections() -> None:
 def start_watch() -> None:
     """In the main process: the reaper, and the thread that gives jobs back when the worker is told to stop."""
     worker = context()
-    # A pool process forked in the middle of a transaction would inherit SQLite's table of locks as it was then, and
-    # find the database locked for ever: forks wait for the end of a round.
-    guard = threading.Lock()
-    os.register_at_fork(before=guard.acquire, after_in_parent=guard.release, after_in_child=guard.release)
-    Reaper(worker.factory, worker.settings, worker.queue, guard).start()
+    no_fork = lock_that_delays_forks()
+    Reaper(worker.factory, worker.settings, worker.queue, no_fork).start()
     log.info("job-watch started", worker_id=worker.worker_id)
-    threading.Thread(target=_release_on_shutdown, name="job-release", daemon=True).start()
+    threading.Thread(target=_release_on_shutdown, args=(no_fork,), name="job-release", daemon=True).start()
 
 
 def release_jobs() -> None:
@@ -93,7 +91,7 @@ def release_jobs() -> None:
     _shutdown.set()
 
 
-def _release_on_shutdown() -> None:
+def _release_on_shutdown(no_fork: threading.Lock) -> None:
     """Give the running job back to the queue; its supervisor sees the lost lease, stops the training and returns.
 
     Without this a warm shutdown would wait hours for the training, a cold one leave the job to the reaper.
@@ -101,7 +99,7 @@ def _release_on_shutdown() -> None:
     _shutdown.wait()
     worker = context()
     try:
-        with open_session(worker.factory) as session:
+        with no_fork, open_session(worker.factory) as session:
             released = JobService(session, worker.settings.jobs).release_worker(worker.worker_id)
         dispatch(worker.factory, worker.settings.jobs, worker.queue, released)
     except SQLAlchemyError as error:
