@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: serve test check lint types contracts migrations clean help
+.PHONY: serve test search check lint types contracts migrations clean help
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -22,6 +22,9 @@ serve: $(VENV)/.runtime  ## Set up and run everything: API, worker, broker, data
 
 test: $(VENV)/.dev  ## Set up and run all tests
 	$(BIN)/python -m pytest
+
+search: $(VENV)/.dev  ## Property-based tests with new random examples (`make test` repeats the same ones)
+	$(BIN)/python -m pytest --hypothesis-profile=search $$(grep -rl '^from hypothesis' tests --include='test_*.py')
 
 lint: $(VENV)/.dev  ## Style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

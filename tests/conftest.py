@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -17,6 +18,10 @@ from tests.postgres import PostgresUnavailable, running_postgres
 
 DATA_KIT_VARIABLE = "XTALFORGE_DATA_KIT"
 TEMPLATE_DATABASE = "xtalforge_template"
+
+hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis_settings.register_profile("search", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

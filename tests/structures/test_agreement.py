@@ -77,8 +77,8 @@ def test_random_sites_under_a_space_group(number: int, data: st.DataObject) -> N
     structure = Structure.from_spacegroup(number, Lattice.from_parameters(*cell), ["Na", "Cl"], rows, tol=1e-3)
     assume(structure.is_valid(tol=0.51) and structure.volume / len(structure) > 2)
     text = str(CifWriter(structure, symprec=1e-3, refine_struct=False))
-    oracle = CifParser.from_str(text).parse_structures(primitive=False)[0]
-    assert_same(read_structure(text), oracle)
+    # The oracle is the structure itself: pymatgen's reader doubles sites such as (0.3334, 0.6667, z) of this writer.
+    assert_same(read_structure(text), structure, tolerance=3e-3)
 
 
 @pytest.mark.parametrize("name", sorted(COMPOUNDS))
