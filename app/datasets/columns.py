@@ -27,21 +27,25 @@ _NOT_A_VALUE = re.compile(r"_(log\w*|ln|std|stdev|err|error|unc|uncertainty|type
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names as the file writes them; `id` is None when the file has no such column."""
+    """Names as the file writes them; `id` is None when the file has no such column, `label` when none was wanted."""
 
     input: str
     kind: RowKind
-    label: str
+    label: str | None
     id: str | None
     notes: tuple[str, ...] = ()
 
 
-def find_columns(names: Sequence[str], property_key: str) -> Columns:
-    """Choose by name, whatever the case. DatasetInvalid says which columns there are and which were needed."""
+def find_columns(names: Sequence[str], property_key: str | None) -> Columns:
+    """Choose by name, whatever the case; no label without a property.
+
+    DatasetInvalid says which columns there are and which were needed.
+    """
+    labels = (TARGET_COLUMN, property_key.lower()) if property_key is not None else ()
     by_name: dict[str, str] = {}
     for name in names:
         is_known = _plain(name) in by_name
-        is_read = is_input_column(name) or _plain(name) in (ID_COLUMN, TARGET_COLUMN, property_key.lower())
+        is_read = is_input_column(name) or _plain(name) in (ID_COLUMN, *labels)
         if by_name.setdefault(_plain(name), name) != name or (is_known and is_read):
             raise DatasetInvalid(f"Two columns are called {name!r}, but for the case: rename or remove one.")
     present = [name for name in INPUT_COLUMNS if name in by_name]
@@ -50,7 +54,7 @@ def find_columns(names: Sequence[str], property_key: str) -> Columns:
             f"No column holds structures or compositions: one of {', '.join(INPUT_COLUMNS)} is needed. "
             f"{_columns_there(names)}{_advice_without_header(names)}"
         )
-    label, notes = _label_column(by_name, names, property_key)
+    label, notes = _label_column(by_name, names, property_key) if property_key is not None else (None, [])
     if len(present) > 1:
         notes.append(f"Column {by_name[present[0]]!r} was read; {_quoted(by_name[n] for n in present[1:])} was not.")
     chosen = present[0]
