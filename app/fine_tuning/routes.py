@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Header, Path, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
 from app.core.errors import (
@@ -18,35 +18,29 @@ from app.core.errors import (
     ModelNotFound,
     ModelVersionNotFound,
 )
-from app.fine_tuning.schemas import ID_PATTERN, FineTuningJobCreate, FineTuningJobRead, JobEventList, MethodList
+from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead, MethodList
 from app.fine_tuning.service import FineTuningService
-from app.fine_tuning.stream import EVENTS_PER_READ, EventStream
 from app.fine_tuning.views import methods_read
-from app.jobs.deps import JobQueueDep
+from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
+from app.jobs.kinds import JobKind
 from app.jobs.outbox import dispatch
+from app.jobs.schemas import JobEventList
 from app.jobs.status import JobStatus
+from app.jobs.stream import (
+    EVENT_STREAM,
+    EVENTS_PER_READ,
+    EventsAfter,
+    EventsLimit,
+    EventStream,
+    LastEventId,
+    answer_events,
+)
 from app.registry.deps import StoreDep
 from app.web.deps import SessionDep, SessionsDep, SettingsDep
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
 
-EVENT_STREAM = "text/event-stream"
-HEARTBEAT_S = 15
-MAX_SEQ = 2**31 - 1
-
 router = APIRouter(prefix="/v1/fine-tuning", tags=["fine-tuning"])
-
-JobId = Annotated[str, Path(pattern=ID_PATTERN, max_length=255, description="`id` of the job.")]
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="Any text of yours. Sending the same request again with the same key answers with the same job.",
-    ),
-]
 
 
 @router.get("/methods", summary="Ways to train")
@@ -120,16 +114,9 @@ def cancel_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: Se
     responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
 )
 def list_events(
-    job_id: JobId, request: Request, sessions: SessionsDep,
-    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Only events with a higher `seq`.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=EVENTS_PER_READ, description="Most events in the answer.")] = EVENTS_PER_READ,
-    last_event_id: Annotated[
-        int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQ, description="Where a broken stream goes on.")
-    ] = None,
+    job_id: JobId, request: Request, sessions: SessionsDep, after: EventsAfter = 0,
+    limit: EventsLimit = EVENTS_PER_READ, last_event_id: LastEventId = None,
 ) -> JobEventList | EventSourceResponse:  # fmt: skip
     """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
-    stream = EventStream(sessions, job_id, after if last_event_id is None else last_event_id)
-    if EVENT_STREAM not in request.headers.get("accept", ""):
-        return stream.read(limit)
-    stream.check()
-    return EventSourceResponse(stream.follow(), ping=HEARTBEAT_S)
+    stream = EventStream(sessions, JobKind.FINE_TUNING, job_id, after if last_event_id is None else last_event_id)
+    return answer_events(request, stream, limit)

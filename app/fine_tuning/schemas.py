@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.jobs.schemas import ID_PATTERN, JobErrorRead
 from app.jobs.status import JobStatus
 from app.learning.methods import Hyperparameters, Method
 from app.registry.manifest import Architecture, Metrics
 
 AUTO = "auto"
-ID_PATTERN = r"^[A-Za-z0-9_-]+$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -72,13 +72,6 @@ class BaseModelRead(BaseModel):
     sha256: str = Field(description="Of its weights.")
 
 
-class JobErrorRead(BaseModel):
-    """Why a job failed."""
-
-    code: str = Field(description="Stable, e.g. `training_diverged`, `out_of_memory`, `worker_lost`.")
-    detail: str = Field(description="The reason in words.")
-
-
 class JobProgress(BaseModel):
     """The last finished epoch."""
 
@@ -122,26 +115,6 @@ class FineTuningJobRead(BaseModel):
     attempts: int = Field(description="How often a worker took the job; above 1 after a worker or machine was lost.")
     progress: JobProgress | None = Field(description="null before the first epoch has ended.")
     result: JobResult | None = Field(description="null unless it succeeded.")
-
-
-class JobEventRead(BaseModel):
-    """Something that happened in a job; `seq` counts from 1 without gaps."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    seq: int = Field(examples=[5])
-    level: Literal["info", "warning", "error"] = Field(description="How much it matters.")
-    kind: str = Field(description="`status`, `epoch` or `message`.")
-    message: str = Field(description="What happened, in words.", examples=["Epoch 1 of 2: validation MAE 13.15 GPa"])
-    data: dict[str, Any] = Field(description="The same for programs, e.g. the errors of an epoch.")
-    created_at: datetime
-
-
-class JobEventList(BaseModel):
-    """Events in order."""
-
-    items: list[JobEventRead] = Field(description="Oldest first.")
-    next: int | None = Field(description="Pass it as `after` to get what follows; null = nothing more will come.")
 
 
 class MethodRead(BaseModel):

@@ -2,16 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from app.core.cursor import decode_cursor, encode_cursor
 from app.core.errors import (
     InputKindMismatch,
     InvalidJob,
-    InvalidRequest,
-    JobNotFound,
     ModelMismatch,
     ModelNotFound,
 )
@@ -20,8 +16,9 @@ from app.datasets.inspection import MIN_USABLE_ROWS
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
-from app.fine_tuning.spec import FINE_TUNING, BaseModelVersion, FineTuningSpec
+from app.fine_tuning.spec import BaseModelVersion, FineTuningSpec
 from app.fine_tuning.views import job_read
+from app.jobs.kinds import JobKind
 from app.jobs.models import Job
 from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
@@ -58,10 +55,10 @@ class FineTuningService:
         model InvalidName, ModelNotFound, AliasNotFound or ModelVersionNotFound.
         """
         request_sha256 = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
-        job = self._jobs.find_replay(FINE_TUNING, idempotency_key, request_sha256)
+        job = self._jobs.find_replay(JobKind.FINE_TUNING, idempotency_key, request_sha256)
         if job is None:
             spec = self._plan(request).model_dump(mode="json")
-            job = self._jobs.create(FINE_TUNING, spec, idempotency_key, request_sha256)
+            job = self._jobs.create(JobKind.FINE_TUNING, spec, idempotency_key, request_sha256)
         return self._read([job])[0]
 
     def get(self, job_id: str) -> FineTuningJobRead:
@@ -76,20 +73,14 @@ class FineTuningService:
         self, statuses: Sequence[JobStatus], cursor: str | None, limit: int
     ) -> tuple[list[FineTuningJobRead], str | None]:
         """One page, newest first, and the cursor of the next one."""
-        before = _position(cursor) if cursor else None
-        jobs = self._repository.page(FINE_TUNING, statuses, before, limit + 1)
-        shown = jobs[:limit]
-        following = encode_cursor(shown[-1].created_at.isoformat(), shown[-1].id) if len(jobs) > limit else None
-        return self._read(shown), following
+        jobs, following = self._repository.page_at(JobKind.FINE_TUNING, statuses, cursor, limit)
+        return self._read(jobs), following
 
     def _job(self, job_id: str) -> Job:
-        job = self._jobs.get(job_id)
-        if job.kind != FINE_TUNING:
-            raise JobNotFound(f"There is no fine-tuning job '{job_id}'.")
-        return job
+        return self._repository.get_of_kind(job_id, JobKind.FINE_TUNING)
 
     def _read(self, jobs: Sequence[Job]) -> list[FineTuningJobRead]:
-        epochs = self._repository.last_epochs([job.id for job in jobs])
+        epochs = self._repository.last_events([job.id for job in jobs], "epoch")
         return [job_read(job, epochs.get(job.id)) for job in jobs]
 
     def _plan(self, request: FineTuningJobCreate) -> FineTuningSpec:
@@ -131,7 +122,7 @@ class FineTuningService:
 
     def _check_open_jobs(self, name: str, record: PropertyRecord, input_kind: InputKind) -> None:
         """A job that waits for the name must not find it taken by another kind of model when it ends."""
-        open_jobs = self._repository.page(FINE_TUNING, _OPEN, None, MAX_OPEN_JOBS_SEEN)
+        open_jobs = self._repository.page(JobKind.FINE_TUNING, _OPEN, None, MAX_OPEN_JOBS_SEEN)
         for job, spec in ((job, FineTuningSpec.model_validate(job.spec)) for job in open_jobs):
             if spec.model_name != name:
                 continue
@@ -228,13 +219,3 @@ def _check_frozen(manifest: Manifest, n_frozen: int) -> None:
         raise InvalidJob(
             f"frozen_convolutions is {n_frozen}, but the base model {manifest.name} has {n_convolutions} convolutions."
         )
-
-
-def _position(cursor: str) -> tuple[datetime, str]:
-    """(created_at, id) of the last job of the page before."""
-    created_at, job_id = decode_cursor(cursor, str, str)
-    try:
-        instant = datetime.fromisoformat(str(created_at)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest("The cursor is not one this list handed out: send `next` as it came.") from None
-    return instant, str(job_id)

@@ -5,9 +5,6 @@ from pydantic import BaseModel, ConfigDict
 from app.learning.methods import Hyperparameters, Method
 from app.registry.manifest import Architecture, PropertyRecord
 
-FINE_TUNING = "fine_tuning"
-"""`Job.kind` of these jobs."""
-
 
 class BaseModelVersion(BaseModel):
     """The model version a job starts from, as it was when the job was made."""

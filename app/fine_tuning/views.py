@@ -5,13 +5,13 @@ from typing import Any
 from app.fine_tuning.schemas import (
     BaseModelRead,
     FineTuningJobRead,
-    JobErrorRead,
     JobProgress,
     JobResult,
     MethodRead,
 )
 from app.fine_tuning.spec import FineTuningSpec
 from app.jobs.models import Job
+from app.jobs.schemas import JobErrorRead
 from app.jobs.status import JobStatus
 from app.learning.methods import METHODS
 from app.registry.manifest import Architecture

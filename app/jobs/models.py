@@ -23,7 +23,7 @@ class Job(Base):
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]  # "fine_tuning"
+    kind: Mapped[str]  # a JobKind
     status: Mapped[str]
     status_reason: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None]
@@ -53,7 +53,7 @@ class JobEvent(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"))
     seq: Mapped[int]
     level: Mapped[str]  # "info" | "warning" | "error"
-    kind: Mapped[str]  # "status" | "epoch" | "message"
+    kind: Mapped[str]  # "status" | "epoch" | "progress" | "message"
     message: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JsonObject)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,17 +1,18 @@
 """Queries of jobs and their events. Every write is one conditional UPDATE whose row count is the verdict."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from app.core.cursor import decode_cursor, encode_cursor
+from app.core.errors import InvalidRequest, JobNotFound
 from app.core.orm import UtcDateTime, utc_now
+from app.jobs.kinds import JobKind
 from app.jobs.models import Job, JobEvent
 from app.jobs.status import TERMINAL, JobStatus
-
-EPOCH_EVENT = "epoch"
 
 
 class JobRepository:
@@ -35,6 +36,13 @@ class JobRepository:
     def get(self, job_id: str) -> Job | None:
         return self._session.get(Job, job_id, populate_existing=True)
 
+    def get_of_kind(self, job_id: str, kind: JobKind) -> Job:
+        """Raises JobNotFound, also for a job of another kind."""
+        job = self.get(job_id)
+        if job is None or job.kind != kind:
+            raise JobNotFound(f"There is no {kind.label} job '{job_id}'.")
+        return job
+
     def lock(self, job_id: str) -> Job | None:
         """The row, locked until the transaction ends (SQLite locks the whole file when a transaction begins)."""
         return self._session.get(Job, job_id, populate_existing=True, with_for_update=True)
@@ -43,7 +51,7 @@ class JobRepository:
         return self._session.scalar(select(Job).where(Job.kind == kind, Job.idempotency_key == key))
 
     def page(
-        self, kind: str, statuses: Sequence[JobStatus], before: tuple[datetime, str] | None, limit: int
+        self, kind: JobKind, statuses: Sequence[JobStatus], before: tuple[datetime, str] | None, limit: int
     ) -> list[Job]:
         """Jobs, newest first; `before` is (created_at, id) of the last one of the previous page."""
         query = select(Job).where(Job.kind == kind)
@@ -52,6 +60,15 @@ class JobRepository:
         if before is not None:
             query = query.where(tuple_(Job.created_at, Job.id) < tuple_(*before))
         return list(self._session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)))
+
+    def page_at(
+        self, kind: JobKind, statuses: Sequence[JobStatus], cursor: str | None, limit: int
+    ) -> tuple[list[Job], str | None]:
+        """One page, newest first, and the cursor of the next one. Raises InvalidRequest for a cursor of elsewhere."""
+        jobs = self.page(kind, statuses, _position(cursor) if cursor else None, limit + 1)
+        shown = jobs[:limit]
+        following = encode_cursor(shown[-1].created_at.isoformat(), shown[-1].id) if len(jobs) > limit else None
+        return shown, following
 
     def update_where(self, job_id: str, *conditions: ColumnElement[bool], **values: Any) -> bool:
         """Write `values` if the job fulfils `conditions`; True when it did."""
@@ -93,10 +110,10 @@ class JobRepository:
         query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > after)
         return list(self._session.scalars(query.order_by(JobEvent.seq).limit(limit)))
 
-    def last_epochs(self, job_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Data of the newest epoch event of each job that has one."""
+    def last_events(self, job_ids: Sequence[str], kind: str) -> dict[str, dict[str, Any]]:
+        """Data of the newest event of that kind of each job that has one."""
         newest = (
-            select(func.max(JobEvent.id)).where(JobEvent.job_id.in_(job_ids), JobEvent.kind == EPOCH_EVENT)
+            select(func.max(JobEvent.id)).where(JobEvent.job_id.in_(job_ids), JobEvent.kind == kind)
             .group_by(JobEvent.job_id)
         )  # fmt: skip
         events = self._session.scalars(select(JobEvent).where(JobEvent.id.in_(newest)))
@@ -109,3 +126,13 @@ class JobRepository:
 
 def lease_end(now: datetime, lease_s: float) -> datetime:
     return now + timedelta(seconds=lease_s)
+
+
+def _position(cursor: str) -> tuple[datetime, str]:
+    """(created_at, id) of the last job of the page before."""
+    created_at, job_id = decode_cursor(cursor, str, str)
+    try:
+        instant = datetime.fromisoformat(str(created_at)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest("The cursor is not one this list handed out: send `next` as it came.") from None
+    return instant, str(job_id)

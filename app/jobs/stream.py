@@ -2,35 +2,44 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Annotated
 
+from fastapi import Header, Query, Request
 from sqlalchemy.orm import Session, sessionmaker
+from sse_starlette import EventSourceResponse
 
 from app.core.db import open_session
-from app.core.errors import JobNotFound
-from app.fine_tuning.schemas import JobEventList, JobEventRead
-from app.fine_tuning.spec import FINE_TUNING
+from app.jobs.kinds import JobKind
 from app.jobs.repository import JobRepository
+from app.jobs.schemas import JobEventList, JobEventRead
 from app.jobs.status import JobStatus
 
 POLL_S = 0.5
+HEARTBEAT_S = 15
 EVENTS_PER_READ = 1000
+EVENT_STREAM = "text/event-stream"
+MAX_SEQ = 2**31 - 1
+
+EventsAfter = Annotated[int, Query(ge=0, le=MAX_SEQ, description="Only events with a higher `seq`.")]
+EventsLimit = Annotated[int, Query(ge=1, le=EVENTS_PER_READ, description="Most events in the answer.")]
+LastEventId = Annotated[
+    int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQ, description="Where a broken stream goes on.")
+]
 
 
 class EventStream:
     """A position in the events of one job. Each read is a short transaction, so that no stream holds a connection."""
 
-    def __init__(self, sessions: sessionmaker[Session], job_id: str, after: int) -> None:
+    def __init__(self, sessions: sessionmaker[Session], kind: JobKind, job_id: str, after: int) -> None:
         self._sessions = sessions
+        self._kind = kind
         self._job_id = job_id
         self._after = after
 
     def check(self) -> JobStatus:
         """The job's state; raises JobNotFound."""
         with open_session(self._sessions, read_only=True) as session:
-            job = JobRepository(session).get(self._job_id)
-        if job is None or job.kind != FINE_TUNING:
-            raise JobNotFound(f"There is no fine-tuning job '{self._job_id}'.")
-        return JobStatus(job.status)
+            return JobStatus(JobRepository(session).get_of_kind(self._job_id, self._kind).status)
 
     def read(self, limit: int = EVENTS_PER_READ) -> JobEventList:
         """What is new since the last read. Raises JobNotFound."""
@@ -53,3 +62,11 @@ class EventStream:
                 return
             if len(page.items) < EVENTS_PER_READ:
                 await asyncio.sleep(POLL_S)
+
+
+def answer_events(request: Request, stream: EventStream, limit: int) -> JobEventList | EventSourceResponse:
+    """The events as a list, or followed live where the client asks for `text/event-stream`. Raises JobNotFound."""
+    if EVENT_STREAM not in request.headers.get("accept", ""):
+        return stream.read(limit)
+    stream.check()
+    return EventSourceResponse(stream.follow(), ping=HEARTBEAT_S)

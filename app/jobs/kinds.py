@@ -1,0 +1,16 @@
+"""The kinds of long work, as `Job.kind` has them."""
+
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    FINE_TUNING = "fine_tuning"
+    BULK_PREDICTION = "bulk_prediction"
+
+    @property
+    def label(self) -> str:
+        """In words: `bulk prediction`."""
+        return _LABELS[self]
+
+
+_LABELS = {JobKind.FINE_TUNING: "fine-tuning", JobKind.BULK_PREDICTION: "bulk prediction"}
