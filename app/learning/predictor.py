@@ -13,6 +13,7 @@ from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
 from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.graphs.settings import GraphSettings
+from app.learning.networks.factory import inference_form
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import predict_outputs
@@ -30,7 +31,7 @@ class Predictor:
 
     def __init__(self, manifest: Manifest, network: nn.Module, device: torch.device) -> None:
         self.manifest = manifest
-        self.network = network
+        self.network = inference_form(network)
         self.device = device
         self.graph = _graph_settings(manifest)
         self.target_map = TargetMap(manifest.property.transform, manifest.scaling)

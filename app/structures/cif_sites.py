@@ -27,6 +27,11 @@ _REQUIRED = ["label", "fract_x", "fract_y", "fract_z"]
 _OPTIONAL = ["?type_symbol", "?occupancy", "?disorder_group", "?calc_flag", "?attached_hydrogens"]
 _TYPE, _OCCUPANCY, _GROUP, _CALC, _HYDROGENS = range(4, 9)
 _WITHOUT_LABEL = ["type_symbol", *_REQUIRED[1:], *_OPTIONAL]
+_UNKNOWN = "?"
+_NULLS = frozenset((_UNKNOWN, "."))
+_NO_GROUP = _NULLS | {"0"}
+_FULL = _NULLS | {"1", "1.", "1.0", "1.00", "1.000", "1.0000"}
+"""Occupancies as nearly every ordered file writes them: such columns need no look at each row."""
 _NAMED_AT_MOST = 6
 MAX_LABEL = 40
 
@@ -44,7 +49,7 @@ class ListedSites:
 def has_sites(block: cif.Block) -> bool:
     """Whether a block lists at least one atom that is not a row of placeholders."""
     table = _site_table(block)
-    return table is not None and any(not cif.is_null(raw) for i in range(4) for raw in table.column(i))
+    return table is not None and any(raw not in _NULLS for i in range(4) for raw in table.column(i))
 
 
 def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
@@ -55,7 +60,7 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
     if len(table) > limits.max_sites:
         raise StructureTooLarge(f"The file lists {len(table)} sites; at most {limits.max_sites} atoms are read.")
     columns = [list(table.column(i)) if table.has_column(i) else [] for i in range(9)]
-    labels = [cif.as_string(raw)[:MAX_LABEL] for raw in columns[0]]
+    labels = [_plain_string(raw)[:MAX_LABEL] for raw in columns[0]]
     used = _used_rows(columns, labels)
     if len(used) < len(labels):
         columns = [[column[i] for i in used] if column else [] for column in columns]
@@ -71,6 +76,10 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
     _refuse_missing_hydrogens(columns[_HYDROGENS], labels, numbers)
     coordinates, default_notes = _coordinates(columns[1:4], labels)
     return ListedSites(labels, numbers, coordinates, notes + isotope_notes + default_notes)
+
+
+def _plain_string(raw: str) -> str:
+    return cif.as_string(raw) if raw[0] in "'\";" else raw
 
 
 def _site_table(block: cif.Block) -> cif.Table | None:
@@ -90,6 +99,8 @@ def _why_no_sites(block: cif.Block) -> str:
 
 def _used_rows(columns: list[list[str]], labels: list[str]) -> list[int]:
     """Rows that are not placeholders throughout."""
+    if _NULLS.isdisjoint(columns[0]):
+        return list(range(len(labels)))
     return [i for i in range(len(labels)) if not all(cif.is_null(column[i]) for column in columns[:4])]
 
 
@@ -97,6 +108,8 @@ def _occupied_rows(columns: list[list[str]], labels: list[str]) -> tuple[list[in
     """Rows with an atom. Raises DisorderedStructure for partial occupancy and disorder groups."""
     everything = list(range(len(labels)))
     groups = columns[_GROUP]
+    if _NO_GROUP.issuperset(groups) and _FULL.issuperset(columns[_OCCUPANCY]):
+        return everything, ()
     disordered = [labels[i] for i in everything if groups and not cif.is_null(groups[i]) and groups[i] != "0"]
     if not columns[_OCCUPANCY]:
         _refuse_disorder(disordered, "belong to disorder groups")
@@ -144,19 +157,24 @@ def _refuse_dummies(columns: list[list[str]], labels: list[str]) -> None:
 
 
 def _atomic_numbers(types: list[str], labels: list[str]) -> tuple[IntArray, tuple[str, ...]]:
-    numbers, isotopes = [], set()
-    for i, label in enumerate(labels):
-        try:
-            if types and not cif.is_null(types[i]):
-                number, isotope = element_of_type(cif.as_string(types[i]).strip())
-            else:
-                number, isotope = element_of_label(label)
-        except StructureError as error:
-            raise type(error)(f"Site {label}: {error.detail}", **error.context) from None
-        numbers.append(number)
-        if isotope is not None:
-            isotopes.add(isotope)
-    return np.array(numbers, dtype=np.int64), tuple(isotope_note(symbol) for symbol in sorted(isotopes))
+    written = types or [_UNKNOWN] * len(labels)
+    elements: dict[tuple[str, str], tuple[int, str | None]] = {}
+    keys = [(raw, label if raw in _NULLS else "") for raw, label in zip(written, labels, strict=True)]
+    for key, label in zip(keys, labels, strict=True):
+        if key not in elements:
+            try:
+                elements[key] = _element(*key)
+            except StructureError as error:
+                raise type(error)(f"Site {label}: {error.detail}", **error.context) from None
+    isotopes = {isotope for _, isotope in elements.values() if isotope is not None}
+    numbers = np.array([elements[key][0] for key in keys], dtype=np.int64)
+    return numbers, tuple(isotope_note(symbol) for symbol in sorted(isotopes))
+
+
+def _element(type_symbol: str, label: str) -> tuple[int, str | None]:
+    if type_symbol in _NULLS:
+        return element_of_label(label)
+    return element_of_type(cif.as_string(type_symbol).strip())
 
 
 def _refuse_missing_hydrogens(attached: list[str], labels: list[str], numbers: IntArray) -> None:
@@ -186,9 +204,10 @@ def _coordinates(texts: list[list[str]], labels: list[str]) -> tuple[FloatArray,
                 )
             coordinates[row, axis] = 0.0
         notes = ("coordinates written as a dot were read as 0, their default",)
-    sixths = np.round(coordinates * 6) / 6
-    candidates = (np.abs(coordinates - sixths) < 6e-4) & (np.round(sixths * 6) % 3 != 0)
-    for row, axis in np.argwhere(candidates):
+    multiples = np.rint(coordinates * 6)
+    sixths = multiples / 6
+    candidates = (np.abs(coordinates - sixths) < 6e-4) & (multiples % 3 != 0)
+    for row, axis in np.argwhere(candidates) if candidates.any() else ():
         digits = len(texts[axis][row].partition("(")[0].partition(".")[2])
         if digits >= 3 and abs(coordinates[row, axis] - sixths[row, axis]) < 10.0**-digits:
             coordinates[row, axis] = sixths[row, axis]

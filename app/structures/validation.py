@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial import cKDTree
+from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from app.core.errors import (
     CoincidentAtoms,
@@ -17,11 +17,12 @@ from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 from app.structures.geometry import cell_heights, cell_volume, reduced_lattice
 from app.structures.limits import DEFAULT_LIMITS, StructureLimits
 
-DENSE_SITES = 64
-"""Up to so many sites all pairs at once are faster than a tree."""
+DENSE_SITES = 48
+"""Up to so many sites all pairs at once are faster than a cell list."""
 
-CROWD = 32
-"""Neighbours looked at within the least distance: so many cannot be there without two of them being too close."""
+_PERIODIC = np.ones(3, dtype=np.int64)
+_PAIR_RADIUS = 1.2
+"""In units of the mean distance of atoms; beyond any `min_distance` where `min_volume_per_atom` holds."""
 
 MAX_COORDINATE = 1000.0
 """Fractional coordinates beyond this are Cartesian ones or worse."""
@@ -121,74 +122,37 @@ def _site_name(crystal: Crystal, index: int) -> str:
 
 def _coincident_pair(crystal: Crystal, limits: StructureLimits) -> tuple[int, int, float] | None:
     """Two sites nearer than `limits.min_distance` across all periodic images, with their distance in Å."""
-    lattice, coordinates, n_sites = crystal.lattice, crystal.fractional_coordinates, crystal.n_sites
-    if n_sites == 1:
+    if crystal.n_sites == 1:
         return None
-    heights = cell_heights(lattice)
-    if min(heights) <= 2 * limits.min_distance:
-        lattice = reduced_lattice(lattice)
-        coordinates = crystal.positions @ np.linalg.inv(lattice)
-        heights = cell_heights(lattice)
-        lattice, coordinates = _thickened(lattice, coordinates, heights, 2 * limits.min_distance)
-        heights = cell_heights(lattice)
-    if len(coordinates) <= DENSE_SITES:
-        return _nearest_pair_dense(lattice, coordinates, n_sites, limits.min_distance)
-    return _nearest_pair_tree(lattice, coordinates, heights, n_sites, limits.min_distance)
+    if crystal.n_sites <= DENSE_SITES and min(cell_heights(crystal.lattice)) > 2 * limits.min_distance:
+        first, second, distance = _nearest_pair_dense(crystal)
+    else:
+        first, second, distance = _nearest_pair_listed(crystal)
+    return (first, second, distance) if distance < limits.min_distance else None
 
 
-def _thickened(
-    lattice: FloatArray, coordinates: FloatArray, heights: Sequence[float], height: float
-) -> tuple[FloatArray, FloatArray]:
-    """The cell repeated along its thin directions until each is above `height`; copies follow the sites in blocks."""
-    for axis in range(3):
-        repeats = int(height / heights[axis]) + 1
-        if repeats > 1:
-            lattice = lattice.copy()
-            lattice[axis] *= repeats
-            blocks = []
-            for shift in range(repeats):
-                block = coordinates.copy()
-                block[:, axis] = (block[:, axis] + shift) / repeats
-                blocks.append(block)
-            coordinates = np.concatenate(blocks)
-    return lattice, coordinates
-
-
-def _nearest_pair_dense(
-    lattice: FloatArray, coordinates: FloatArray, n_sites: int, min_distance: float
-) -> tuple[int, int, float] | None:
-    """All pairs at once. Rounding finds the nearest image of any pair this close, as no height is below 2 distances."""
+def _nearest_pair_dense(crystal: Crystal) -> tuple[int, int, float]:
+    """All pairs at once; right for pairs nearer than half the least height, whose nearest image rounding finds."""
+    coordinates = crystal.fractional_coordinates
     difference = coordinates[:, None, :] - coordinates[None, :, :]
-    difference -= np.round(difference)
-    cartesian = difference @ lattice
+    difference -= np.rint(difference)
+    cartesian = difference @ crystal.lattice
     squared = np.einsum("ijk,ijk->ij", cartesian, cartesian)
-    np.fill_diagonal(squared, np.inf)
-    nearest = int(squared.argmin())
-    distance = float(squared.flat[nearest]) ** 0.5
-    if distance >= min_distance:
-        return None
-    first, second = sorted(index % n_sites for index in divmod(nearest, len(coordinates)))
-    return first, second, distance
+    squared.flat[:: crystal.n_sites + 1] = np.inf
+    first, second = divmod(int(squared.argmin()), crystal.n_sites)
+    return first, second, float(squared[first, second]) ** 0.5
 
 
-def _nearest_pair_tree(
-    lattice: FloatArray, coordinates: FloatArray, heights: Sequence[float], n_sites: int, min_distance: float
-) -> tuple[int, int, float] | None:
-    """Pairs from a periodic tree over coordinates x heights: along no axis are they farther apart than in space."""
-    wrapped = coordinates % 1.0
-    wrapped[wrapped >= 1.0] = 0.0
-    box = np.array(heights)
-    tree = cKDTree(np.minimum(wrapped * box, np.nextafter(box, 0.0)), boxsize=box)
-    reached, found = tree.query(tree.data, k=CROWD, p=np.inf, distance_upper_bound=min_distance)
-    rows, columns = np.nonzero(np.isfinite(reached))
-    pairs = np.stack([rows, found[rows, columns]], axis=1)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    if len(pairs) == 0:
-        return None
-    difference = coordinates[pairs[:, 0]] - coordinates[pairs[:, 1]]
-    distances = np.linalg.norm((difference - np.round(difference)) @ lattice, axis=1)
-    closest = int(distances.argmin())
-    if distances[closest] >= min_distance:
-        return None
-    first, second = sorted(int(index) % n_sites for index in pairs[closest])
-    return first, second, float(distances[closest])
+def _nearest_pair_listed(crystal: Crystal) -> tuple[int, int, float]:
+    """The nearest pair of different sites, by a cell list; an infinite distance where none is near.
+
+    The list's cubes are as wide as its radius, so this must follow the density: smaller cubes are too many.
+    """
+    radius = _PAIR_RADIUS * (crystal.volume / crystal.n_sites) ** (1 / 3)
+    first, second, _, distances = find_points_in_spheres(
+        crystal.positions, crystal.positions, r=radius, pbc=_PERIODIC, lattice=crystal.lattice, tol=1e-8
+    )
+    between = np.where(first != second, distances, np.inf)
+    closest = int(between.argmin())
+    one, other = sorted((int(first[closest]), int(second[closest])))
+    return one, other, float(between[closest])

@@ -1,6 +1,7 @@
 """What must not change an intensive prediction: atom order, origin, orientation, supercell, choice of cell, merging."""
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,17 +14,20 @@ from app.learning.graphs.batch import GraphBatch
 from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.graphs.settings import GraphSettings
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
+from app.learning.networks.cgcnn_inference import InferenceCgcnn
+from app.learning.networks.factory import inference_form
 from app.structures.crystal import Crystal
 from tests.crystals import COMPOUNDS, other_cell, permuted, rotated, supercell, translated
+from tests.learning.reference_graph import reference_graph
 from tests.learning.strategies import crystals
 
 TOLERANCE = 1e-5
 
 
-def network(convolution: str) -> nn.Module:
+def network(convolution: str, activation: str = "silu") -> nn.Module:
     """Random weights and non-trivial batch statistics."""
     torch.manual_seed(3)
-    net = Cgcnn(CgcnnSettings(convolution=convolution, activation="silu", atom_feature_dim=32))
+    net = Cgcnn(CgcnnSettings(convolution=convolution, activation=activation, atom_feature_dim=32))
     net.train()
     with torch.no_grad():
         for _ in range(3):
@@ -32,6 +36,7 @@ def network(convolution: str) -> nn.Module:
 
 
 NETWORKS = {name: network(name) for name in ("gated", "plain")}
+FORMS = {name: (net := network("gated", name), inference_form(net)) for name in ("silu", "softplus")}
 
 
 def predict(crystal: Crystal, convolution: str, graph: GraphSettings | None = None) -> float:
@@ -78,3 +83,21 @@ def test_merging_equivalent_atoms_changes_nothing(crystal: Crystal) -> None:
 def test_different_crystals_differ() -> None:
     values = [predict(crystal, "gated") for crystal in COMPOUNDS.values()]
     assert len({round(v, 7) for v in values}) == len(values)
+
+
+@pytest.mark.parametrize("activation", ["silu", "softplus"])
+@settings(max_examples=40, deadline=None)
+@given(several=st.lists(crystals(), min_size=1, max_size=5))
+def test_the_fast_path_gives_what_the_plain_one_gives(activation: str, several: list[Crystal]) -> None:
+    """Cell list, merged atoms and folded normalisation against all images, one node an atom, nothing folded."""
+    network, fast = FORMS[activation]
+    with torch.inference_mode():
+        plain = network(GraphBatch.collate([reference_graph(c, GraphSettings()) for c in several]))
+        quick = fast(GraphBatch.collate([build_crystal_graph(c, GraphSettings()) for c in several]))
+    torch.testing.assert_close(quick, plain, atol=TOLERANCE, rtol=0.0)
+
+
+def test_plain_convolutions_stay_as_they_are() -> None:
+    assert inference_form(NETWORKS["plain"]) is NETWORKS["plain"]
+    with pytest.raises(ValueError, match="gated"):
+        InferenceCgcnn(cast(Cgcnn, NETWORKS["plain"]))

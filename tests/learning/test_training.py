@@ -130,7 +130,7 @@ def test_the_time_of_all_attempts_is_counted(tmp_path: Path, monkeypatch: pytest
     model, events = run(spec(max_epochs=4), tmp_path)
     assert events[0].elapsed_s > 1000
     assert model.manifest.training.wall_s is not None
-    assert model.manifest.training.wall_s > 1000
+    assert model.manifest.training.wall_s >= 1000
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "no progress", "another network"])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from app.core.errors import UnsupportedElement
 from app.learning.graphs.neighbours import find_neighbours
-from app.learning.graphs.quotient import equal_lengths, refine
+from app.learning.graphs.quotient import equal_lengths, partition, refine
 from app.learning.graphs.settings import GraphSettings
 from app.structures.crystal import Crystal
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
@@ -63,19 +63,20 @@ def build_crystal_graph(crystal: Crystal, settings: GraphSettings) -> CrystalGra
         )
     lengths, mean_lengths = equal_lengths(edges.distances)
     classes = refine(crystal.atomic_numbers, edges, lengths)
-    _, representatives, sizes = np.unique(classes, return_index=True, return_counts=True)
+    representatives = classes.representatives
     is_representative = np.zeros(crystal.n_sites, dtype=bool)
     is_representative[representatives] = True
-    kept = is_representative[edges.centre]
-    n_classes, n_lengths = representatives.shape[0], mean_lengths.shape[0]
-    key = (classes[edges.centre[kept]] * n_classes + classes[edges.neighbour[kept]]) * n_lengths + lengths[kept]
-    distinct, inverse = np.unique(key, return_inverse=True)
-    pair, length = np.divmod(distinct, n_lengths)
+    kept = np.flatnonzero(is_representative[edges.centre])
+    n_classes, n_lengths = classes.n_classes, mean_lengths.shape[0]
+    pairs = classes.members[edges.centre[kept]] * n_classes + classes.members[edges.neighbour[kept]]
+    keys = pairs * n_lengths + lengths[kept]
+    equal = partition(keys)
+    pair, length = np.divmod(keys[equal.representatives], n_lengths)
     return CrystalGraph(
         atomic_numbers=crystal.atomic_numbers[representatives].astype(np.uint8),
-        node_weights=(sizes / crystal.n_sites).astype(np.float32),
+        node_weights=(classes.sizes / crystal.n_sites).astype(np.float32),
         edge_index=np.stack(np.divmod(pair, n_classes)).astype(np.int32),
         distances=mean_lengths[length].astype(np.float32),
-        edge_weights=np.bincount(inverse, weights=edges.weights[kept]).astype(np.float32),
+        edge_weights=np.add.reduceat(edges.weights[kept][equal.order], equal.starts).astype(np.float32),
         n_sites=crystal.n_sites,
     )

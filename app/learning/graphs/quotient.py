@@ -7,6 +7,8 @@ to one class are counted instead of repeated, and pooling weighs each node by th
 any other cell of the same crystal, has the same quotient.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,49 +22,99 @@ LENGTH_TOLERANCE = 1e-4
 """Å. Distances are one length where they follow each other more closely than this."""
 _LENGTH_SPREAD = 20 * LENGTH_TOLERANCE
 """Å. Nor may one length be broader than this: in large cells with small displacements all distances follow closely."""
+_WEIGHT_STEPS = 2048
+_N_HASHES = 1 << 14
+
+
+class Partition(NamedTuple):
+    """Equal values of an array (N,) as classes numbered by value.
+
+    order (N,) sorts the values; starts (C,) where each class begins in that order; members (N,) class of each value.
+    """
+
+    order: IntArray
+    starts: IntArray
+    members: IntArray
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.starts.shape[0])
+
+    @property
+    def representatives(self) -> IntArray:
+        """One member of each class, (C,)."""
+        return self.order[self.starts]
+
+    @property
+    def sizes(self) -> IntArray:
+        """(C,)"""
+        return np.diff(self.starts, append=self.order.shape[0])
+
+
+def partition(values: npt.NDArray[np.generic]) -> Partition:
+    """What `np.unique` gives with all its outputs, in a third of the time for short arrays."""
+    order = np.argsort(values)
+    ordered = values[order]
+    begins = np.empty(order.shape[0], dtype=bool)
+    begins[0] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    members = np.empty_like(order)
+    members[order] = np.cumsum(begins) - 1
+    return Partition(order, np.flatnonzero(begins), members)
 
 
 def equal_lengths(distances: FloatArray) -> tuple[IntArray, FloatArray]:
     """Number the distinct lengths of a crystal: index per edge (E,) and mean length (L,), Å."""
-    order = np.argsort(distances, kind="stable")
+    order = np.argsort(distances)
     ordered = distances[order]
-    is_gap = np.diff(ordered) > LENGTH_TOLERANCE
-    starts = np.flatnonzero(np.concatenate([[True], is_gap]))
-    shortest = np.repeat(ordered[starts], np.diff([*starts, ordered.shape[0]]))
+    begins = np.empty(ordered.shape[0], dtype=bool)
+    begins[0] = True
+    np.greater(ordered[1:] - ordered[:-1], LENGTH_TOLERANCE, out=begins[1:])
+    shortest = ordered[begins][np.cumsum(begins) - 1]
     slices = ((ordered - shortest) / _LENGTH_SPREAD).astype(np.int64)
-    steps = np.empty(ordered.shape[0], dtype=np.int64)
-    steps[0] = 0
-    np.cumsum(is_gap | (np.diff(slices) != 0), out=steps[1:])
+    begins[1:] |= slices[1:] != slices[:-1]
+    steps = np.cumsum(begins) - 1
+    starts = np.flatnonzero(begins)
     index = np.empty_like(steps)
     index[order] = steps
-    return index, np.bincount(steps, weights=ordered) / np.bincount(steps)
+    return index, np.add.reduceat(ordered, starts) / np.diff(starts, append=ordered.shape[0])
 
 
-def refine(atomic_numbers: IntArray, edges: NeighbourList, lengths: IntArray) -> IntArray:
-    """Class of each atom, (N,) numbered from 0: the coarsest partition stable under refinement."""
-    _, colours = np.unique(atomic_numbers, return_inverse=True)
-    n_colours = int(colours.max()) + 1
-    starts = np.flatnonzero(np.diff(edges.centre, prepend=-1))
-    # Weights are a function of the sorted distances of the centre; they are part of the colour all the same, so that
+def refine(atomic_numbers: IntArray, edges: NeighbourList, lengths: IntArray) -> Partition:
+    """The coarsest partition of the atoms that is stable under refinement.
+
+    A multiset of (length, colour of the neighbour) is told by sum_e a[length_e] b[colour_e] modulo 2^64 with fixed
+    random a and b: two different multisets agree with a probability of about 2^-60.
+    """
+    classes = partition(atomic_numbers)
+    # Weights are a function of the sorted distances of the centre; they are part of the label all the same, so that
     # rounding at the tie tolerance cannot merge atoms whose messages differ.
-    labels = lengths * 4096 + np.rint(edges.weights * 2048).astype(np.int64)
-    mixed_labels = _mix(labels.astype(np.uint64))
-    while n_colours < atomic_numbers.shape[0]:
-        messages = _mix(mixed_labels + _mix(colours[edges.neighbour].astype(np.uint64) + np.uint64(7)))
-        signature = np.add.reduceat(messages, starts)
-        signature = _mix(signature + _mix(colours.astype(np.uint64) + np.uint64(13)))
-        _, refined = np.unique(signature, return_inverse=True)
-        n_refined = int(refined.max()) + 1
-        if n_refined == n_colours:
+    steps = np.rint(edges.weights * _WEIGHT_STEPS).astype(np.int64)
+    labels = _hashes(1, int(lengths.max()))[lengths] * _hashes(2, _WEIGHT_STEPS)[steps]
+    while classes.n_classes < atomic_numbers.shape[0]:
+        colours = classes.members
+        neighbours = _hashes(3, classes.n_classes)[colours][edges.neighbour]
+        own = _hashes(4, classes.n_classes)[colours]
+        refined = partition(own + np.add.reduceat(labels * neighbours, edges.starts))
+        if refined.n_classes == classes.n_classes:
             break
-        colours, n_colours = refined, n_refined
-    return colours
+        classes = refined
+    return classes
 
 
-def _mix(values: HashArray) -> HashArray:
-    """A 64-bit finaliser (splitmix64): sums of mixed values identify multisets."""
-    with np.errstate(over="ignore"):
-        z = values + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+def _hashes(family: int, largest: int) -> HashArray:
+    """Fixed random numbers for 0 ... `largest` at least; families are independent."""
+    if largest < _N_HASHES:
+        return _TABLES[family - 1]
+    return _mix(np.arange(largest + 1, dtype=np.uint64), family)
+
+
+def _mix(values: HashArray, family: int) -> HashArray:
+    """A 64-bit finaliser (splitmix64)."""
+    z = values + np.uint64(family * 0x9E3779B97F4A7C15 % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+_TABLES = [_mix(np.arange(_N_HASHES, dtype=np.uint64), family) for family in (1, 2, 3, 4)]
