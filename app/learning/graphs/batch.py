@@ -51,11 +51,12 @@ class GraphBatch:
         return cls.from_packed(PackedGraphs.pack(graphs))
 
     def to(self, device: torch.device) -> "GraphBatch":
+        """The same on `device`; to a GPU from pinned memory, so that the copy runs beside the computation."""
         if device.type == "cpu":
             return self
 
         def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+            return tensor.pin_memory().to(device, non_blocking=True)
 
         return GraphBatch(
             atomic_numbers=move(self.atomic_numbers),

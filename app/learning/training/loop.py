@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.core.errors import XtalforgeError
-from app.learning.samples import Samples
+from app.learning.samples import NetworkBatch, Samples
 from app.learning.targets import TargetMap, apply_transform
+from app.learning.training.feeding import training_batches
 from app.learning.training.plan import TrainingPlan, learning_rate_at
 from app.learning.training.state import Progress, RunState
 
@@ -192,19 +193,17 @@ class Trainer:
         # Rows left over by whole batches are spread over all of them: a batch of one has no batch statistics.
         parts = np.array_split(order, self.steps_per_epoch)
         total = torch.zeros((), device=self.device)
-        for part in parts:
+        for indices, batch in training_batches(self.train.samples, parts, self.device):
             if should_stop():
                 raise TrainingStopped
-            indices = np.sort(part)
             rate = learning_rate_at(self.plan, self.state.progress.step, self.steps_per_epoch)
             for group in self.state.optimizer.param_groups:
                 group["lr"] = rate
-            total += self._train_step(indices) * len(indices)
+            total += self._train_step(indices, batch) * len(indices)
             self.state.progress.step += 1
         return float(total) / len(order)
 
-    def _train_step(self, indices: IntArray) -> Tensor:
-        batch = self.train.samples.batch(indices, self.device)
+    def _train_step(self, indices: IntArray, batch: NetworkBatch) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
             outputs = self.network(batch)
         loss = _LOSSES[self.plan.loss](outputs, self.targets[torch.from_numpy(indices).to(self.device)])
