@@ -7,7 +7,6 @@ import torch
 from app.learning.samples import VectorSamples
 from app.learning.training.feeding import training_batches
 
-
 NEEDS_CUDA = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 

@@ -18,9 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 HashArray = npt.NDArray[np.uint64]
 
-LENGTH_TOLERANCE = 1e-4
+LENGTH_TOLERANCE = 2e-5
 """Å. Distances are one length where they follow each other more closely than this."""
-_LENGTH_SPREAD = 20 * LENGTH_TOLERANCE
+_LENGTH_SPREAD = 10 * LENGTH_TOLERANCE
 """Å. Nor may one length be broader than this: in large cells with small displacements all distances follow closely."""
 _WEIGHT_STEPS = 2048
 _N_HASHES = 1 << 14
