@@ -1,5 +1,6 @@
 """Symmetry operations, and the crystal they make of the listed sites."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +15,8 @@ MERGE_DISTANCE = 0.25
 _REFINEMENTS = 4
 _GRID = 1 << 20
 _GRID_OFFSET = 0.3819660112501051
+_FACTOR = re.compile(r"(\d)\s*([a-cx-z])", flags=re.IGNORECASE)
+"""`2x`, as pymatgen writes it, for `2*x`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def operations_from_triplets(triplets: tuple[str, ...]) -> Operations:
     """
     operations: dict[str, gemmi.Op] = {"x,y,z": gemmi.Op("x,y,z")}
     for text in triplets:
-        operation = gemmi.Op(text).wrap()
+        operation = gemmi.Op(_FACTOR.sub(r"\1*\2", text)).wrap()
         if abs(operation.det_rot()) != operation.DEN**3:
             raise ValueError(text)
         operations[operation.triplet()] = operation

@@ -64,6 +64,17 @@ def test_no_symmetry_at_all_is_p1_and_noted() -> None:
     assert any("P 1" in note for note in crystal.notes)
 
 
+def test_factors_without_a_multiplication_sign() -> None:
+    cell = (10.0, 6.0, 5.0, 90.0, 120.0, 90.0)
+    texts = [
+        cif_text(["C1 0.1 0.2 0.3"], cell=cell, extra=operations_loop(["x, y, z", factor]))
+        for factor in ("x, y, 2x-z", "x, y, 2*x-z")
+    ]
+    crystals = [read_structure(text) for text in texts]
+    for crystal in crystals:
+        np.testing.assert_allclose(sorted(crystal.fractional_coordinates[:, 2]), [0.3, 0.9])
+
+
 def test_identity_missing_from_the_operations_is_added() -> None:
     assert read(cif_text(["Na1 0.1 0.2 0.3"], extra=operations_loop(["-x,-y,-z"]))).n_sites == 2
 
