@@ -135,7 +135,10 @@ class StackedForward:
     def train(self, stack: StackedWeights, trainable: Tensor, batch: StackedBatch) -> Tensor:
         """(K, B) in training mode, a function of `trainable` (K, P); moves the running statistics in `stack`."""
         weights = stack.named(trainable)
-        return self(weights, BatchNorms(weights, stack.buffers, stack.frozen_norms), batch)
+        norms = BatchNorms(weights, stack.buffers, stack.frozen_norms)
+        outputs = self(weights, norms, batch)
+        norms.move_running()
+        return outputs
 
     def __call__(self, weights: Weights, norms: Norms, batch: StackedBatch) -> Tensor:
         """(K, B) float32."""

@@ -17,10 +17,15 @@ N_ELEMENT_ROWS = MAX_ATOMIC_NUMBER + 1
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which of M padded rows are real: mask (K, M, 1) float32 of 0 and 1, counts (K, 1, 1) float32, at least 1."""
+    """Which of M padded rows are real.
+
+    mask (K, M, 1) float32 of 1 and 0; counts (K, 1, 1) float32, the ones of each member, at least 1
+    bessel (K, 1) float32, n / (n - 1): from the variance of n rows to that of what they are drawn from
+    """
 
     mask: Tensor
     counts: Tensor
+    bessel: Tensor
 
 
 @dataclass(frozen=True, slots=True)

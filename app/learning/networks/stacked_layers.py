@@ -5,6 +5,7 @@ Dimensions: K members, M rows (nodes, edges or crystals of one member), C channe
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol, cast
 
 import torch
@@ -43,55 +44,75 @@ class LearnedNorms:
 
 
 class BatchNorms:
-    """Training mode: the statistics of each member's batch, which move its running ones; frozen layers keep theirs."""
+    """Training mode: the statistics of each member's batch; frozen layers keep their running ones."""
 
     def __init__(self, weights: Weights, buffers: Weights, frozen: frozenset[str]) -> None:
         self.weights, self.buffers = weights, buffers
         self.frozen = LearnedNorms({name: affine(weights, buffers, name) for name in frozen})
+        self._seen: list[tuple[str, Tensor, Tensor, Rows]] = []
 
     def __call__(self, name: str, values: Tensor, rows: Rows | None) -> Tensor:
         if name in self.frozen.affine:
             return self.frozen(name, values, rows)
         assert rows is not None
-        normalised, mean, variance = _MaskedBatchNorm.apply(  # type: ignore[no-untyped-call]
-            values, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], rows.mask, rows.counts
-        )
-        with torch.no_grad():
-            unbiased = variance * (rows.counts / (rows.counts - 1.0))
-            self.buffers[f"{name}.running_mean"].lerp_(mean[:, 0], BATCH_NORM_MOMENTUM)
-            self.buffers[f"{name}.running_var"].lerp_(unbiased[:, 0], BATCH_NORM_MOMENTUM)
-            self.buffers[f"{name}.num_batches_tracked"].add_(1)
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        with torch.autocast(values.device.type, enabled=False) if _is_autocast(values) else nullcontext():
+            normalised, mean, variance = _MaskedBatchNorm.apply(values, weight, bias, rows.mask, rows.counts)  # type: ignore[no-untyped-call]
+        self._seen.append((name, mean, variance, rows))
         return cast(Tensor, normalised)
+
+    @torch.no_grad()
+    def move_running(self) -> None:
+        """Move the running statistics of all layers called, in as few operations as it takes."""
+        if not self._seen:
+            return
+        means = [mean[:, 0] for _, mean, _, _ in self._seen]
+        variances = [variance[:, 0].mul_(rows.bessel) for _, _, variance, rows in self._seen]
+        names = [name for name, *_ in self._seen]
+        running = [self.buffers[f"{name}.running_{kind}"] for kind in ("mean", "var") for name in names]
+        torch._foreach_lerp_(running, [*means, *variances], BATCH_NORM_MOMENTUM)
+        torch._foreach_add_([self.buffers[f"{name}.num_batches_tracked"] for name in names], 1)
+        self._seen.clear()
+
+
+def _is_autocast(values: Tensor) -> bool:
+    return torch.is_autocast_enabled(values.device.type)
 
 
 class _MaskedBatchNorm(torch.autograd.Function):
-    """Batch normalisation over the real rows of each member. Padding comes out finite and must get no gradient."""
+    """Batch normalisation over the real rows of each member. Padding comes out finite and must get no gradient.
+
+    Few operations, each on all members: on small batches it is their number that takes the time.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, counts: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """values (K, M, C), weight and bias (K, C) -> normalised (K, M, C), mean and variance (K, 1, C) float32."""
-        mean = (values * mask).sum(1, keepdim=True) / counts
-        centred = (values - mean).mul_(mask)
-        variance = centred.square().sum(1, keepdim=True) / counts
+        """values (K, M, C), weight and bias (K, C) -> normalised (K, M, C), mean and variance (K, 1, C)."""
+        mask = mask.to(weight.dtype)
+        over_rows = mask.transpose(1, 2)
+        # At least float32, also where the values are not.
+        exact = values.to(weight.dtype)
+        mean = torch.bmm(over_rows, exact).div_(counts)
+        centred = exact - mean
+        variance = torch.bmm(over_rows, centred.square()).div_(counts)
         inverse_std = torch.rsqrt(variance + BATCH_NORM_EPS)
-        normalised = torch.addcmul(bias[:, None], centred, weight[:, None] * inverse_std).to(values.dtype)
-        ctx.save_for_backward(centred.to(values.dtype), weight, inverse_std, mask, counts)
+        standard = centred.mul_(inverse_std)
+        normalised = torch.addcmul(bias[:, None], standard, weight[:, None]).to(values.dtype)
+        ctx.save_for_backward(standard.to(values.dtype), weight[:, None] * inverse_std, mask, counts)
         ctx.mark_non_differentiable(mean, variance)
         return normalised, mean, variance
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        centred, weight, inverse_std, mask, counts = ctx.saved_tensors
-        scale = weight[:, None] * inverse_std
-        # At least float32, also where the values are not.
+        standard, scale, mask, counts = ctx.saved_tensors
         total = gradient.sum(1, keepdim=True, dtype=scale.dtype)
-        along = (gradient * centred).sum(1, keepdim=True, dtype=scale.dtype)
-        # Padded rows have gradient 0 and centred 0; only the mean has to be kept from them.
-        to_values = torch.addcmul(gradient * scale, mask, scale * total / -counts)
-        to_values.addcmul_(centred, scale * inverse_std.square() * along / -counts)
-        return to_values.to(gradient.dtype), (along * inverse_std)[:, 0], total[:, 0], None, None
+        along = (gradient * standard).sum(1, keepdim=True, dtype=scale.dtype)
+        # The gradient of padded rows is 0 already; what comes from mean and variance must not reach them either.
+        common = torch.addcmul(total / counts, standard, along / counts)
+        to_values = torch.addcmul(gradient, mask, common, value=-1.0).mul_(scale)
+        return to_values.to(gradient.dtype), along[:, 0], total[:, 0], None, None
 
 
 def affine(weights: Weights, buffers: Weights, name: str) -> tuple[Tensor, Tensor]:
@@ -136,7 +157,7 @@ def _sum_by(index: Tensor, values: Tensor, n_rows: int) -> Tensor:
     """(K, L, C) by (K * L,) -> (K, n_rows, C)."""
     k, _, channels = values.shape
     total = torch.zeros(k * n_rows, channels, device=values.device, dtype=values.dtype)
-    return total.index_add(0, index, values.flatten(0, 1)).view(k, n_rows, channels)
+    return total.index_add_(0, index, values.flatten(0, 1)).view(k, n_rows, channels)
 
 
 def cgcnn_forward(

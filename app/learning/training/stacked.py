@@ -151,8 +151,8 @@ class StackedTrainer:
             # The one wait for the device.
             numbers = torch.cat([losses[:, None], outputs], 1).double().cpu().numpy()
             self._count(stack, active, numbers, started)
-            for row, index in enumerate(active):
-                self._report(index, float(numbers[row, 0]), on_event)
+            for index in sorted(active):
+                self._report(index, on_event)
             before = time.monotonic()
             staying = [row for row, index in enumerate(active) if self._goes_on(index)]
             leaving = sorted(set(range(len(active))) - set(staying))
@@ -181,7 +181,7 @@ class StackedTrainer:
                 if should_stop():
                     raise TrainingStopped
                 total[:k] += self._train_step(stack, batch, targets[step, :k], is_real[step, :k], factors[step, :k])
-        return total / torch.tensor([len(self.targets[index]) for index in active], device=self.device)
+        return total / upload(np.array([len(self.targets[index]) for index in active]), self.device)
 
     def _train_step(
         self, stack: Stack, batch: StackedBatch, targets: Tensor, is_real: Tensor, factors: Tensor
@@ -234,12 +234,12 @@ class StackedTrainer:
         for index in active:
             self.states[index].progress.elapsed_s += time.monotonic() - started
 
-    def _report(self, index: int, loss: float, on_event: OnMemberEvent) -> None:
+    def _report(self, index: int, on_event: OnMemberEvent) -> None:
         progress = self.states[index].progress
         event = TrainingEvent(
             epoch=progress.epoch,
             max_epochs=self.plan.max_epochs,
-            train_loss=loss,
+            train_loss=progress.history[-1]["train_loss"],
             val_mae=progress.history[-1]["val_mae"],
             best_val_mae=progress.best_val_mae,
             learning_rate=learning_rate_at(self.plan, max(progress.step - 1, 0), self.n_steps[index]),

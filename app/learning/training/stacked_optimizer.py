@@ -61,6 +61,6 @@ def update(stack: Stack, gradient: Tensor, factors: Tensor, plan: TrainingPlan) 
         moments[0].lerp_(gradient, 1.0 - ADAMW_BETAS[0])
         moments[1].mul_(ADAMW_BETAS[1]).addcmul_(gradient, gradient, value=1.0 - ADAMW_BETAS[1])
         spread = torch.sqrt(moments[1]).div_(root_bias).add_(ADAMW_EPS)
-        weights.sub_(torch.div(moments[0], spread, out=spread).mul_(step_size))
+        weights.addcmul_(torch.div(moments[0], spread, out=spread), step_size, value=-1.0)
     if stack.average is not None:
         stack.average[:k].lerp_(weights, share.expand_as(weights))

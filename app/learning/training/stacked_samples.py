@@ -103,20 +103,24 @@ class _Slots:
         return cls(widths, counts, every, begins - (np.cumsum(every) - every))
 
     def items(self, n_items: int, *of_slot: IntArray, device: torch.device) -> tuple[Tensor, ...]:
-        """Number of the source item at each position, `n_items` for padding; then the values of its slot."""
+        """Number of the source item at each position, `n_items` for padding; its slot; the values of that slot."""
         total = int(self.lengths.sum())
         lengths, shifts, *values = upload(np.stack([self.lengths, self.shifts, *map(np.ravel, of_slot)]), device)
         slots = torch.arange(len(lengths), device=device)
         slot = torch.repeat_interleave(slots, lengths, output_size=total)
         position = torch.arange(total, device=device)
-        return (position + shifts[slot]).clamp_(max=n_items), *(value[slot] for value in values)
+        return (position + shifts[slot]).clamp_(max=n_items), slot, *(value[slot] for value in values)
 
-    def rows(self, is_real: Tensor, device: torch.device) -> list[Rows]:
-        """Masks and counts by step."""
-        k = self.counts.shape[1]
-        counts = upload(self.counts.astype(np.float32), device)[:, :, None, None]
-        masks = torch.split(is_real.float(), (self.widths * k).tolist())
-        return [Rows(mask.view(k, -1, 1), count) for mask, count in zip(masks, counts, strict=True)]
+    def rows(self, slot: Tensor, device: torch.device) -> list[Rows]:
+        """Which items are real, by step; `slot` as `items` gives it."""
+        n_steps, k = self.counts.shape
+        is_real = np.ones((n_steps, k, len(self.lengths) // (n_steps * k)), dtype=np.float32)
+        is_real[:, :, -1] = 0.0
+        masks = torch.split(upload(is_real.ravel(), device)[slot], (self.widths * k).tolist())
+        numbers = np.stack([np.maximum(self.counts, 1), self.counts / np.maximum(self.counts - 1, 1)])
+        counts, bessel = upload(numbers.astype(np.float32)[..., None], device)
+        every = zip(masks, counts[..., None], bessel, strict=True)
+        return [Rows(mask.view(k, -1, 1), n, factor) for mask, n, factor in every]
 
 
 class _Graphs:
@@ -146,8 +150,10 @@ class _Graphs:
         before = np.cumsum(self.n_nodes[rows], 2) - self.n_nodes[rows]
         # Padding edges start and end at the member's first node, with weight 0.
         first_node = np.concatenate([before, np.zeros_like(before[:, :, :1])], 2) + member * nodes.widths[:, None, None]
-        node, crystal, element = nodes.items(n_all_nodes, crystal_of_slot, element_of_slot, device=self.device)
-        edge, base = edges.items(n_all_edges, first_node, device=self.device)
+        node, node_slot, crystal, element = nodes.items(
+            n_all_nodes, crystal_of_slot, element_of_slot, device=self.device
+        )
+        edge, edge_slot, base = edges.items(n_all_edges, first_node, device=self.device)
         node_sizes, edge_sizes = (nodes.widths * k).tolist(), (edges.widths * k).tolist()
         columns = [
             torch.split(element + self.atomic_numbers[node], node_sizes),
@@ -157,8 +163,8 @@ class _Graphs:
             torch.split(self.distances[edge], edge_sizes),
             torch.split(self.edge_weights[edge], edge_sizes),
         ]
-        node_rows = nodes.rows(node < n_all_nodes, self.device)
-        edge_rows = edges.rows(edge < n_all_edges, self.device)
+        node_rows = nodes.rows(node_slot, self.device)
+        edge_rows = edges.rows(edge_slot, self.device)
         for step, values in enumerate(zip(*columns, strict=True)):
             yield StackedGraphBatch(
                 element=values[0],
