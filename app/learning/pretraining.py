@@ -3,8 +3,9 @@
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 
 from app.core.errors import XtalforgeError
 from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
-from app.learning.graphs.packed import PackedGraphs
-from app.learning.graphs.settings import GraphSettings
+from app.learning.graphs.packed import PackedGraphs, write_packed
+from app.learning.graphs.settings import GRAPH_RULES, GraphSettings
 from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
 from app.learning.recipes import Recipe
 from app.learning.samples import (
@@ -33,7 +34,9 @@ from app.structures.reader import read_structure
 
 FloatArray = npt.NDArray[np.float64]
 
-_CHUNK = 500
+_CHUNK = 100
+_PART = 5_000
+_ROWS_FILE = "rows.json"
 Featurised = tuple[CrystalGraph, str, tuple[int, ...]]
 
 
@@ -94,7 +97,7 @@ def _prepare(
     samples: Samples
     if recipe.architecture is Architecture.CGCNN:
         graphs, keys, elements, rows = _structure_samples(path, work_dir, on_featurised)
-        samples, sizes = graphs, graphs.packed.n_sites
+        samples, sizes = graphs, graphs.source.n_sites
     else:
         samples, keys, elements, rows = _composition_samples(path, on_featurised)
         sizes = np.ones(len(rows), dtype=np.int64)
@@ -132,34 +135,44 @@ def _structure_samples(
 ) -> tuple[GraphSamples, list[str], list[tuple[int, ...]], npt.NDArray[np.int64]]:
     """Graphs of all readable rows, memory-mapped from `work_dir/graphs` after the first time; source row of each."""
     settings = GraphSettings()
-    key = hashlib.sha256((_file_digest(path) + settings.model_dump_json()).encode()).hexdigest()
+    made_from = f"{_file_digest(path)}{settings.model_dump_json()}{GRAPH_RULES}"
+    key = hashlib.sha256(made_from.encode()).hexdigest()
     folder = work_dir / "graphs" / path.stem
     packed = PackedGraphs.load(folder, key)
     if packed is None:
-        cifs = pq.read_table(path, columns=["cif"]).column(0).to_pylist()
-        rows, found = [], []
-        for index, answer in enumerate(_featurise_all(cifs, settings)):
-            if answer is not None:
-                rows.append(index)
-                found.append(answer)
-            if index % _CHUNK == 0 or index + 1 == len(cifs):
-                on_featurised(index + 1, len(cifs))
-        described = {"rows": rows, "keys": [f[1] for f in found], "elements": [f[2] for f in found]}
-        folder.mkdir(parents=True, exist_ok=True)
-        PackedGraphs.forget(folder)
-        (folder / "rows.json").write_text(json.dumps(described))
-        PackedGraphs.pack([f[0] for f in found]).save(folder, key)
+        write_packed(folder, key, _packed_parts(path, settings, folder / _ROWS_FILE, on_featurised))
         packed = PackedGraphs.load(folder, key)
         assert packed is not None
-    described = json.loads((folder / "rows.json").read_text())
+    described = json.loads((folder / _ROWS_FILE).read_text())
     elements = [tuple(numbers) for numbers in described["elements"]]
     return GraphSamples(packed), described["keys"], elements, np.array(described["rows"], dtype=np.int64)
 
 
-def _featurise_all(cifs: Sequence[str], settings: GraphSettings) -> Iterator[Featurised | None]:
+def _packed_parts(
+    path: Path, settings: GraphSettings, rows_file: Path, on_featurised: Callable[[int, int], None]
+) -> Iterator[PackedGraphs]:
+    """Graphs of a file, a part at a time; at the end `rows_file` gets their source rows, formulas and elements."""
+    described: dict[str, list[Any]] = {"rows": [], "keys": [], "elements": []}
+    file = pq.ParquetFile(path)
+    n_rows = file.metadata.num_rows
     context = multiprocessing.get_context("spawn")
+    first = 0
     with context.Pool() as pool:
-        yield from pool.imap(_featurise_one, ((cif, settings) for cif in cifs), chunksize=_CHUNK)
+        for table in file.iter_batches(batch_size=_PART, columns=["cif"]):
+            graphs = []
+            jobs = ((cif, settings) for cif in table.column(0).to_pylist())
+            for index, answer in enumerate(pool.imap(_featurise_one, jobs, chunksize=_CHUNK), first):
+                if answer is not None:
+                    graph, composition, elements = answer
+                    graphs.append(graph)
+                    described["rows"].append(index)
+                    described["keys"].append(composition)
+                    described["elements"].append(elements)
+            first += table.num_rows
+            on_featurised(first, n_rows)
+            if graphs:
+                yield PackedGraphs.pack(graphs)
+    rows_file.write_text(json.dumps(described))
 
 
 def _featurise_one(job: tuple[str, GraphSettings]) -> Featurised | None:

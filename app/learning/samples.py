@@ -46,20 +46,34 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GraphSamples:
-    packed: PackedGraphs
+    """Graphs `rows` (B,) of a packed set, all of it without them.
+
+    A set mapped from a file stays there: memory holds the batches only.
+    """
+
+    source: PackedGraphs
+    rows: IntArray | None = None
 
     def __len__(self) -> int:
-        return len(self.packed)
+        return len(self.source) if self.rows is None else int(self.rows.shape[0])
+
+    @property
+    def packed(self) -> PackedGraphs:
+        """These graphs alone, in memory unless they are the whole set."""
+        return self.source if self.rows is None else self.source.take(self.rows)
 
     def batch(self, indices: IntArray, device: torch.device) -> GraphBatch:
-        return GraphBatch.from_packed(self.packed.take(indices)).to(device)
+        return GraphBatch.from_packed(self.source.take(self._rows(indices))).to(device)
 
     def take(self, indices: IntArray) -> "GraphSamples":
-        return GraphSamples(self.packed.take(indices))
+        return GraphSamples(self.source, self._rows(indices))
 
     @property
     def costs(self) -> IntArray:
-        return self.packed.n_edges
+        return self.source.n_edges if self.rows is None else self.source.n_edges[self.rows]
+
+    def _rows(self, indices: IntArray) -> IntArray:
+        return np.asarray(indices) if self.rows is None else self.rows[indices]
 
 
 @dataclass(frozen=True, slots=True)

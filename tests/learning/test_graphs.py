@@ -1,9 +1,12 @@
 """Neighbours against pymatgen, ties, bounds, and the merging of equivalent atoms."""
 
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -13,14 +16,15 @@ from app.learning.graphs.batch import GraphBatch
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.graphs.neighbours import find_neighbours
-from app.learning.graphs.packed import PackedGraphs
+from app.learning.graphs.packed import PackedGraphs, write_packed
 from app.learning.graphs.quotient import equal_lengths
 from app.learning.graphs.settings import GraphSettings
-from app.learning.samples import featurise_composition
+from app.learning.samples import GraphSamples, featurise_composition
 from app.structures.crystal import Crystal
 from tests.crystals import COMPOUNDS, diamond, fcc, rocksalt, supercell
 from tests.learning.strategies import crystals
 
+CPU = torch.device("cpu")
 PLAIN = GraphSettings(merge_equivalent=False)
 
 
@@ -137,6 +141,31 @@ def test_skewed_cells_have_the_neighbours_of_compact_ones(crystal: Crystal, shea
         np.testing.assert_allclose(other, compact, atol=1e-7)
 
 
+def test_parts_are_written_behind_each_other(tmp_path: Path) -> None:
+    graphs = [build_crystal_graph(c, GraphSettings()) for c in COMPOUNDS.values()]
+    write_packed(tmp_path, "key", (PackedGraphs.pack(part) for part in (graphs[:1], graphs[1:4], graphs[4:])))
+    loaded, whole = PackedGraphs.load(tmp_path, "key"), PackedGraphs.pack(graphs)
+    assert loaded is not None
+    for field in fields(PackedGraphs):
+        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(whole, field.name))
+        assert getattr(loaded, field.name).dtype == getattr(whole, field.name).dtype
+
+
+def test_samples_of_a_mapped_set_stay_on_disk(tmp_path: Path) -> None:
+    graphs = [build_crystal_graph(c, GraphSettings()) for c in COMPOUNDS.values()]
+    PackedGraphs.pack(graphs).save(tmp_path, "key")
+    loaded = PackedGraphs.load(tmp_path, "key")
+    assert loaded is not None
+    samples = GraphSamples(loaded).take(np.array([4, 2, 3, 0])).take(np.array([1, 3]))
+    assert isinstance(samples.source.distances, np.memmap)
+    assert len(samples) == 2
+    assert samples.costs.tolist() == [graphs[2].n_edges, graphs[0].n_edges]
+    batch, expected = samples.batch(np.array([1, 0]), CPU), GraphBatch.collate([graphs[0], graphs[2]])
+    assert torch.equal(batch.distances, expected.distances)
+    assert torch.equal(batch.neighbour, expected.neighbour)
+    np.testing.assert_array_equal(samples.packed.distances, PackedGraphs.pack([graphs[2], graphs[0]]).distances)
+
+
 def test_packing_is_lossless_and_survives_the_disk(tmp_path: Path) -> None:
     graphs = [build_crystal_graph(c, GraphSettings()) for c in COMPOUNDS.values()]
     packed = PackedGraphs.pack(graphs)
@@ -165,17 +194,18 @@ def test_saving_again_leaves_the_mapped_arrays_of_others_alone(tmp_path: Path) -
     assert sorted(path.suffix for path in tmp_path.glob("*partial*")) == []
 
 
-def test_an_interrupted_save_leaves_nothing_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_save_leaves_nothing_to_load(tmp_path: Path) -> None:
     packed = PackedGraphs.pack([build_crystal_graph(c, GraphSettings()) for c in COMPOUNDS.values()])
     packed.save(tmp_path, "key")
 
-    def disk_full(*_: object) -> None:
+    def parts(whole: int) -> Iterator[PackedGraphs]:
+        yield from [packed] * whole
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(np, "save", disk_full)
-    with pytest.raises(OSError, match="space"):
-        packed.save(tmp_path, "key")
-    assert PackedGraphs.load(tmp_path, "key") is None
+    for whole in (1, 0):
+        with pytest.raises(OSError, match="space"):
+            write_packed(tmp_path, "key", parts(whole))
+        assert PackedGraphs.load(tmp_path, "key") is None
 
 
 def test_a_batch_points_into_its_own_crystals() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from app.core.errors import IsolatedAtom, UnphysicalStructure
+from app.core.errors import IsolatedAtom, StructureTooLarge, UnphysicalStructure
 from app.learning.graphs.settings import GraphSettings
 from app.structures.crystal import Crystal
 from app.structures.elements import SYMBOLS
@@ -21,13 +21,13 @@ _SAME_POINT = 1e-8
 
 
 class NeighbourList:
-    """Directed edges, grouped by centre, nearest first.
+    """Directed edges, grouped by centre; nearest first, or in a radius graph by neighbour.
 
     Dimensions: N sites, E edges.
         centre, neighbour  (E,) int64
         distances          (E,) float64, Å
         weights            (E,) float64; 1, but the neighbours tied at the last place share the places left, so that
-                           the weights of a fully surrounded atom sum to `n_neighbours`
+                           the weights of a fully surrounded atom sum to `n_neighbours`, where there is such a number
         starts             (N,) int64, where the edges of each centre begin
     """
 
@@ -44,28 +44,52 @@ class NeighbourList:
 
 
 def find_neighbours(crystal: Crystal, settings: GraphSettings) -> NeighbourList:
-    """The `n_neighbours` nearest neighbours of each atom within `cutoff`, and all tied with the last.
+    """The `n_neighbours` nearest neighbours of each atom within `cutoff`, and all tied with the last; or all there are.
 
     The search radius starts from the mean density and grows until every atom is surrounded, which is exact and
     avoids the r³ cost of searching the whole cutoff. An atom with fewer neighbours within the cutoff keeps those.
 
-    Raises IsolatedAtom when an atom has none, UnphysicalStructure when the cell would need too many images.
+    Raises IsolatedAtom when an atom has none, UnphysicalStructure when the cell would need too many images,
+    StructureTooLarge when there would be too many neighbours.
     """
     _refuse_needles(crystal, settings)
-    lattice = np.ascontiguousarray(crystal.lattice)
-    positions = crystal.fractional_coordinates % 1.0 @ lattice
-    radius = _START_FACTOR * (3 * (settings.n_neighbours + 1) * crystal.volume / (4 * np.pi * crystal.n_sites)) ** (
-        1 / 3
-    )
+    k = settings.n_neighbours
+    if k is None:
+        return _all_within(crystal, settings)
+    radius = _START_FACTOR * (3 * (k + 1) * crystal.volume / (4 * np.pi * crystal.n_sites)) ** (1 / 3)
     while True:
         radius = min(radius, settings.cutoff)
-        centre, neighbour, _, distances = find_points_in_spheres(
-            positions, positions, r=radius, pbc=_PERIODIC, lattice=lattice, tol=_SAME_POINT
-        )
-        found = _nearest(crystal, centre, neighbour, distances, radius, settings)
+        found = _nearest(crystal, *_pairs_within(crystal, radius), radius, k, settings)
         if found is not None:
             return found
         radius *= _GROWTH
+
+
+def _pairs_within(crystal: Crystal, radius: float) -> tuple[IntArray, IntArray, FloatArray]:
+    """Centre (ascending), neighbour and distance of all pairs within `radius`, each atom itself among them."""
+    lattice = np.ascontiguousarray(crystal.lattice)
+    positions = crystal.fractional_coordinates % 1.0 @ lattice
+    centre, neighbour, _, distances = find_points_in_spheres(
+        positions, positions, r=radius, pbc=_PERIODIC, lattice=lattice, tol=_SAME_POINT
+    )
+    return centre, neighbour, distances
+
+
+def _all_within(crystal: Crystal, settings: GraphSettings) -> NeighbourList:
+    n_expected = crystal.n_sites**2 / crystal.volume * 4 / 3 * np.pi * settings.cutoff**3
+    if n_expected > settings.max_edges:
+        raise StructureTooLarge(
+            f"{crystal.n_sites} atoms in {crystal.volume:.4g} Å³ have about {n_expected:.3g} neighbours within "
+            f"{settings.cutoff:g} Å: at most {settings.max_edges} are allowed."
+        )
+    centre, neighbour, distances = _pairs_within(crystal, settings.cutoff)
+    others = np.flatnonzero((centre != neighbour) | (distances > _SAME_POINT))
+    # Edges of one pair of atoms behind each other: a network may take them together.
+    order = others[np.argsort(centre[others] * crystal.n_sites + neighbour[others], kind="stable")]
+    n_kept = np.bincount(centre[order], minlength=crystal.n_sites)
+    _refuse_isolated(crystal, n_kept, settings)
+    starts = np.cumsum(n_kept) - n_kept
+    return NeighbourList(centre[order], neighbour[order], distances[order], np.ones(order.shape[0]), starts)
 
 
 def _nearest(
@@ -74,6 +98,7 @@ def _nearest(
     neighbour: IntArray,
     distances: FloatArray,
     radius: float,
+    k: int,
     settings: GraphSettings,
 ) -> NeighbourList | None:
     """The nearest of all pairs within `radius`, each atom itself among them and `centre` ascending.
@@ -81,7 +106,7 @@ def _nearest(
     None if some atom may miss a neighbour and the radius can still grow.
     """
     final = radius >= settings.cutoff
-    k, tolerance = settings.n_neighbours, settings.tie_tolerance
+    tolerance = settings.tie_tolerance
     counts = np.bincount(centre, minlength=crystal.n_sites)
     surrounded = counts > k
     if not final and not surrounded.all():

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,8 @@ import numpy.typing as npt
 from app.learning.graphs.crystal_graph import CrystalGraph
 
 IntArray = npt.NDArray[np.int64]
+
+_OFFSETS = ("node_offsets", "edge_offsets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +81,12 @@ class PackedGraphs:
         )
 
     def save(self, folder: Path, key: str) -> None:
-        """Write one `.npy` per array and, last, `index.json` with `key`, which says what the set was made from.
-
-        Files are replaced, never rewritten: a process that has mapped the old ones keeps them.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        self.forget(folder)
-        for field in fields(self):
-            partial = folder / f"{field.name}.partial.npy"
-            np.save(partial, getattr(self, field.name))
-            os.replace(partial, folder / f"{field.name}.npy")
-        (folder / "index.json").write_text(json.dumps({"key": key, "n_graphs": len(self)}))
+        """Write the set for `load`; see `write_packed`."""
+        write_packed(folder, key, [self])
 
     @staticmethod
     def forget(folder: Path) -> None:
-        """Make `load` find nothing in `folder` until `save` has ended there."""
+        """Make `load` find nothing in `folder` until a set was written there to the end."""
         (folder / "index.json").unlink(missing_ok=True)
 
     @classmethod
@@ -101,6 +96,62 @@ class PackedGraphs:
         if not index.is_file() or json.loads(index.read_text())["key"] != key:
             return None
         return cls(**{f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(cls)})
+
+
+def write_packed(folder: Path, key: str, parts: Iterable[PackedGraphs]) -> None:
+    """Write the graphs of all parts as one set, holding one part in memory at a time.
+
+    One `.npy` per array and, last, `index.json` with `key`, which says what the set was made from. Files are replaced,
+    never rewritten: a process that has mapped the old ones keeps them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    PackedGraphs.forget(folder)
+    names = [field.name for field in fields(PackedGraphs)]
+    n_graphs = 0
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(_GrowingArray(folder / f"{name}.partial.npy")) for name in names}
+        for part in parts:
+            for name in names:
+                array = getattr(part, name)
+                if name in _OFFSETS:
+                    # The first offset of a part is the last one of what was written before.
+                    array = array[min(n_graphs, 1) :] + files[name].last
+                files[name].append(array)
+            n_graphs += len(part)
+    for name in names:
+        os.replace(folder / f"{name}.partial.npy", folder / f"{name}.npy")
+    (folder / "index.json").write_text(json.dumps({"key": key, "n_graphs": n_graphs}))
+
+
+class _GrowingArray:
+    """A growing `.npy` file, along the last axis; its header, padded by numpy for that, is written again at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._shape: tuple[int, ...] = ()
+        self._dtype = np.dtype(np.int64)
+        self.last = 0
+
+    def __enter__(self) -> "_GrowingArray":
+        return self
+
+    def append(self, array: npt.NDArray[Any]) -> None:
+        if not self._shape:
+            self._shape, self._dtype = (*array.shape[:-1], 0), array.dtype
+            self._write_header()
+        self._file.write(array.astype(self._dtype, copy=False).tobytes(order="F"))
+        self._shape = (*self._shape[:-1], self._shape[-1] + array.shape[-1])
+        if array.ndim == 1 and len(array) > 0:
+            self.last = array[-1]
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._write_header()
+
+    def _write_header(self) -> None:
+        described = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": True, "shape": self._shape}
+        np.lib.format.write_array_header_1_0(self._file, described)
 
 
 def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
