@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import text
 
+import app.bulk.models
 import app.datasets.models
 import app.jobs.models
 import app.registry.models  # noqa: F401  (the imports fill Base.metadata)

@@ -1,11 +1,11 @@
-"""The folder through which supervisor and training process talk.
+"""The folder through which the supervisor and the process that does the work talk; here that of a training.
 
     <data_dir>/jobs/<job id>/<fencing token>/
         run.json            what to train, on which device
         dataset.parquet     the table
         base/               manifest.json and weights.safetensors of the base model, if there is one
         checkpoint/         state of the run, from which the next attempt goes on
-        events.jsonl        one event a line, written by the training process
+        events.jsonl        one event a line, written by the process
         result/             manifest.json and weights.safetensors; appears complete or not at all
         error.json          why there is no result
 
@@ -33,10 +33,10 @@ RESULT_FOLDER = "result"
 ERROR_FILE = "error.json"
 
 SUCCEEDED, FAILED, STOPPED = 0, 1, 2
-"""Exit codes of the training process: with a result, with an error file, told to stop."""
+"""Exit codes of the process: with a result, with an error file, told to stop."""
 
-PARENT_PID_VARIABLE = "TRAINER_PARENT_PID"
-"""Environment variable of the training process: whose death it must not outlive."""
+PARENT_PID_VARIABLE = "JOB_PARENT_PID"
+"""Environment variable of the process: whose death it must not outlive."""
 
 
 class Run(BaseModel):

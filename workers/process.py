@@ -1,4 +1,4 @@
-"""The training process: started, listened to and stopped, never trusted to answer."""
+"""The process that does the work of a job: started, listened to and stopped, never trusted to answer."""
 
 import contextlib
 import json
@@ -15,18 +15,18 @@ from workers.attempt import EVENTS_FILE, PARENT_PID_VARIABLE
 GRACE_S = 1.5
 
 
-class TrainingProcess:
-    """`python -m workers.trainer FOLDER` in a session, and so in a process group, of its own.
+class JobProcess:
+    """`python -m MODULE FOLDER` in a session, and so in a process group, of its own.
 
     A pool process of Celery is daemonic and may have no multiprocessing children, hence a plain subprocess; a fresh
     interpreter also starts without any thread or CUDA state of its parent.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, module: str, folder: Path) -> None:
         self._folder = folder
         self._read_bytes = 0
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, started with a folder of our own
-            [sys.executable, "-m", "workers.trainer", str(folder)], stdin=subprocess.DEVNULL,
+        self._process = subprocess.Popen(  # noqa: S603 - our own modules, started with a folder of our own
+            [sys.executable, "-m", module, str(folder)], stdin=subprocess.DEVNULL,
             start_new_session=True, env=_environment(), cwd=folder,
         )  # fmt: skip
 
@@ -63,9 +63,9 @@ class TrainingProcess:
 
 
 def _environment() -> dict[str, str]:
-    """The worker's environment without its addresses and passwords: training needs files only.
+    """The worker's environment without its addresses and passwords: the work needs files only.
 
-    Threads that wait do not spin: on a busy machine spinning makes an epoch several times longer.
+    Threads that wait do not spin: on a busy machine spinning makes a training several times longer.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XTALFORGE_", "AWS_"))}
     path = os.pathsep.join(part for part in (str(PROJECT_ROOT), kept.get("PYTHONPATH", "")) if part)

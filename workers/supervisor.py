@@ -12,24 +12,25 @@ from sqlalchemy.orm import Session
 from app.core.db import open_session
 from app.core.errors import XtalforgeError
 from app.core.logging import get_logger
-from app.fine_tuning.spec import FineTuningSpec
-from app.jobs.errors import JobErrorCode, LeaseLost
+from app.jobs.errors import LeaseLost
+from app.jobs.kinds import JobKind
 from app.jobs.outbox import dispatch
 from app.jobs.reaper import jobs_folder, remove_folder
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
-from app.registry.card import render_card
-from app.registry.manifest import Manifest, Parent
-from app.registry.service import FINE_TUNING, RegistryService
-from workers.attempt import STOPPED, AttemptFolder, Run
-from workers.process import TrainingProcess
+from workers.attempt import STOPPED, SUCCEEDED, AttemptFolder
+from workers.bulk import BulkWork
+from workers.process import JobProcess
 from workers.runtime import WorkerContext
+from workers.training import TrainingWork
+from workers.work import Work
 
 log = get_logger(__name__)
 
 TICK_S = 0.2
 RETRY_S = 1.0
 DATABASE_AWAY = (OperationalError, InterfaceError)
+WORKS: dict[JobKind, type[Work]] = {JobKind.FINE_TUNING: TrainingWork, JobKind.BULK_PREDICTION: BulkWork}
 
 
 class Ending(Enum):
@@ -65,45 +66,27 @@ class Attempt:
         self._watched_at = self._started_at
 
     def run(self) -> None:
+        work = None
         try:
             with open_session(self._worker.factory, read_only=True) as session:
-                spec = FineTuningSpec.model_validate(JobService(session, self._settings).get(self._job_id).spec)
+                job = JobService(session, self._settings).get(self._job_id)
             folder = AttemptFolder.create(jobs_folder(self._worker.settings) / self._job_id, self._token)
-            self._write_input(spec, folder)
-            self._train_and_record(spec, folder)
+            work = WORKS[JobKind(job.kind)](self._worker, job, folder)
+            work.prepare(self._renew)
+            self._work_and_record(work)
         except LeaseLost:
             raise
         except XtalforgeError as error:
             log.warning("job failed", code=error.code, reason=error.detail)
-            self._fail(error.code, error.detail)
+            self._fail(work, error.code, error.detail)
         except Exception as error:
             log.exception("attempt broke off")
-            self._release(f"The worker could not run the job ({_name(error)}).")
+            self._release(work, f"The worker could not run the job ({_name(error)}).")
 
-    def _write_input(self, spec: FineTuningSpec, folder: AttemptFolder) -> None:
-        base, parent = None, None
-        if spec.base is not None:
-            with open_session(self._worker.factory, read_only=True) as session:
-                registry = RegistryService(session, self._worker.store)
-                base = registry.load(registry.resolve(f"{spec.base.name}/{spec.base.version}"))
-            parent = Parent(name=spec.base.name, version=spec.base.version, weights_sha256=spec.base.sha256)
-        training_spec = {
-            "name": spec.model_name, "method": spec.method, "architecture": spec.architecture,
-            "property": spec.property.model_dump(mode="json"), "seed": spec.seed,
-            "hyperparameters": spec.hyperparameters.model_dump(mode="json"),
-            "dataset_name": spec.dataset_name, "dataset_sha256": spec.dataset_sha256,
-        }  # fmt: skip
-        settings = self._worker.settings
-        run = Run(
-            spec=training_spec, parent=parent, device=settings.device,
-            log_level=settings.log_level, log_format=settings.log_format,
-        )  # fmt: skip
-        folder.write_input(run, self._worker.store.get(spec.dataset_path), base)
-
-    def _train_and_record(self, spec: FineTuningSpec, folder: AttemptFolder) -> None:
-        process = TrainingProcess(folder.path)
+    def _work_and_record(self, work: Work) -> None:
+        process = JobProcess(work.module, work.folder.path)
         try:
-            ending = self._supervise(process)
+            ending = self._supervise(work, process)
             if ending is not Ending.EXITED:
                 process.stop()
         finally:
@@ -111,19 +94,19 @@ class Attempt:
         if ending is Ending.CANCELLED:
             self._write(lambda jobs, _: jobs.cancelled(self._job_id, self._token))
         elif ending is Ending.EXPIRED:
-            detail = f"The training ran longer than {self._settings.max_run_s:g} s, the most this service allows."
+            detail = f"The job ran longer than {self._settings.max_run_s:g} s, the most this service allows."
             self._write(lambda jobs, _: jobs.expire(self._job_id, self._token, detail))
         else:
-            self._record_exit(spec, folder, process.poll() or 0)
+            self._record_exit(work, process.poll() or 0)
             return
-        self._remove_folder()
+        self._clean_up(work)
 
-    def _supervise(self, process: TrainingProcess) -> Ending:
+    def _supervise(self, work: Work, process: JobProcess) -> Ending:
         """Until the process ends or must be ended. The database may be away for as long as the lease lasts."""
         while True:
             has_exited = process.poll() is not None
             try:
-                self._relay_events(process)
+                self._relay_events(work, process)
                 if has_exited:
                     return Ending.EXITED
                 if self._is_cancelled():
@@ -137,15 +120,18 @@ class Attempt:
                 return Ending.EXPIRED
             time.sleep(TICK_S)
 
-    def _relay_events(self, process: TrainingProcess) -> None:
+    def _relay_events(self, work: Work, process: JobProcess) -> None:
         events, position = process.unread_events()
         if not events:
             return
+        work.keep(events)
         with open_session(self._worker.factory) as session:
             jobs = JobService(session, self._settings)
-            for event in events:
+            jobs.held(self._job_id, self._token)
+            for event in work.record(session, events):
                 jobs.add_event(self._job_id, self._token, event["kind"], event["message"], event["data"])
         process.mark_read(position)
+        work.recorded(events)
 
     def _is_cancelled(self) -> bool:
         if time.monotonic() - self._watched_at < self._settings.cancel_poll_s:
@@ -169,54 +155,48 @@ class Attempt:
         if time.monotonic() - self._renewed_at > self._settings.lease_s:
             raise LeaseLost(self._job_id)
 
-    def _record_exit(self, spec: FineTuningSpec, folder: AttemptFolder, exit_code: int) -> None:
-        error = folder.read_error()
-        result = folder.read_result() if exit_code == 0 else None
-        if result is not None:
-            self._register(spec, *result)
+    def _record_exit(self, work: Work, exit_code: int) -> None:
+        error = work.folder.read_error()
+        if exit_code == SUCCEEDED and work.has_result():
+            self._succeed(work)
         elif error is not None:
-            self._fail(error.code, error.detail)
+            self._fail(work, error.code, error.detail)
         elif exit_code in (STOPPED, -signal.SIGTERM):
-            self._release("The training process was told to stop from outside.")
+            self._release(work, "The process of the job was told to stop from outside.")
         elif exit_code < 0:
             self._release(
-                f"The training process was killed (signal {-exit_code}). Most often the machine ran out of memory: "
-                "try a smaller batch_size."
+                work,
+                f"The process of the job was killed (signal {-exit_code}). Most often the machine ran out of memory: "
+                f"{work.memory_advice}.",
             )
         else:
-            detail = f"The training process ended with exit code {exit_code} and said nothing."
-            self._fail(JobErrorCode.TRAINING_FAILED, detail)
+            detail = f"The process of the job ended with exit code {exit_code} and said nothing."
+            self._fail(work, work.failure_code, detail)
 
-    def _register(self, spec: FineTuningSpec, manifest: Manifest, weights: bytes) -> None:
-        """Model version and success of the job in one transaction: both are there, or neither is."""
-        card = render_card(manifest)
+    def _succeed(self, work: Work) -> None:
+        """The result and the success of the job in one transaction: both are there, or neither is."""
 
         def write(jobs: JobService, session: Session) -> None:
             if jobs.held(self._job_id, self._token) is JobStatus.CANCELLING:
                 jobs.cancelled(self._job_id, self._token)
                 return
-            version = RegistryService(session, self._worker.store).register_version(
-                manifest, weights, card, source=FINE_TUNING, parent_id=spec.base.id if spec.base else None,
-                dataset_id=spec.dataset_id, job_id=self._job_id,
-            )  # fmt: skip
-            metrics = manifest.metrics.model_dump(mode="json")
-            result = {"model": version.model_name, "version": version.version, "metrics": metrics}
-            jobs.succeed(self._job_id, self._token, result)
+            outcome = work.finish(session)
+            jobs.succeed(self._job_id, self._token, outcome.result, outcome.reason)
 
         self._write(write)
-        self._remove_folder()
+        self._clean_up(work)
 
-    def _fail(self, code: str, detail: str) -> None:
+    def _fail(self, work: Work | None, code: str, detail: str) -> None:
         self._write(lambda jobs, _: jobs.fail(self._job_id, self._token, code, detail))
-        self._remove_folder()
+        self._clean_up(work)
 
-    def _release(self, reason: str) -> None:
+    def _release(self, work: Work | None, reason: str) -> None:
         released: list[JobStatus] = []
         self._write(lambda jobs, _: released.append(jobs.release(self._job_id, self._token, reason)))
         if released[-1] is JobStatus.QUEUED:
             dispatch(self._worker.factory, self._settings, self._worker.queue, [self._job_id])
         else:
-            self._remove_folder()
+            self._clean_up(work)
 
     def _write(self, action: Callable[[JobService, Session], None]) -> None:
         """Run `action` in one transaction, again when the database was away or two versions took one number."""
@@ -230,8 +210,11 @@ class Attempt:
                 self._check_own_clock()
                 time.sleep(RETRY_S)
 
-    def _remove_folder(self) -> None:
+    def _clean_up(self, work: Work | None) -> None:
+        """After the end of the job."""
         remove_folder(self._worker.settings, self._job_id)
+        if work is not None:
+            work.ended()
 
 
 def _name(error: Exception) -> str:

@@ -1,7 +1,5 @@
 """The training process: files in, files out. It knows no database, no broker and no store."""
 
-import ctypes
-import errno
 import os
 import signal
 import sys
@@ -11,24 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
+from app.core.processes import die_with_parent
 from app.jobs.errors import JobErrorCode
 from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder, Run, RunError
+from workers.failure import describe_error
 
 if TYPE_CHECKING:
     from app.learning.training_job import TrainingEvent
 
 log = get_logger(__name__)
 
-PR_SET_PDEATHSIG = 1
-PARENT_WATCH_S = 1.0
-REASON_LENGTH = 300
-OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory")
-OUT_OF_MEMORY_ADVICE = (
-    "The training needed more memory than the worker has. Try a smaller batch_size, or leave out the largest cells."
-)
-DISK_FULL_ADVICE = "The disk of the worker is full. Ask the administrator to make room, then start the job again."
+MEMORY_ADVICE = "Try a smaller batch_size, or leave out the largest cells."
 
 
 def main(folder: Path, parent_pid: int) -> int:
@@ -93,34 +85,7 @@ class EpochReporter:
 
 def describe(error: BaseException) -> RunError:
     """A stable code and one sentence; the traceback stays in the log."""
-    if isinstance(error, XtalforgeError):
-        return RunError(code=error.code, detail=error.detail)
-    reason = str(error).strip().splitlines()
-    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
-        return RunError(code=JobErrorCode.OUT_OF_MEMORY, detail=OUT_OF_MEMORY_ADVICE)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(code=JobErrorCode.TRAINING_FAILED, detail=DISK_FULL_ADVICE)
-    described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
-    return RunError(
-        code=JobErrorCode.TRAINING_FAILED,
-        detail=f"The training stopped with an internal error ({described[:REASON_LENGTH]}).",
-    )
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Make sure that no training goes on without its supervisor, whatever killed that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
-        threading.Thread(target=_watch_parent, args=(parent_pid,), name="parent-watch", daemon=True).start()
-    if os.getppid() != parent_pid:  # it died before anything above took effect
-        os._exit(1)
-
-
-def _watch_parent(parent_pid: int) -> None:
-    while os.getppid() == parent_pid:
-        time.sleep(PARENT_WATCH_S)
-    os._exit(1)
+    return describe_error(error, "training", JobErrorCode.TRAINING_FAILED, MEMORY_ADVICE)
 
 
 if __name__ == "__main__":

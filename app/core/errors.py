@@ -12,8 +12,8 @@ XtalforgeError
     DatasetInvalid
     InvalidJob
   NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound,
-                                DatasetNotFound, JobNotFound
-  Conflict (409)                JobNotCancellable, DatasetInUse, ModelVersionInUse, ModelMismatch,
+                                DatasetNotFound, JobNotFound, ResultsDeleted
+  Conflict (409)                JobNotCancellable, JobNotFinished, DatasetInUse, ModelVersionInUse, ModelMismatch,
                                 NothingToRollBack, IdempotencyConflict
   PreconditionFailed (412)
   PayloadTooLarge (413)
@@ -147,12 +147,20 @@ class JobNotFound(NotFound):
     code, title = "job_not_found", "No such job"
 
 
+class ResultsDeleted(NotFound):
+    code, title = "results_deleted", "The results were deleted"
+
+
 class Conflict(XtalforgeError):
     code, status, title = "conflict", 409, "Conflict with the present state"
 
 
 class JobNotCancellable(Conflict):
     code, title = "job_not_cancellable", "The job has already ended"
+
+
+class JobNotFinished(Conflict):
+    code, title = "job_not_finished", "The job has not ended"
 
 
 class DatasetInUse(Conflict):

@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +72,19 @@ class InferenceSettings(_Group):
     )
 
 
+class BulkSettings(_Group):
+    """Bulk predictions: jobs over files of any length."""
+
+    max_upload_bytes: PositiveInt = Field(default=4_000_000_000, description="Largest file of a bulk prediction.")
+    max_rows: PositiveInt = Field(default=5_000_000, description="Most rows of such a file.")
+    max_inflated_bytes: PositiveInt = Field(
+        default=50_000_000_000, description="Largest total size of such a zip when opened."
+    )
+    processes: NonNegativeInt = Field(
+        default=0, description="Processes of one bulk prediction; 0 = one for each core of the worker."
+    )
+
+
 class Settings(BaseSettings):
     """Everything an administrator may set. Nested groups are written `XTALFORGE_JOBS__LEASE_S`."""
 
@@ -92,6 +114,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(default="console", description="`console` for people, `json` for collectors.")
     jobs: JobSettings = Field(default_factory=JobSettings, description="Leases and attempts of long work.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds on one request.")
+    bulk: BulkSettings = Field(default_factory=BulkSettings, description="Predictions over files of any length.")
     inference: InferenceSettings = Field(default_factory=InferenceSettings, description="Answering predictions.")
 
     @field_validator("data_dir", "models_store", "data_kit")

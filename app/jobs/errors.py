@@ -10,6 +10,7 @@ class JobErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TRAINING_DIVERGED = "training_diverged"
     TRAINING_FAILED = "training_failed"
+    RUN_FAILED = "run_failed"
 
 
 class LeaseLost(Exception):

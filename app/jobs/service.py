@@ -131,9 +131,9 @@ class JobService:
             raise JobNotFound(f"There is no job '{job_id}'.")
         return self._jobs.insert_event(job_id, level=level, kind=kind, message=message, data=data)
 
-    def succeed(self, job_id: str, token: str, result: dict[str, Any]) -> None:
+    def succeed(self, job_id: str, token: str, result: dict[str, Any], reason: str = "The job is done.") -> None:
         """End as succeeded. Raises LeaseLost, also when a cancellation came first."""
-        self._end(job_id, JobStatus.SUCCEEDED, "The model is ready.", token, result=result)
+        self._end(job_id, JobStatus.SUCCEEDED, reason, token, result=result)
 
     def fail(self, job_id: str, token: str, error_code: str, detail: str) -> None:
         """End as failed, or as cancelled when that was asked for meanwhile. Raises LeaseLost."""

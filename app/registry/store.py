@@ -1,5 +1,6 @@
 """Artifacts as immutable objects: a folder or an S3 bucket behind one interface."""
 
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlparse
 
 import obstore
@@ -34,6 +35,18 @@ class ArtifactStore:
             return bytes(obstore.get(self._store, path).bytes())
         except (FileNotFoundError, NotFoundError):
             raise ArtifactCorrupt(f"The stored object {path} is missing.") from None
+
+    def put_stream(self, path: str, pieces: Iterable[bytes]) -> None:
+        """Write an object of any size under a path nobody else uses; it is there whole or not at all."""
+        obstore.put(self._store, path, pieces)
+
+    def stream(self, path: str, piece_bytes: int = 8 << 20) -> Iterator[bytes]:
+        """The content in pieces of about that size; ArtifactCorrupt when the object is gone."""
+        try:
+            found = obstore.get(self._store, path)
+        except (FileNotFoundError, NotFoundError):
+            raise ArtifactCorrupt(f"The stored object {path} is missing.") from None
+        yield from (bytes(piece) for piece in found.stream(piece_bytes))
 
     def exists(self, path: str) -> bool:
         try:

@@ -1,0 +1,134 @@
+"""From crystals and compositions with their graphs to values: the part of bulk work that needs torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from app.bulk.parts import Lines
+from app.bulk.reading import Entry, Problem
+from app.core.errors import InputKindMismatch, XtalforgeError
+from app.learning.graphs.crystal_graph import CrystalGraph
+from app.learning.graphs.packed import PackedGraphs
+from app.learning.graphs.settings import GraphSettings
+from app.learning.predictor import NotANumber, Predictor
+from app.learning.samples import GraphSamples, ModelInput, Samples, make_samples
+from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
+
+FloatArray = npt.NDArray[np.float64]
+
+_Outcome = float | Problem
+_NOT_A_NUMBER: Problem = (NotANumber.code, "The model gives no finite value for this input.")
+
+
+class Answerer:
+    """The models of a run. Graphs that several of them need are packed once."""
+
+    def __init__(
+        self, models: Sequence[SelectedModel], predictors: Sequence[Predictor], settings: Sequence[GraphSettings]
+    ) -> None:
+        """`settings` are those the entries' graphs were made with."""
+        self._models = models
+        self._predictors = predictors
+        self._settings = settings
+        self._names = [
+            (m.manifest.property.key, m.manifest.property.unit, m.version.model_name, m.version.version) for m in models
+        ]
+
+    def answer(self, entries: Sequence[Entry]) -> Lines:
+        """One line for each entry and model that answers it, in their order; one error for an entry none takes."""
+        items = [[self._item(model, entry) for entry in entries] for model in self._models]
+        packed: dict[object, tuple[Samples, list[int]]] = {}
+        outcomes = [self._outcomes(index, given, entries, packed) for index, given in enumerate(items)]
+        lines = Lines()
+        for place, entry in enumerate(entries):
+            if entry.problem is not None or entry.item is None:
+                lines.add_error(entry.row, entry.input_id, *(entry.problem or _NOT_A_NUMBER))
+                continue
+            answers = [(i, outcome[place]) for i, outcome in enumerate(outcomes) if place in outcome]
+            for index, answer in answers:
+                self._add(lines, entry, index, items[index][place], answer)
+            if not answers:
+                error = no_model_fits(entry.item, self._models)
+                lines.add_error(entry.row, entry.input_id, error.code, error.detail)
+        return lines
+
+    def _item(self, model: SelectedModel, entry: Entry) -> ModelInput | InputKindMismatch | None:
+        return item_for(model, entry.item) if entry.item is not None else None
+
+    def _add(
+        self, lines: Lines, entry: Entry, index: int, item: ModelInput | InputKindMismatch | None, answer: _Outcome
+    ) -> None:
+        names = self._names[index]
+        if isinstance(answer, tuple):
+            lines.add_error(entry.row, entry.input_id, *answer, names)
+            return
+        assert item is not None and not isinstance(item, XtalforgeError)
+        unseen = unseen_elements(self._models[index], item)
+        reason = f"element(s) {', '.join(unseen)} not in the training data" if unseen else ""
+        lines.add_value(entry.row, entry.input_id, answer, names, reason, "; ".join(item.notes))
+
+    def _outcomes(
+        self,
+        index: int,
+        given: Sequence[ModelInput | InputKindMismatch | None],
+        entries: Sequence[Entry],
+        packed: dict[object, tuple[Samples, list[int]]],
+    ) -> dict[int, _Outcome]:
+        """The model's value or problem by place; places it is not to answer are missing."""
+        outcomes: dict[int, _Outcome] = {
+            place: (item.code, item.detail) for place, item in enumerate(given) if isinstance(item, InputKindMismatch)
+        }
+        places = [
+            place for place, item in enumerate(given) if item is not None and not isinstance(item, XtalforgeError)
+        ]
+        graph = self._models[index].graph
+        if graph is not None:
+            which = self._settings.index(graph)
+            samples, places = self._graphs(which, places, entries, outcomes, packed)
+        else:
+            samples, places = _vectors(given, places, outcomes)
+        if places:
+            values = self._predictors[index].forward(samples)
+            outcomes.update(zip(places, _finite(values), strict=True))
+        return outcomes
+
+    def _graphs(
+        self,
+        which: int,
+        places: Sequence[int],
+        entries: Sequence[Entry],
+        outcomes: dict[int, _Outcome],
+        packed: dict[object, tuple[Samples, list[int]]],
+    ) -> tuple[Samples, list[int]]:
+        graphs: list[CrystalGraph] = []
+        good: list[int] = []
+        for place in places:
+            graph = entries[place].graphs[which]
+            if isinstance(graph, CrystalGraph):
+                graphs.append(graph)
+                good.append(place)
+            else:
+                outcomes[place] = graph
+        # Every structure model is given the same crystals, so the settings alone say which graphs these are.
+        if which not in packed and graphs:
+            packed[which] = GraphSamples(PackedGraphs.pack(graphs)), good
+        return packed.get(which, (make_samples([], None)[0], []))
+
+
+def _vectors(
+    given: Sequence[ModelInput | InputKindMismatch | None], places: Sequence[int], outcomes: dict[int, _Outcome]
+) -> tuple[Samples, list[int]]:
+    items = [item for item in (given[place] for place in places) if not isinstance(item, XtalforgeError | None)]
+    samples, errors = make_samples(items, None)
+    good: list[int] = []
+    for place, error in zip(places, errors, strict=True):
+        if error is None:
+            good.append(place)
+        else:
+            outcomes[place] = (error.code, error.detail)
+    return samples, good
+
+
+def _finite(values: FloatArray) -> list[_Outcome]:
+    return [value if np.isfinite(value) else _NOT_A_NUMBER for value in values.tolist()]

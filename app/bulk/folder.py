@@ -1,0 +1,96 @@
+"""The folder of one run: all it needs, and what it has done so far.
+
+    run.json                  what to read, with which bounds, on what
+    models/<n>/               manifest.json and weights.safetensors of each model
+    parts/<chunk>.parquet     results of finished chunks; a file appears complete or not at all
+
+A run that was stopped, however, goes on from its parts.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from app.bulk.chunks import CHUNK_CHARACTERS, CHUNK_ROWS
+from app.bulk.inputs import InputFile
+from app.bulk.parts import PartInfo, read_info
+from app.bulk.spec import ModelUse
+from app.core.settings import Device, LimitSettings, LogFormat, LogLevel
+from app.learning.graphs.settings import GraphSettings
+from app.predictions.selection import SelectedModel
+from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.models import ModelVersion
+
+RUN_FILE = "run.json"
+MODELS_FOLDER = "models"
+PARTS_FOLDER = "parts"
+
+
+class BulkRun(BaseModel):
+    """What a run is told. The two bounds on chunks are part of it: a run goes on only with the chunks it began with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_path: str
+    input: InputFile
+    models: tuple[ModelUse, ...]
+    limits: LimitSettings
+    done: frozenset[int] = frozenset()
+    chunk_rows: int = CHUNK_ROWS
+    chunk_characters: int = CHUNK_CHARACTERS
+    n_processes: int
+    niceness: int = 0
+    device: Device
+    log_level: LogLevel = "WARNING"
+    log_format: LogFormat = "console"
+
+
+class RunFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, run: BulkRun, models: Iterator[tuple[Manifest, bytes]]) -> None:
+        """Write what the run needs, `run.json` last; `models` are those of the run, in their order."""
+        (self.path / PARTS_FOLDER).mkdir(parents=True, exist_ok=True)
+        for index, (manifest, weights) in enumerate(models):
+            folder = self._model_folder(index)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
+            (folder / WEIGHTS_FILE).write_bytes(weights)
+        partial = self.path / f"{RUN_FILE}.partial"
+        partial.write_text(run.model_dump_json())
+        os.replace(partial, self.path / RUN_FILE)
+
+    def run(self) -> BulkRun:
+        return BulkRun.model_validate_json((self.path / RUN_FILE).read_text())
+
+    def is_created(self) -> bool:
+        return (self.path / RUN_FILE).is_file()
+
+    def input_path(self, run: BulkRun) -> Path:
+        return self.path / run.input_path
+
+    def models(self, run: BulkRun) -> list[SelectedModel]:
+        return [self._selected(index, use) for index, use in enumerate(run.models)]
+
+    def weights(self, index: int) -> bytes:
+        return (self._model_folder(index) / WEIGHTS_FILE).read_bytes()
+
+    def part_path(self, number: int) -> Path:
+        return self.path / PARTS_FOLDER / f"{number:08d}.parquet"
+
+    def parts(self) -> list[PartInfo]:
+        """Of the parts that are here, in order."""
+        paths = sorted((self.path / PARTS_FOLDER).glob("*.parquet"))
+        return [read_info(path, int(path.stem)) for path in paths]
+
+    def _model_folder(self, index: int) -> Path:
+        return self.path / MODELS_FOLDER / f"{index:03d}"
+
+    def _selected(self, index: int, use: ModelUse) -> SelectedModel:
+        manifest = Manifest.model_validate_json((self._model_folder(index) / MANIFEST_FILE).read_text())
+        graph = GraphSettings.model_validate(manifest.graph) if manifest.graph is not None else None
+        version = ModelVersion(id=use.id, model_name=use.name, version=use.version, weights_sha256=use.sha256)
+        return SelectedModel(version, manifest, graph, frozenset(manifest.elements), use.is_named)

@@ -1,0 +1,214 @@
+"""The calls under /v1/bulk-predictions."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
+from sse_starlette import EventSourceResponse
+
+from app.bulk.results import MEDIA_TYPES, ResultFormat, encode
+from app.bulk.schemas import MAX_MODELS, BulkPredictionCreate, BulkPredictionRead, ModelChoice
+from app.bulk.service import BulkService
+from app.core.errors import (
+    AliasNotFound,
+    DatasetInvalid,
+    DatasetNotFound,
+    IdempotencyConflict,
+    InputKindMismatch,
+    InvalidArchive,
+    InvalidRequest,
+    JobNotCancellable,
+    JobNotFinished,
+    JobNotFound,
+    ModelNotFound,
+    ModelVersionNotFound,
+    PayloadTooLarge,
+    PropertyNotFound,
+    ResultsDeleted,
+    TooManyInputs,
+)
+from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
+from app.jobs.kinds import JobKind
+from app.jobs.outbox import dispatch
+from app.jobs.schemas import JobEventList
+from app.jobs.status import JobStatus
+from app.jobs.stream import (
+    EVENT_STREAM,
+    EVENTS_PER_READ,
+    EventsAfter,
+    EventsLimit,
+    EventStream,
+    LastEventId,
+    answer_events,
+)
+from app.predictions.directory import ModelDirectory
+from app.predictions.schemas import Reference
+from app.registry.deps import StoreDep
+from app.web.deps import SessionsDep, SettingsDep, resource
+from app.web.pagination import Page, PageCursor, PageLimit
+from app.web.problems import problem_responses
+
+JSON = "application/json"
+
+router = APIRouter(prefix="/v1/bulk-predictions", tags=["bulk predictions"])
+
+DirectoryDep = Annotated[ModelDirectory, Depends(resource(ModelDirectory))]
+
+
+def _service(sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep) -> BulkService:
+    return BulkService(sessions, store, settings, directory)
+
+
+ServiceDep = Annotated[BulkService, Depends(_service)]
+
+
+async def _dataset_request(request: Request) -> BulkPredictionCreate | None:
+    """The body of a request in JSON; None for one with a file."""
+    if not request.headers.get("content-type", "").startswith(JSON):
+        return None
+    try:
+        return BulkPredictionCreate.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in error.errors()]) from None
+
+
+_JSON_BODY: dict[str, Any] = {
+    "requestBody": {"content": {JSON: {"schema": BulkPredictionCreate.model_json_schema()}}, "required": True}
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Predict from a file of any length",
+    openapi_extra=_JSON_BODY,
+    responses=problem_responses(
+        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, DatasetNotFound,
+        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict,
+    ),
+)  # fmt: skip
+def create_bulk_prediction(
+    service: ServiceDep, sessions: SessionsDep, settings: SettingsDep, queue: JobQueueDep, response: Response,
+    background: BackgroundTasks,
+    dataset_request: Annotated[BulkPredictionCreate | None, Depends(_dataset_request)],
+    file: Annotated[
+        UploadFile | None,
+        File(
+            description="CSV, JSONL or Parquet with a column `cif`, `poscar`, `structure`, `composition` or `formula` "
+            "and, if you like, `id`; or a zip of structure files."
+        ),
+    ] = None,
+    models: Annotated[
+        list[Reference] | None,
+        Form(min_length=1, max_length=MAX_MODELS, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`."),
+    ] = None,
+    properties: Annotated[
+        list[Reference] | None,
+        Form(min_length=1, max_length=MAX_MODELS, description="Property keys: the champions of these answer."),
+    ] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> BulkPredictionRead:  # fmt: skip
+    """A file, or in JSON the `dataset_id` of a stored data set. The first rows are checked now, the models are pinned;
+    a worker answers every row. `models` and `properties` may be repeated; without both, every champion that fits an
+    input answers."""
+    if dataset_request is not None:
+        job = service.create_from_dataset(dataset_request, idempotency_key)
+    elif file is None:
+        raise InvalidRequest("Send a `file` as multipart/form-data, or JSON with the `dataset_id` of a data set.")
+    elif models is not None and properties is not None:
+        raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
+    else:
+        choice = ModelChoice(models=models, properties=properties)
+        job = service.create_from_file(file.filename or "", file.file, choice, idempotency_key)
+    # Runs after the answer. If the broker is away the reaper sends the message later.
+    if job.status is JobStatus.QUEUED:
+        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
+    response.headers["Location"] = f"{router.prefix}/{job.id}"
+    return job
+
+
+@router.get("", responses=problem_responses(), summary="Bulk predictions")
+def list_bulk_predictions(
+    service: ServiceDep,
+    status: Annotated[list[JobStatus] | None, Query(description="Only those in these states.")] = None,
+    limit: PageLimit = 50,
+    cursor: PageCursor = None,
+) -> Page[BulkPredictionRead]:
+    """Newest first."""
+    items, following = service.page(status or [], cursor, limit)
+    return Page(items=items, next=following)
+
+
+@router.get("/{job_id}", responses=problem_responses(JobNotFound), summary="One bulk prediction")
+def get_bulk_prediction(job_id: JobId, service: ServiceDep) -> BulkPredictionRead:
+    """Its state, the models that answer, and how far it is."""
+    return service.get(job_id)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    status_code=202,
+    responses=problem_responses(JobNotFound, JobNotCancellable),
+    summary="Cancel a bulk prediction",
+)
+def cancel_bulk_prediction(job_id: JobId, service: ServiceDep) -> BulkPredictionRead:
+    """What waits is cancelled at once, what runs within seconds. The results it has are kept."""
+    return service.cancel(job_id)
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="What happened in a bulk prediction",
+    response_model=JobEventList,
+    responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
+)
+def list_bulk_events(
+    job_id: JobId, request: Request, sessions: SessionsDep, after: EventsAfter = 0,
+    limit: EventsLimit = EVENTS_PER_READ, last_event_id: LastEventId = None,
+) -> JobEventList | EventSourceResponse:  # fmt: skip
+    """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
+    stream = EventStream(sessions, JobKind.BULK_PREDICTION, job_id, after if last_event_id is None else last_event_id)
+    return answer_events(request, stream, limit)
+
+
+@router.get(
+    "/{job_id}/results",
+    summary="The results",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One line for each input and model.",
+            "content": {
+                media_type.split(";")[0]: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()
+            },
+        },
+        **problem_responses(JobNotFound, JobNotFinished, ResultsDeleted),
+    },
+)
+def get_bulk_results(
+    job_id: JobId,
+    service: ServiceDep,
+    fmt: Annotated[ResultFormat, Query(alias="format", description="Format of the file.")] = ResultFormat.CSV,
+    is_partial: Annotated[
+        bool, Query(alias="partial", description="Also of a job that did not succeed: what it has so far.")
+    ] = False,
+) -> StreamingResponse:
+    """One line for each input and model, in the order of the file: `row` (place of the input, from 1), `input_id`,
+    `property`, `value`, `unit`, `model`, `version`, `in_domain` (false: the model never saw an element of it), `notes`,
+    and where there is no value `error_code` and `error_detail`. Sent as it is read, never held as a whole."""
+    parts = service.results(job_id, is_partial=is_partial)
+    headers = {"Content-Disposition": f'attachment; filename="{job_id}.{fmt.value}"'}
+    return StreamingResponse(encode(parts, fmt), media_type=MEDIA_TYPES[fmt], headers=headers)
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    responses=problem_responses(JobNotFound, JobNotFinished),
+    summary="Delete the results",
+)
+def delete_bulk_results(job_id: JobId, service: ServiceDep) -> None:
+    """Frees what results and input take on disk; the job stays listed. Refused before it has ended."""
+    service.delete(job_id)

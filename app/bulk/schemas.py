@@ -1,0 +1,89 @@
+"""Requests and answers of bulk predictions."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.bulk.inputs import InputFormat
+from app.jobs.schemas import ID_PATTERN, JobErrorRead
+from app.jobs.status import JobStatus
+from app.predictions.schemas import Reference
+
+MAX_MODELS = 50
+
+
+class ModelChoice(BaseModel):
+    """Which models answer; without `models` and `properties`, every champion that fits an input."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    models: list[Reference] | None = Field(
+        default=None, min_length=1, max_length=MAX_MODELS, description="`NAME` (its champion), `NAME@ALIAS` or "
+        "`NAME/VERSION`.",
+    )  # fmt: skip
+    properties: list[Reference] | None = Field(
+        default=None, min_length=1, max_length=MAX_MODELS, description="Property keys: their champions answer."
+    )
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> Self:
+        if self.models is not None and self.properties is not None:
+            raise ValueError("give models or properties, not both: a model predicts one property")
+        return self
+
+
+class BulkPredictionCreate(ModelChoice):
+    """A bulk prediction of a stored data set."""
+
+    dataset_id: str = Field(pattern=ID_PATTERN, max_length=255, description="From POST /v1/datasets.")
+
+
+class BulkInputRead(BaseModel):
+    """The file that is predicted from."""
+
+    name: str = Field(description="As it was sent.", examples=["screening.parquet"])
+    format: InputFormat
+    column: str | None = Field(description="Holds the structures or compositions; null for a zip.", examples=["cif"])
+    id_column: str | None = Field(description="null: inputs are called by their place, from 1, or their file name.")
+    dataset_id: str | None = Field(description="null: the file was uploaded for this job.")
+    size_bytes: int
+    sha256: str
+    notes: list[str] = Field(description="What was chosen in the file, where there was a choice.")
+
+
+class BulkModelRead(BaseModel):
+    """A model version that answers, as it was when the job was made."""
+
+    name: str = Field(examples=["cgcnn-formation-energy"])
+    version: int = Field(description="Counts from 1 within the model.", examples=[1])
+    sha256: str = Field(description="Of its weights.")
+    property: str = Field(description="Key of the property that it predicts.", examples=["formation_energy_per_atom"])
+    unit: str = Field(description="Unit of its values.", examples=["eV/atom"])
+
+
+class BulkProgress(BaseModel):
+    """How far it is. Results are kept in parts of up to 2,000 inputs, and so is this counted."""
+
+    done: int = Field(description="Inputs whose results are kept.", examples=[120000])
+    failed: int = Field(description="Those among them without any value; the results say why.", examples=[31])
+    total: int | None = Field(description="Inputs of the file; null until they are counted.", examples=[1000000])
+    rate_per_s: float | None = Field(description="Inputs a second lately; null while that is not known.")
+    eta_s: float | None = Field(description="Seconds that are left at this rate.")
+
+
+class BulkPredictionRead(BaseModel):
+    """A bulk prediction."""
+
+    id: str = Field(examples=["job_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    status: JobStatus = Field(description="succeeded, failed, cancelled and expired are final.")
+    status_reason: str | None = Field(description="Why it is in this state.", examples=["Waiting for a worker."])
+    error: JobErrorRead | None = Field(description="Why it failed.")
+    created_at: datetime
+    started_at: datetime | None = Field(description="When a worker first took it.")
+    finished_at: datetime | None = Field(description="When it reached its final state.")
+    results_deleted_at: datetime | None = Field(description="null while the results are kept.")
+    input: BulkInputRead
+    models: list[BulkModelRead] = Field(description="Those that answer, in the order of the results.")
+    attempts: int = Field(description="How often a worker took the job; above 1 after a worker or machine was lost.")
+    progress: BulkProgress

@@ -1,0 +1,163 @@
+"""Bulk predictions: the input and the models in, parts in the artifact store out, recorded as they are finished."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy.orm import Session
+
+from app.bulk.folder import BulkRun, RunFolder
+from app.bulk.models import BulkPart
+from app.bulk.parts import PartInfo
+from app.bulk.repository import BulkPartRepository, Totals
+from app.bulk.run import RunSize, default_processes
+from app.bulk.service import bulk_limits
+from app.bulk.spec import BulkSpec
+from app.core.db import open_session
+from app.core.errors import ArtifactCorrupt
+from app.jobs.errors import JobErrorCode
+from app.registry.manifest import Manifest
+from app.registry.service import RegistryService
+from workers.attempt import AttemptFolder
+from workers.work import Event, Outcome, Work
+
+INPUT_FILE = "input"
+SIZE_FILE = "size.json"
+PART_EVENT = "part"
+PROGRESS_EVENT = "progress"
+
+NICENESS = 10
+"""A long screening on a machine that also answers requests lets those go first."""
+
+SHORTEST_PROGRESS_S, LONGEST_PROGRESS_S = 2.0, 60.0
+PROGRESS_SHARE = 0.02
+"""A job tells its progress after each 2 % of the time it has taken so far, so that long ones do not tell it forever."""
+
+
+class BulkWork(Work):
+    module = "workers.bulk_process"
+    failure_code = JobErrorCode.RUN_FAILED
+    memory_advice = "let fewer processes work at once (XTALFORGE_BULK__PROCESSES)"
+
+    _attempt_name: str
+    _started_at: float
+    _told_at: float
+
+    def prepare(self, keep_lease: Callable[[], None]) -> None:
+        # A name of its own for each attempt: one that lost its lease never writes where the next one does.
+        self._attempt_name = secrets.token_hex(4)
+        self._started_at = self._told_at = time.monotonic()
+        spec, settings = self._spec(), self.worker.settings
+        self._fetch_input(spec, keep_lease)
+        with open_session(self.worker.factory, read_only=True) as session:
+            done = BulkPartRepository(session).numbers(self.job.id)
+        run = BulkRun(
+            input_path=INPUT_FILE, input=spec.input, models=spec.models, limits=bulk_limits(settings), done=done,
+            chunk_rows=spec.chunk_rows, chunk_characters=spec.chunk_characters,
+            n_processes=settings.bulk.processes or default_processes(), niceness=NICENESS, device=settings.device,
+            log_level=settings.log_level, log_format=settings.log_format,
+        )  # fmt: skip
+        RunFolder(self.folder.path).create(run, self._models(spec, keep_lease))
+
+    def keep(self, events: Sequence[Event]) -> None:
+        for part in _parts_of(events):
+            content = RunFolder(self.folder.path).part_path(part.number).read_bytes()
+            self.worker.store.put_new(self._store_path(part), content)
+
+    def record(self, session: Session, events: Sequence[Event]) -> Sequence[Event]:
+        parts = _parts_of(events)
+        BulkPartRepository(session).add([self._row(part) for part in parts])
+        told = [event for event in events if event["kind"] != PART_EVENT]
+        if parts and self._is_time_to_tell():
+            totals = BulkPartRepository(session).totals([self.job.id])[self.job.id]
+            told.append(_progress_event(totals))
+        return told
+
+    def recorded(self, events: Sequence[Event]) -> None:
+        for part in _parts_of(events):
+            RunFolder(self.folder.path).part_path(part.number).unlink(missing_ok=True)
+
+    def has_result(self) -> bool:
+        return (self.folder.path / SIZE_FILE).is_file()
+
+    def finish(self, session: Session) -> Outcome:
+        """Raises ArtifactCorrupt unless the recorded parts hold each input exactly once."""
+        size = read_size(self.folder)
+        totals = BulkPartRepository(session).totals([self.job.id]).get(self.job.id, Totals())
+        if (totals.n_parts, totals.n_inputs) != (size.n_chunks, size.n_inputs):
+            raise ArtifactCorrupt(
+                f"{totals.n_parts} parts with {totals.n_inputs:,} inputs were recorded, but the file has "
+                f"{size.n_inputs:,} in {size.n_chunks} chunks."
+            )
+        reason = f"{totals.n_inputs:,} inputs are done, {totals.n_failed:,} of them without a value."
+        return Outcome({"n_inputs": totals.n_inputs, "n_failed": totals.n_failed, "n_lines": totals.n_lines}, reason)
+
+    def ended(self) -> None:
+        spec = self._spec()
+        if spec.dataset_id is None:
+            self.worker.store.delete(spec.input_path)
+
+    def _fetch_input(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> None:
+        digest = hashlib.sha256()
+        with (self.folder.path / INPUT_FILE).open("wb") as file:
+            for piece in self.worker.store.stream(spec.input_path):
+                digest.update(piece)
+                file.write(piece)
+                keep_lease()
+        if spec.dataset_id is None and digest.hexdigest() != spec.input_sha256:
+            raise ArtifactCorrupt(f"The stored input {spec.input_path} is damaged: its sha256 differs.")
+
+    def _models(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> Iterator[tuple[Manifest, bytes]]:
+        for use in spec.models:
+            with open_session(self.worker.factory, read_only=True) as session:
+                registry = RegistryService(session, self.worker.store)
+                yield registry.load(registry.get_version(use.name, use.version))
+            keep_lease()
+
+    def _row(self, part: PartInfo) -> BulkPart:
+        size = RunFolder(self.folder.path).part_path(part.number).stat().st_size
+        return BulkPart(
+            job_id=self.job.id, number=part.number, n_inputs=part.n_inputs, n_failed=part.n_failed,
+            n_lines=part.n_lines, path=self._store_path(part), size_bytes=size,
+        )  # fmt: skip
+
+    def _store_path(self, part: PartInfo) -> str:
+        return f"{self._spec().parts_prefix}/{part.number:08d}-{self._attempt_name}.parquet"
+
+    def _is_time_to_tell(self) -> bool:
+        now = time.monotonic()
+        share_s = PROGRESS_SHARE * (now - self._started_at)
+        if now - self._told_at < min(LONGEST_PROGRESS_S, max(SHORTEST_PROGRESS_S, share_s)):
+            return False
+        self._told_at = now
+        return True
+
+    def _spec(self) -> BulkSpec:
+        return BulkSpec.model_validate(self.job.spec)
+
+
+def part_event(part: PartInfo) -> Event:
+    """What the process tells of a part that it has written."""
+    data = {name: getattr(part, name) for name in PartInfo.__slots__}
+    return {"kind": PART_EVENT, "message": f"Part {part.number} is written.", "data": data}
+
+
+def write_size(folder: AttemptFolder, size: RunSize) -> None:
+    """The sign that the run is complete, as its last file."""
+    (folder.path / SIZE_FILE).write_text(f"{size.n_inputs} {size.n_chunks}")
+
+
+def read_size(folder: AttemptFolder) -> RunSize:
+    return RunSize(*map(int, (folder.path / SIZE_FILE).read_text().split()))
+
+
+def _parts_of(events: Sequence[Event]) -> list[PartInfo]:
+    return [PartInfo(**event["data"]) for event in events if event["kind"] == PART_EVENT]
+
+
+def _progress_event(totals: Totals) -> Event:
+    message = f"{totals.n_inputs:,} inputs are done, {totals.n_failed:,} of them without a value."
+    return {
+        "kind": PROGRESS_EVENT, "message": message, "data": {"done": totals.n_inputs, "failed": totals.n_failed}
+    }  # fmt: skip

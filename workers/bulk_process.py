@@ -1,0 +1,58 @@
+"""The process of a bulk prediction: files in, parts out. It knows no database, no broker and no store."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from app.bulk.folder import RunFolder
+from app.bulk.parts import PartInfo
+from app.bulk.run import RunStopped, run_bulk
+from app.bulk.service import COUNTED_EVENT
+from app.core.logging import configure_logging, get_logger
+from app.core.processes import die_with_parent
+from app.jobs.errors import JobErrorCode
+from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder
+from workers.bulk import part_event, write_size
+from workers.failure import describe_error
+
+log = get_logger(__name__)
+
+MEMORY_ADVICE = "Let fewer processes work at once (XTALFORGE_BULK__PROCESSES)."
+
+
+def main(folder: Path, parent_pid: int) -> int:
+    """Answer what lies in `folder`; the exit code (see `workers.attempt`)."""
+    die_with_parent(parent_pid)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    attempt, run_folder = AttemptFolder(folder), RunFolder(folder)
+    run = run_folder.run()
+    configure_logging(run.log_level, run.log_format)
+    try:
+        write_size(attempt, run_bulk(run_folder, _Teller(attempt), stop.is_set))
+    except RunStopped:
+        return STOPPED
+    except Exception as error:
+        log.exception("bulk prediction failed", folder=folder.name)
+        attempt.write_error(describe_error(error, "run", JobErrorCode.RUN_FAILED, MEMORY_ADVICE))
+        return FAILED
+    return SUCCEEDED
+
+
+class _Teller:
+    """Tells the supervisor of each part, once it is on disk."""
+
+    def __init__(self, attempt: AttemptFolder) -> None:
+        self._attempt = attempt
+
+    def counted(self, n_rows: int) -> None:
+        self._attempt.append_event(COUNTED_EVENT, f"The file has {n_rows:,} inputs.", {"n_rows": n_rows})
+
+    def finished(self, part: PartInfo) -> None:
+        self._attempt.append_event(**part_event(part))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(os.environ[PARENT_PID_VARIABLE])))

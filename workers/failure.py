@@ -1,0 +1,25 @@
+"""What a process that broke off says of it."""
+
+import errno
+
+from app.core.errors import XtalforgeError
+from app.jobs.errors import JobErrorCode
+from workers.attempt import RunError
+
+REASON_LENGTH = 300
+OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory")
+DISK_FULL_ADVICE = "The disk of the worker is full. Ask the administrator to make room, then start the job again."
+
+
+def describe_error(error: BaseException, work: str, other_code: JobErrorCode, memory_advice: str) -> RunError:
+    """A stable code and one sentence; `work` is what was done, as in "the training"."""
+    if isinstance(error, XtalforgeError):
+        return RunError(code=error.code, detail=error.detail)
+    reason = str(error).strip().splitlines()
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
+        detail = f"The {work} needed more memory than the worker has. {memory_advice}"
+        return RunError(code=JobErrorCode.OUT_OF_MEMORY, detail=detail)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(code=other_code, detail=DISK_FULL_ADVICE)
+    described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
+    return RunError(code=other_code, detail=f"The {work} stopped with an internal error ({described[:REASON_LENGTH]}).")

@@ -1,0 +1,60 @@
+"""Fine-tuning jobs: data set and base model in, a version in the registry out."""
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from app.core.db import open_session
+from app.fine_tuning.spec import FineTuningSpec
+from app.jobs.errors import JobErrorCode
+from app.registry.card import render_card
+from app.registry.manifest import Parent
+from app.registry.service import FINE_TUNING, RegistryService
+from workers.attempt import Run
+from workers.work import Outcome, Work
+
+
+class TrainingWork(Work):
+    module = "workers.trainer"
+    failure_code = JobErrorCode.TRAINING_FAILED
+    memory_advice = "try a smaller batch_size"
+
+    def prepare(self, keep_lease: Callable[[], None]) -> None:  # noqa: ARG002 - a data set is read within seconds
+        spec = self._spec()
+        base, parent = None, None
+        if spec.base is not None:
+            with open_session(self.worker.factory, read_only=True) as session:
+                registry = RegistryService(session, self.worker.store)
+                base = registry.load(registry.resolve(f"{spec.base.name}/{spec.base.version}"))
+            parent = Parent(name=spec.base.name, version=spec.base.version, weights_sha256=spec.base.sha256)
+        training_spec = {
+            "name": spec.model_name, "method": spec.method, "architecture": spec.architecture,
+            "property": spec.property.model_dump(mode="json"), "seed": spec.seed,
+            "hyperparameters": spec.hyperparameters.model_dump(mode="json"),
+            "dataset_name": spec.dataset_name, "dataset_sha256": spec.dataset_sha256,
+        }  # fmt: skip
+        settings = self.worker.settings
+        run = Run(
+            spec=training_spec, parent=parent, device=settings.device,
+            log_level=settings.log_level, log_format=settings.log_format,
+        )  # fmt: skip
+        self.folder.write_input(run, self.worker.store.get(spec.dataset_path), base)
+
+    def has_result(self) -> bool:
+        return self.folder.read_result() is not None
+
+    def finish(self, session: Session) -> Outcome:
+        """Model version and success of the job in one transaction: both are there, or neither is."""
+        spec, trained = self._spec(), self.folder.read_result()
+        assert trained is not None
+        manifest, weights = trained
+        version = RegistryService(session, self.worker.store).register_version(
+            manifest, weights, render_card(manifest), source=FINE_TUNING,
+            parent_id=spec.base.id if spec.base else None, dataset_id=spec.dataset_id, job_id=self.job.id,
+        )  # fmt: skip
+        metrics = manifest.metrics.model_dump(mode="json")
+        result = {"model": version.model_name, "version": version.version, "metrics": metrics}
+        return Outcome(result, "The model is ready.")
+
+    def _spec(self) -> FineTuningSpec:
+        return FineTuningSpec.model_validate(self.job.spec)
