@@ -1,7 +1,6 @@
 """The composition root: the one place that makes the long-lived objects and joins the routes to them."""
 
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
+from app.bulk.routes import router as bulk_router
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
@@ -21,7 +21,10 @@ from app.datasets.routes import router as datasets_router
 from app.fine_tuning.routes import router as fine_tuning_router
 from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
+from app.predictions.directory import ModelDirectory
 from app.predictions.engine import BackgroundEngine, InferenceEngine
+from app.predictions.featuriser import Featuriser
+from app.predictions.pool import FeaturisingPool
 from app.predictions.properties_routes import router as properties_router
 from app.predictions.queue import PredictionQueue
 from app.predictions.routes import router as predictions_router
@@ -40,8 +43,11 @@ from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 
-MAX_PREDICTION_THREADS = 4
+PREDICTION_THREADS = 16
+"""Requests at work at once. Most of their time they wait for a common micro-batch."""
 WARM_UP_STOP_S = 10.0
+MULTIPART_BYTES = 100_000
+"""What the other fields of an upload may take beside its file."""
 
 MakeEngine = Callable[[Settings], InferenceEngine]
 
@@ -69,13 +75,18 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         lifespan=_lifespan(settings, make_engine),
     )
     for router in (
-        predictions_router, properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
+        predictions_router, bulk_router, properties_router, registry_router, datasets_router, fine_tuning_router,
+        health_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app)
     install_problem_handlers(app)
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.limits.max_upload_bytes)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=settings.limits.max_upload_bytes,
+        uploads={bulk_router.prefix: settings.bulk.max_upload_bytes + MULTIPART_BYTES},
+    )
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
     return app
 
@@ -91,16 +102,22 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         store = open_store(settings)
         job_queue = JobQueue(settings.resolved_broker_url)
         inference = BackgroundEngine(lambda: make_engine(settings))
-        predictions = PredictionService(sessions, store, inference, settings.limits)
-        prediction_queue = PredictionQueue(_prediction_threads(), settings.inference.queue_size)
+        pool = _featurising_pool(settings)
+        featuriser = Featuriser(pool)
+        directory = ModelDirectory(sessions, store)
+        predictions = PredictionService(directory, inference, settings.limits, featuriser)
+        prediction_queue = PredictionQueue(
+            PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
+        )
         reaper = Reaper(sessions, settings, job_queue)
-        warm_up = WarmUp(predictions)
+        warm_up = WarmUp(predictions, featuriser)
 
         app.state.resources = resources = Resources()
         resources.add(Settings, settings)
         resources.add(sessionmaker, sessions)
         resources.add(ArtifactStore, store)
         resources.add(JobQueue, job_queue)
+        resources.add(ModelDirectory, directory)
         resources.add(PredictionService, predictions)
         resources.add(PredictionQueue, prediction_queue)
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
@@ -115,6 +132,8 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
             prediction_queue.close()
             if is_migrated:
                 await run_in_threadpool(warm_up.join, WARM_UP_STOP_S)
+            if pool is not None:
+                await run_in_threadpool(pool.close)
             job_queue.close()
             engine.dispose()
 
@@ -150,8 +169,9 @@ def _readiness(engine: Engine, store: ArtifactStore, was_migrated: bool) -> Read
     return Readiness({"database": database, "store": artifact_store})
 
 
-def _prediction_threads() -> int:
-    return min(MAX_PREDICTION_THREADS, os.cpu_count() or 1)
+def _featurising_pool(settings: Settings) -> FeaturisingPool | None:
+    size = settings.inference.pool_size
+    return FeaturisingPool(size, settings.inference.read_limit_s) if size else None
 
 
 def _unexpected_error(scope: Scope) -> tuple[bytes, str]:

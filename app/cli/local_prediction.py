@@ -9,6 +9,8 @@ from tqdm import tqdm
 from app.cli.installation import open_installation
 from app.core.settings import LimitSettings, Settings
 from app.learning.engine import InferenceEngine
+from app.predictions.directory import ModelDirectory
+from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import FailedInput, Formula, RawInput, refuse_duplicate_ids
 from app.predictions.schemas import PredictionAnswer
 from app.predictions.service import PredictionService
@@ -30,7 +32,7 @@ def predict_locally(
     inputs, failed = _read_inputs(paths, compositions, limits)
     engine = InferenceEngine(settings.inference.max_models, settings.device, settings.inference.threads)
     with open_installation(settings) as local:
-        service = PredictionService(local.sessions, local.store, engine, limits)
+        service = PredictionService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
         return _predict_in_chunks(service, inputs, failed, models, properties)
 
 

@@ -67,9 +67,16 @@ class InferenceSettings(_Group):
 
     max_models: PositiveInt = Field(default=8, description="Models held in memory; the least recently used leaves.")
     queue_size: PositiveInt = Field(default=64, description="Requests that may wait; more are answered 429.")
+    queue_inputs: PositiveInt = Field(
+        default=4000, description="Inputs of requests at work or waiting; one that brings more is answered 429."
+    )
     threads: PositiveInt = Field(
         default=1, description="CPU threads of one forward pass; requests run side by side as it is."
     )
+    pool_size: NonNegativeInt = Field(
+        default=2, description="Processes of each API process that read large structures and batches; 0 = none."
+    )
+    read_limit_s: PositiveFloat = Field(default=20.0, description="A structure that takes longer to read is given up.")
 
 
 class BulkSettings(_Group):
@@ -110,6 +117,7 @@ class Settings(BaseSettings):
     device: Device = Field(default="auto", description="Where networks run; `auto` takes CUDA where there is one.")
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    api_workers: PositiveInt = Field(default=1, description="API processes that `xtalforge up` starts.")
     log_level: LogLevel = Field(default="INFO", description="Least severe level that is logged.")
     log_format: LogFormat = Field(default="console", description="`console` for people, `json` for collectors.")
     jobs: JobSettings = Field(default_factory=JobSettings, description="Leases and attempts of long work.")

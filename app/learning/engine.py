@@ -1,5 +1,6 @@
 """Loaded models of one process: least recently used go, each is loaded once however many ask for it."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -7,16 +8,32 @@ from collections.abc import Callable, Sequence
 import torch
 
 from app.core.errors import XtalforgeError
+from app.learning.coalescing import Coalescer
+from app.learning.featurising import FeaturisedCrystal
 from app.learning.graphs.cache import GraphCache
+from app.learning.graphs.crystal_graph import CrystalGraph
+from app.learning.graphs.settings import GraphSettings
 from app.learning.predictor import Predictor
 from app.learning.samples import ModelInput
 from app.registry.manifest import Manifest
+from app.structures.crystal import Crystal
+
+EngineInput = ModelInput | FeaturisedCrystal
+Value = float | XtalforgeError
+
+_BATCH_COST = {"cpu": 20_000, "cuda": 500_000}
+"""Edges of one micro-batch."""
+_COMPOSITION_COST = 64
+_EDGES_PER_ATOM = 12
+
+log = logging.getLogger(__name__)
 
 
 class InferenceEngine:
-    """Predictions by any number of models, at most `max_models` of them in memory.
+    """Predictions by any number of models, at most `max_models` of them in memory. Thread-safe.
 
-    Models are keyed by their version, which never changes; an alias that moves simply asks for another key.
+    Models are keyed by their version, which never changes; an alias that moves simply asks for another key. What
+    several callers ask of one model at the same time is computed in common micro-batches.
     """
 
     def __init__(self, max_models: int = 8, device: str = "cpu", n_threads: int | None = None) -> None:
@@ -24,42 +41,76 @@ class InferenceEngine:
             torch.set_num_threads(n_threads)
         self._device = device
         self._max_models = max_models
-        self._predictors: OrderedDict[str, Predictor] = OrderedDict()
+        self._models: OrderedDict[str, Coalescer[EngineInput, Value]] = OrderedDict()
         self._lock = threading.Lock()
         self._graphs = GraphCache()
         self._loading: dict[str, threading.Lock] = {}
 
     def predict(
-        self, key: str, load: Callable[[], tuple[Manifest, bytes]], items: Sequence[ModelInput]
-    ) -> list[float | XtalforgeError]:
+        self, key: str, load: Callable[[], tuple[Manifest, bytes]], items: Sequence[EngineInput]
+    ) -> list[Value]:
         """One value or error per item. `load` is called only when the model is not in memory.
 
         Raises what `load` raises, and ArtifactCorrupt.
         """
-        return self._get(key, load).predict(items, self._graphs.build)
+        return self._get(key, load)(items)
 
-    def _get(self, key: str, load: Callable[[], tuple[Manifest, bytes]]) -> Predictor:
+    def _get(self, key: str, load: Callable[[], tuple[Manifest, bytes]]) -> Coalescer[EngineInput, Value]:
         with self._lock:
-            found = self._predictors.get(key)
+            found = self._models.get(key)
             if found is not None:
-                self._predictors.move_to_end(key)
+                self._models.move_to_end(key)
                 return found
             gate = self._loading.setdefault(key, threading.Lock())
         with gate:
             with self._lock:
-                found = self._predictors.get(key)
+                found = self._models.get(key)
             if found is not None:
                 return found
             try:
                 manifest, weights = load()
-                predictor = Predictor.from_bytes(manifest, weights, self._device)
+                model = self._served(Predictor.from_bytes(manifest, weights, self._device))
             except BaseException:
                 with self._lock:
                     self._loading.pop(key, None)
                 raise
             with self._lock:
-                self._predictors[key] = predictor
+                self._models[key] = model
                 self._loading.pop(key, None)
-                while len(self._predictors) > self._max_models:
-                    self._predictors.popitem(last=False)
-            return predictor
+                while len(self._models) > self._max_models:
+                    self._models.popitem(last=False)
+            return model
+
+    def _served(self, predictor: Predictor) -> Coalescer[EngineInput, Value]:
+        return Coalescer(
+            lambda items: self._run(predictor, items), _cost_of, _BATCH_COST.get(predictor.device.type, 20_000)
+        )
+
+    def _run(self, predictor: Predictor, items: Sequence[EngineInput]) -> list[Value]:
+        """Halves a micro-batch that fails, down to the item that makes it fail."""
+        crystals = [item.crystal if isinstance(item, FeaturisedCrystal) else item for item in items]
+        graphs = {id(item.crystal): item.graphs for item in items if isinstance(item, FeaturisedCrystal)}
+
+        def build(crystal: Crystal, settings: GraphSettings) -> CrystalGraph:
+            made = graphs.get(id(crystal), {}).get(settings)
+            if made is None:
+                return self._graphs.build(crystal, settings)
+            if isinstance(made, XtalforgeError):
+                # Errors are shared between requests: one must not collect the traces of all.
+                raise made.with_traceback(None)
+            return made
+
+        try:
+            return predictor.predict(crystals, build)
+        except Exception:
+            if len(items) == 1:
+                log.exception("unexpected error in a prediction of %s", predictor.manifest.name)
+                return [XtalforgeError("Something went wrong inside the service while this value was computed.")]
+        half = len(items) // 2
+        return self._run(predictor, items[:half]) + self._run(predictor, items[half:])
+
+
+def _cost_of(item: EngineInput) -> int:
+    if isinstance(item, FeaturisedCrystal):
+        return max((g.n_edges for g in item.graphs.values() if isinstance(g, CrystalGraph)), default=0)
+    return _EDGES_PER_ATOM * item.n_sites if isinstance(item, Crystal) else _COMPOSITION_COST

@@ -1,6 +1,6 @@
 """Structure texts in, crystals and their graphs out, without torch: what pool processes and screening workers run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.core.errors import XtalforgeError
@@ -25,6 +25,14 @@ class FeaturisedStructure:
     crystal: Crystal | None
     graphs: tuple[CrystalGraph | XtalforgeError, ...]
     error: XtalforgeError | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturisedCrystal:
+    """A crystal with the graphs that were made of it, or the reasons why there are none, by their settings."""
+
+    crystal: Crystal
+    graphs: Mapping[GraphSettings, CrystalGraph | XtalforgeError]
 
 
 def featurise_text(

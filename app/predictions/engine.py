@@ -6,18 +6,20 @@ from threading import Thread
 from typing import Protocol
 
 from app.core.errors import XtalforgeError
+from app.learning.featurising import FeaturisedCrystal
 from app.registry.manifest import Manifest
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
 ModelItem = Crystal | Composition
+EngineInput = Crystal | Composition | FeaturisedCrystal
 LoadModel = Callable[[], tuple[Manifest, bytes]]
 
 
 class InferenceEngine(Protocol):
     """Runs models; thread-safe, keeps the loaded ones by `key`."""
 
-    def predict(self, key: str, load: LoadModel, items: Sequence[ModelItem]) -> list[float | XtalforgeError]:
+    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
         """One value (in the property's unit) or error per item; `load` is called when `key` is not held."""
         ...
 
@@ -38,5 +40,5 @@ class BackgroundEngine:
         except Exception as error:  # noqa: BLE001 - handed to whoever asks for a prediction
             self._made.set_exception(error)
 
-    def predict(self, key: str, load: LoadModel, items: Sequence[ModelItem]) -> list[float | XtalforgeError]:
+    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
         return self._made.result().predict(key, load, items)

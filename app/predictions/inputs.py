@@ -1,16 +1,21 @@
 """From what was sent to crystals and compositions: one item or one error for each, never an exception."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.core.errors import InvalidRequest, XtalforgeError
+from app.learning.featurising import FeaturisedStructure
+from app.learning.graphs.crystal_graph import CrystalGraph
+from app.learning.graphs.settings import GraphSettings
 from app.predictions.engine import ModelItem
+from app.predictions.featuriser import Featuriser
 from app.predictions.schemas import PredictionInput
+from app.predictions.tasks import CrystalTask, Task, TextTask
 from app.structures.archive import shown_name
 from app.structures.composition import parse_composition
-from app.structures.reader import StructureFormat, read_structures, structure_from_dict
+from app.structures.reader import StructureFormat, structure_from_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,11 @@ class RawInput:
 
 @dataclass(frozen=True, slots=True)
 class ReadInput:
-    """One input that a model can take."""
+    """One input that a model can take; `graphs` are those of a crystal, by their settings."""
 
     id: str
     item: ModelItem
+    graphs: Mapping[GraphSettings, CrystalGraph | XtalforgeError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,24 @@ def refuse_duplicate_ids(ids: Iterable[str]) -> None:
         raise InvalidRequest(f"Ids must be unique within a request; these are not: {shown}.", ids=duplicates[:50])
 
 
-def read_inputs(inputs: Sequence[RawInput]) -> list[ReadInput | FailedInput]:
-    """Every crystal or composition in the inputs, in order; a file with several blocks gives several."""
+def read_inputs(
+    inputs: Sequence[RawInput], featuriser: Featuriser, settings: tuple[GraphSettings, ...]
+) -> list[ReadInput | FailedInput]:
+    """Every crystal or composition in the inputs, in order; a file with several blocks gives several.
+
+    Crystals come with their graphs for each of `settings`. Raises NotReady when the service is stopping.
+    """
+    prepared = [_prepare(given, settings) for given in inputs]
+    tasks = [entry for entry in prepared if isinstance(entry, TextTask | CrystalTask)]
+    structures = iter(featuriser.featurise(tasks) if tasks else ())
     taken: set[str] = set()
-    return [_with_unique_id(result, taken) for given in inputs for result in _read(given)]
+    read: list[ReadInput | FailedInput] = []
+    for given, entry in zip(inputs, prepared, strict=True):
+        results = (
+            _results(given.id, next(structures), settings) if isinstance(entry, TextTask | CrystalTask) else [entry]
+        )
+        read.extend(_with_unique_id(result, taken) for result in results)
+    return read
 
 
 def _content(given: PredictionInput) -> StructureText | StructureObject | Formula:
@@ -85,33 +105,36 @@ def _content(given: PredictionInput) -> StructureText | StructureObject | Formul
     return Formula(given.composition or "")
 
 
-def _read(given: RawInput) -> list[ReadInput | FailedInput]:
+def _prepare(given: RawInput, settings: tuple[GraphSettings, ...]) -> Task | ReadInput | FailedInput:
+    """A composition as it is; of a structure what is to be done to it."""
     try:
         match given.content:
             case Formula(text):
-                return [ReadInput(given.id, parse_composition(text))]
+                return ReadInput(given.id, parse_composition(text))
             case StructureObject(data):
-                return [ReadInput(given.id, structure_from_dict(data))]
+                return CrystalTask(structure_from_dict(data), settings)
             case StructureText(text, fmt, file_name):
-                return _read_text(given.id, text, fmt, file_name)
+                return TextTask(text, fmt, file_name, settings)
     except XtalforgeError as error:
-        return [FailedInput(given.id, error)]
+        return FailedInput(given.id, error)
 
 
-def _read_text(input_id: str, text: str, fmt: StructureFormat | None, file_name: str) -> list[ReadInput | FailedInput]:
-    results = read_structures(text, fmt, file_name)
-    read: list[ReadInput | FailedInput] = []
-    for result in results:
-        block_id = f"{input_id}#{shown_name(result.block_name)}" if len(results) > 1 else input_id
-        if result.crystal is not None:
-            read.append(ReadInput(block_id, result.crystal))
-        elif result.error is not None:
-            read.append(FailedInput(block_id, result.error))
-    return read
+def _results(
+    input_id: str, structures: Sequence[FeaturisedStructure], settings: Sequence[GraphSettings]
+) -> Iterator[ReadInput | FailedInput]:
+    for entry in structures:
+        block_id = f"{input_id}#{shown_name(entry.name)}" if len(structures) > 1 else input_id
+        if entry.crystal is not None:
+            yield ReadInput(block_id, entry.crystal, dict(zip(settings, entry.graphs, strict=True)))
+        elif entry.error is not None:
+            yield FailedInput(block_id, entry.error)
 
 
 def _with_unique_id(result: ReadInput | FailedInput, taken: set[str]) -> ReadInput | FailedInput:
     # Block names of a file may repeat, or make an id that another input has.
+    if result.id not in taken:
+        taken.add(result.id)
+        return result
     unique, n = result.id, 1
     while unique in taken:
         n += 1

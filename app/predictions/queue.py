@@ -1,11 +1,11 @@
-"""Predictions run in threads beside the event loop, a bounded number of them at a time."""
+"""Predictions run in threads beside the event loop; what may be at work or wait is bounded."""
 
 import contextvars
 from asyncio import wrap_future
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from app.core.errors import QueueFull
 
@@ -15,32 +15,40 @@ RETRY_AFTER_S = 2
 
 
 class PredictionQueue:
-    """`threads` requests are computed at once, `max_waiting` more may wait; the next one is refused."""
+    """`threads` requests are at work at once and `max_waiting` more may wait, with `max_inputs` inputs together.
 
-    def __init__(self, threads: int, max_waiting: int) -> None:
+    The next one is refused. A request is never too large for an idle queue.
+    """
+
+    def __init__(self, threads: int, max_waiting: int, max_inputs: int) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="prediction")
         self._capacity = threads + max_waiting
+        self._max_inputs = max_inputs
         self._in_flight = 0
+        self._inputs = 0
         self._lock = Lock()
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """The result of `work`; raises QueueFull when no place is free."""
+    async def run(self, work: Callable[[], T], n_inputs: int = 1) -> T:
+        """The result of `work`; raises QueueFull when there is no place for it."""
         with self._lock:
-            if self._in_flight >= self._capacity:
+            is_too_much = self._in_flight > 0 and self._inputs + n_inputs > self._max_inputs
+            if is_too_much or self._in_flight >= self._capacity:
                 raise QueueFull(
-                    f"{self._in_flight} prediction requests are waiting already. Try again in {RETRY_AFTER_S} s, or "
-                    "send more inputs in one request.",
+                    f"{self._in_flight} prediction requests with {self._inputs:,} inputs are waiting already. Try "
+                    f"again in {RETRY_AFTER_S} s.",
                     retry_after_s=RETRY_AFTER_S,
                 )
             self._in_flight += 1
+            self._inputs += n_inputs
         future = self._executor.submit(contextvars.copy_context().run, work)
         # Counted until the work ends, also when the client has gone meanwhile.
-        future.add_done_callback(self._release)
+        future.add_done_callback(lambda _: self._release(n_inputs))
         return await wrap_future(future)
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _release(self, _future: Future[Any]) -> None:
+    def _release(self, n_inputs: int) -> None:
         with self._lock:
             self._in_flight -= 1
+            self._inputs -= n_inputs

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, File, Query, UploadFile
+from fastapi import APIRouter, Body, Depends, File, Query, Response, UploadFile
 
 from app.core.errors import (
     AliasNotFound,
@@ -21,7 +21,7 @@ from app.predictions.inputs import raw_inputs
 from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import PredictionAnswer, PredictionRequest, Reference
 from app.predictions.service import PredictionService
-from app.predictions.uploads import UploadedFile, base_name, read_uploads
+from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
 from app.web.deps import SettingsDep, resource
 from app.web.problems import problem_responses
 
@@ -50,22 +50,24 @@ _Properties = Annotated[
 ]
 
 
-@router.post("", responses=_PROBLEMS, summary="Predict from structures and compositions")
+@router.post(
+    "", response_model=PredictionAnswer, responses=_PROBLEMS, summary="Predict from structures and compositions"
+)
 async def predict(
     request: Annotated[PredictionRequest, Body(openapi_examples=REQUEST_EXAMPLES)], service: ServiceDep, queue: QueueDep
-) -> PredictionAnswer:
+) -> Response:
     """Every value has a unit and names the exact model that gave it.
 
     200 when at least one value could be given; what failed is in `errors`. 422 when nothing could be used.
     """
 
-    def work() -> PredictionAnswer:
-        return service.predict(raw_inputs(request.inputs), request.models, request.properties)
+    def work() -> bytes:
+        return _as_json(service.predict(raw_inputs(request.inputs), request.models, request.properties))
 
-    return await queue.run(work)
+    return _response(await queue.run(work, len(request.inputs)))
 
 
-@router.post("/upload", responses=_PROBLEMS, summary="Predict from uploaded files")
+@router.post("/upload", response_model=PredictionAnswer, responses=_PROBLEMS, summary="Predict from uploaded files")
 async def predict_upload(
     files: Annotated[list[UploadFile], File(description="CIF, POSCAR or structure JSON files, or zips of them.")],
     service: ServiceDep,
@@ -73,14 +75,23 @@ async def predict_upload(
     settings: SettingsDep,
     models: _Models = None,
     properties: _Properties = None,
-) -> PredictionAnswer:
+) -> Response:
     """The same as for JSON; an input's id is its file name. `models` and `properties` may be repeated."""
     if models is not None and properties is not None:
         raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
 
-    def work() -> PredictionAnswer:
+    def work() -> bytes:
         uploads = [UploadedFile(base_name(file.filename), file.file) for file in files]
         inputs, failed = read_uploads(uploads, settings.limits)
-        return service.predict(inputs, models, properties, failed)
+        return _as_json(service.predict(inputs, models, properties, failed))
 
-    return await queue.run(work)
+    return _response(await queue.run(work, sum(expected_inputs(file.size or 0) for file in files)))
+
+
+def _as_json(answer: PredictionAnswer) -> bytes:
+    # Written in the thread that computed it: the event loop has others to serve.
+    return answer.model_dump_json().encode()
+
+
+def _response(content: bytes) -> Response:
+    return Response(content, media_type="application/json")

@@ -4,21 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.core.errors import InputKindMismatch, ModelNotFound
+from app.learning.graphs.settings import GraphSettings
 from app.predictions.engine import ModelItem
 from app.properties.catalogue import get_property
 from app.registry.manifest import InputKind, Manifest
 from app.registry.models import ModelVersion
-from app.registry.service import RegistryService
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedModel:
-    """A model version that answers; `is_named` when the request asked for it by name."""
+    """A model version that answers.
+
+    `graph` is set for models that read structures, `elements` are those of the training rows, `is_named` says that the
+    request asked for the model by name.
+    """
 
     version: ModelVersion
     manifest: Manifest
+    graph: GraphSettings | None
+    elements: frozenset[str]
     is_named: bool
 
     @property
@@ -26,26 +32,9 @@ class SelectedModel:
         return f"{self.version.model_name}/{self.version.version}"
 
 
-def select_models(
-    registry: RegistryService, models: Sequence[str] | None, properties: Sequence[str] | None
-) -> list[SelectedModel]:
-    """The named models, or the champions of these properties, or every champion; each version once.
-
-    Raises ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound.
-    """
-    if models is not None:
-        versions = [registry.resolve(reference) for reference in models]
-    else:
-        versions = registry.champions(property_keys=list(properties) if properties is not None else None)
-    unique = {version.id: version for version in versions}.values()
-    selected = [SelectedModel(v, Manifest.model_validate(v.manifest), models is not None) for v in unique]
-    _refuse_unserved({model.manifest.property.key for model in selected}, properties)
-    if not selected:
-        raise ModelNotFound("No model is registered here yet, so nothing can be predicted.")
-    return selected
-
-
-def _refuse_unserved(served: set[str], properties: Sequence[str] | None) -> None:
+def refuse_unserved(selected: Sequence[SelectedModel], properties: Sequence[str] | None) -> None:
+    """Raise ModelNotFound or PropertyNotFound when no model serves one of the properties, or there is none at all."""
+    served = {model.manifest.property.key for model in selected}
     for key in properties or ():
         if key not in served:
             label = get_property(key).label
@@ -53,6 +42,8 @@ def _refuse_unserved(served: set[str], properties: Sequence[str] | None) -> None
                 f"No model here predicts the {label} ({key}) yet. Train one from your data with "
                 "POST /v1/fine-tuning/jobs, or see GET /v1/properties for what is served."
             )
+    if not selected:
+        raise ModelNotFound("No model is registered here yet, so nothing can be predicted.")
 
 
 def item_for(model: SelectedModel, item: ModelItem) -> ModelItem | InputKindMismatch | None:
@@ -86,7 +77,7 @@ def no_model_fits(item: ModelItem, models: Sequence[SelectedModel]) -> InputKind
     return InputKindMismatch(f"This input is a {kind}, but the models that answer here take {other} ({names}).{advice}")
 
 
-def unseen_elements(manifest: Manifest, item: ModelItem) -> list[str]:
+def unseen_elements(model: SelectedModel, item: ModelItem) -> list[str]:
     """Elements of the input that no training row of the model had."""
     symbols = item.element_counts if isinstance(item, Crystal) else item.amounts
-    return sorted(set(symbols) - set(manifest.elements))
+    return sorted(symbols.keys() - model.elements)

@@ -1,20 +1,20 @@
 """Predictions of many inputs by many models; what fails is reported beside what works."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from sqlalchemy.orm import Session, sessionmaker
-
-from app.core.db import open_session
 from app.core.errors import InputKindMismatch, NoUsableInput, TooManyInputs, XtalforgeError
 from app.core.settings import LimitSettings
-from app.predictions.engine import InferenceEngine, ModelItem
+from app.learning.featurising import FeaturisedCrystal
+from app.learning.graphs.crystal_graph import CrystalGraph
+from app.learning.graphs.settings import GraphSettings
+from app.predictions.directory import ModelDirectory
+from app.predictions.engine import EngineInput, InferenceEngine, ModelItem
+from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import FailedInput, RawInput, ReadInput, read_inputs
 from app.predictions.schemas import Domain, ModelReference, Prediction, PredictionAnswer, PredictionError
-from app.predictions.selection import SelectedModel, item_for, no_model_fits, select_models, unseen_elements
-from app.registry.manifest import Manifest
-from app.registry.service import RegistryService
-from app.registry.store import ArtifactStore
+from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
@@ -25,6 +25,7 @@ class _Outcomes:
 
     input_id: str
     item: ModelItem | None = None
+    graphs: Mapping[GraphSettings, CrystalGraph | XtalforgeError] = field(default_factory=dict)
     error: XtalforgeError | None = None
     by_model: dict[int, float | XtalforgeError] = field(default_factory=dict)
 
@@ -34,19 +35,19 @@ class _Outcomes:
 
 
 class PredictionService:
-    """Blocking; meant for a worker thread. Opens short read-only transactions of its own."""
+    """Blocking; meant for a worker thread."""
 
     def __init__(
         self,
-        sessions: sessionmaker[Session],
-        store: ArtifactStore,
+        directory: ModelDirectory,
         engine: InferenceEngine,
         limits: LimitSettings,
+        featuriser: Featuriser,
     ) -> None:
-        self._sessions = sessions
-        self._store = store
+        self._directory = directory
         self._engine = engine
         self._limits = limits
+        self._featuriser = featuriser
 
     def predict(
         self,
@@ -57,8 +58,8 @@ class PredictionService:
     ) -> PredictionAnswer:
         """Values and errors of these inputs; `failed` are inputs that the caller could not read.
 
-        Raises TooManyInputs, the errors of `select_models`, and when there is no value at all the error that every
-        input had, or NoUsableInput when they differ; its `errors` list them.
+        Raises TooManyInputs, the errors of `ModelDirectory.select`, and when there is no value at all the error that
+        every input had, or NoUsableInput when they differ; its `errors` list them.
         """
         answer, causes = self._predict(inputs, models, properties, failed)
         if not answer.predictions:
@@ -83,9 +84,9 @@ class PredictionService:
         failed: Sequence[FailedInput],
     ) -> tuple[PredictionAnswer, list[XtalforgeError]]:
         self._refuse_too_many(len(inputs))
-        with open_session(self._sessions, read_only=True) as session:
-            selected = select_models(RegistryService(session, self._store), models, properties)
-        read = [*read_inputs(inputs), *failed]
+        selected = self._directory.select(models, properties)
+        settings = tuple(dict.fromkeys(model.graph for model in selected if model.graph is not None))
+        read = [*read_inputs(inputs, self._featuriser, settings), *failed]
         self._refuse_too_many(len(read))
         outcomes = [_outcomes(entry) for entry in read]
         for index, model in enumerate(selected):
@@ -103,27 +104,23 @@ class PredictionService:
             )
 
     def _run_model(self, index: int, model: SelectedModel, outcomes: Sequence[_Outcomes]) -> None:
-        given: list[tuple[_Outcomes, ModelItem]] = []
+        given: list[tuple[_Outcomes, EngineInput]] = []
         for outcome in outcomes:
             item = item_for(model, outcome.item) if outcome.item is not None else None
             if isinstance(item, InputKindMismatch):
                 outcome.by_model[index] = item
             elif item is not None:
-                given.append((outcome, item))
+                given.append((outcome, FeaturisedCrystal(item, outcome.graphs) if isinstance(item, Crystal) else item))
         if not given:
             return
         values = self._values(model, [item for _, item in given])
         for (outcome, _), value in zip(given, values, strict=True):
             outcome.by_model[index] = value
 
-    def _values(self, model: SelectedModel, items: Sequence[ModelItem]) -> Sequence[float | XtalforgeError]:
-        def load() -> tuple[Manifest, bytes]:
-            with open_session(self._sessions, read_only=True) as session:
-                return RegistryService(session, self._store).load(model.version)
-
+    def _values(self, model: SelectedModel, items: Sequence[EngineInput]) -> Sequence[float | XtalforgeError]:
         try:
             # Not by the weights: two versions may share them and differ in scale or unit.
-            return self._engine.predict(model.version.id, load, items)
+            return self._engine.predict(model.version.id, partial(self._directory.load, model.version), items)
         except XtalforgeError as error:
             # A model that cannot be loaded must not take the others' answers with it.
             return [error] * len(items)
@@ -131,7 +128,7 @@ class PredictionService:
 
 def _outcomes(entry: ReadInput | FailedInput) -> _Outcomes:
     if isinstance(entry, ReadInput):
-        return _Outcomes(entry.id, item=entry.item)
+        return _Outcomes(entry.id, item=entry.item, graphs=entry.graphs)
     return _Outcomes(entry.id, error=entry.error)
 
 
@@ -157,7 +154,7 @@ def _answer(outcomes: Sequence[_Outcomes], models: Sequence[SelectedModel]) -> P
 def _prediction(
     input_id: str, item: ModelItem, value: float, model: SelectedModel, reference: ModelReference
 ) -> Prediction:
-    unseen = unseen_elements(model.manifest, item)
+    unseen = unseen_elements(model, item)
     reason = f"element(s) {', '.join(unseen)} not in the training data"
     return Prediction(
         input_id=input_id,

@@ -13,6 +13,7 @@ from app.structures.detect import decode_text
 from app.structures.limits import DEFAULT_LIMITS
 
 _HEAD_BYTES = 8
+_BYTES_PER_INPUT = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ def read_uploads(files: Sequence[UploadedFile], limits: LimitSettings) -> tuple[
             read.append(_input(name, upload.file.read(DEFAULT_LIMITS.max_bytes + 1)))
     refuse_duplicate_ids(entry.id for entry in read)
     return [e for e in read if isinstance(e, RawInput)], [e for e in read if isinstance(e, FailedInput)]
+
+
+def expected_inputs(file_bytes: int) -> int:
+    """About how many inputs a file of this size brings, which is only known when it was read: it may be a zip."""
+    return 1 + file_bytes // _BYTES_PER_INPUT
 
 
 def base_name(client_name: str | None) -> str:

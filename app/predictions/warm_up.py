@@ -5,6 +5,7 @@ from threading import Thread
 from app.core.errors import ModelNotFound, XtalforgeError
 from app.core.logging import get_logger
 from app.predictions.examples import COMPOSITION_INPUT, CRYSTAL_INPUT
+from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import raw_inputs
 from app.predictions.schemas import PredictionInput
 from app.predictions.service import PredictionService
@@ -15,8 +16,9 @@ log = get_logger(__name__)
 class WarmUp:
     """One prediction by every champion, in a thread; its failure is only logged."""
 
-    def __init__(self, service: PredictionService) -> None:
+    def __init__(self, service: PredictionService, featuriser: Featuriser) -> None:
         self._service = service
+        self._featuriser = featuriser
         self._thread = Thread(target=self._run, name="warm-up", daemon=True)
 
     def start(self) -> None:
@@ -31,6 +33,7 @@ class WarmUp:
             inputs = [PredictionInput.model_validate(example) for example in (CRYSTAL_INPUT, COMPOSITION_INPUT)]
             self._service.predict(raw_inputs(inputs))
             log.info("models loaded")
+            self._featuriser.prepare()
         except ModelNotFound:
             log.info("no models to load")
         except XtalforgeError as error:

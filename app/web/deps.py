@@ -5,7 +5,7 @@ A domain declares the dependency of its own long-lived type beside that type, e.
     StoreDep = Annotated[ArtifactStore, Depends(resource(ArtifactStore))]
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends
@@ -35,10 +35,11 @@ def resources_of(connection: HTTPConnection) -> Resources:
     return cast(Resources, connection.app.state.resources)
 
 
-def resource(kind: type[T]) -> Callable[[HTTPConnection], T]:
+def resource(kind: type[T]) -> Callable[[HTTPConnection], Coroutine[Any, Any, T]]:
     """A FastAPI dependency that hands out the application's object of that type."""
 
-    def provide(connection: HTTPConnection) -> T:
+    # Not a plain function: the framework would send it through a thread.
+    async def provide(connection: HTTPConnection) -> T:
         return resources_of(connection).get(kind)
 
     return provide

@@ -1,5 +1,6 @@
 """The size of a request body, bounded while it arrives."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -24,9 +25,11 @@ class BodyLimitMiddleware:
     answer when they have sent everything.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, uploads: Mapping[str, int] | None = None) -> None:
+        """`uploads` are other limits, for uploads to these paths."""
         self._app = app
         self._max_bytes = max_bytes
+        self._uploads = uploads or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,7 +37,8 @@ class BodyLimitMiddleware:
             return
         headers = Headers(scope=scope)
         is_upload = headers.get("content-type", "").startswith("multipart/form-data")
-        limit = self._max_bytes if is_upload else min(self._max_bytes, MAX_JSON_BYTES)
+        upload_limit = self._uploads.get(scope["path"], self._max_bytes)
+        limit = upload_limit if is_upload else min(self._max_bytes, MAX_JSON_BYTES)
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             await self._refuse(scope, receive, send, limit, is_complete=False)
@@ -70,7 +74,7 @@ class BodyLimitMiddleware:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, limit: int, *, is_complete: bool) -> None:
         if not is_complete:
-            await _drain(receive, self._max_bytes)
+            await _drain(receive, max(limit, self._max_bytes))
         body = problem_body(
             PayloadTooLarge.code,
             PayloadTooLarge.status,
