@@ -1,0 +1,154 @@
+"""Average SOAP of a crystal: which element sits how far and at which angle around which, rotation-free.
+
+Bartók, Kondor, Csányi, Phys. Rev. B 87 (2013) 184115; numbers as DScribe's `SOAP(rbf="gto", average="outer")`. With
+a hundred elements the vector has a million entries, all but a few blocks zero, so only the blocks of element pairs
+that occur are kept.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from pymatgen.optimization.neighbors import find_points_in_spheres
+from scipy.special import sph_harm_y_all
+
+from app.core.errors import StructureTooLarge, UnphysicalStructure
+from app.learning.descriptors.soap_basis import cutoff_padding, radial_basis
+from app.structures.crystal import Crystal
+from app.structures.elements import MAX_ATOMIC_NUMBER
+from app.structures.geometry import cell_heights
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+NO_PAIR = -1
+"""Pair number of padding."""
+
+_MAX_PAIRS = 500_000
+_MAX_IMAGES = 2_000_000
+_SAME_POINT = 1e-8
+_PERIODIC = np.ones(3, dtype=np.int64)
+
+
+class SoapSettings(BaseModel):
+    """Size of the expansion. Part of the manifest of every model that uses it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    r_cut: float = Field(default=6.0, gt=1.0, le=12.0, description="Å. Radius of an environment.")
+    n_max: int = Field(default=6, ge=1, le=12, description="Radial functions.")
+    l_max: int = Field(default=4, ge=0, le=9, description="Highest degree of the spherical harmonics.")
+    sigma: float = Field(default=0.5, gt=0.05, le=2.0, description="Å. Width of a smeared atom.")
+
+    @property
+    def block_size(self) -> int:
+        """Numbers of one element pair."""
+        return self.n_max**2 * (self.l_max + 1)
+
+
+def soap_rows(crystals: Sequence[Crystal], settings: SoapSettings) -> npt.NDArray[np.float32]:
+    """Average SOAP of crystals, (n, P, 1 + block_size) float32; P = pairs of the crystal that has most of them.
+
+    [:, :, 0] is the pair's number (101 Z + Z', Z <= Z'; NO_PAIR for padding), the rest its block. The blocks of a
+    crystal together have length 1. Raises what `average_soap` raises.
+    """
+    rows = [average_soap(crystal, settings) for crystal in crystals]
+    return pad_rows([np.column_stack([pairs, blocks]).astype(np.float32) for pairs, blocks in rows], settings)
+
+
+def pad_rows(rows: Sequence[npt.NDArray[np.float32]], settings: SoapSettings) -> npt.NDArray[np.float32]:
+    """Rows (P_i, 1 + block_size) as one array (n, P, 1 + block_size)."""
+    width = max((row.shape[0] for row in rows), default=0)
+    padded = np.zeros((len(rows), width, 1 + settings.block_size), dtype=np.float32)
+    padded[:, :, 0] = NO_PAIR
+    for index, row in enumerate(rows):
+        padded[index, : row.shape[0]] = row
+    return padded
+
+
+def average_soap(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, FloatArray]:
+    """Pair numbers (P,), ascending, and blocks (P, block_size) [n, n', l] of the mean power spectrum, length 1.
+
+    Of a pair of equal elements, only n <= n' is kept (the rest is 0). Raises StructureTooLarge and
+    UnphysicalStructure before anything large is made.
+    """
+    elements, coefficients = _coefficients(crystal, settings)
+    spectrum = _power_spectrum(coefficients)
+    n_max = settings.n_max
+    first, second = np.triu_indices(elements.shape[0])
+    blocks = spectrum[first, second]
+    same = first == second
+    blocks[same] *= np.triu(np.ones((n_max, n_max)))[None, :, :, None]
+    flat = blocks.reshape(first.shape[0], settings.block_size)
+    pairs = elements[first] * (MAX_ATOMIC_NUMBER + 1) + elements[second]
+    return pairs, flat / np.linalg.norm(flat)
+
+
+def _coefficients(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, list[npt.NDArray[np.complex128]]]:
+    """Elements (S,), and for each degree l the expansion of the density around each site, (N, S, n_max, l + 1).
+
+    Orders m >= 0 only: those below are their conjugates, the density being real.
+    """
+    centre, neighbour, vectors, distances = _surroundings(crystal, settings)
+    elements, species = np.unique(crystal.atomic_numbers, return_inverse=True)
+    group = centre * elements.shape[0] + species[neighbour]
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    vectors, distances = vectors[order], distances[order]
+    polar = np.arccos(np.clip(vectors[:, 2] / np.maximum(distances, _SAME_POINT), -1.0, 1.0))
+    harmonics = sph_harm_y_all(settings.l_max, settings.l_max, polar, np.arctan2(vectors[:, 1], vectors[:, 0]))
+    basis = radial_basis(settings.r_cut, settings.n_max, settings.l_max)
+    found = []
+    for degree in range(settings.l_max + 1):
+        radial = _smeared(distances, basis.exponents[degree], degree, settings.sigma)
+        summed = np.add.reduceat(radial[:, :, None] * harmonics[degree, : degree + 1].T[:, None, :], starts, axis=0)
+        expansion = np.zeros((crystal.n_sites * elements.shape[0], settings.n_max, degree + 1), dtype=np.complex128)
+        expansion[group[order][starts]] = np.einsum("ab,gbm->gam", basis.mixing[degree], summed)
+        found.append(expansion.reshape(crystal.n_sites, elements.shape[0], settings.n_max, degree + 1))
+    return elements, found
+
+
+def _smeared(distances: FloatArray, exponents: FloatArray, degree: int, sigma: float) -> FloatArray:
+    """Overlap of a Gaussian of width sigma at each distance with each orbital, angles apart, (E, n_max)."""
+    width = 1.0 / (2.0 * sigma**2)
+    total = width + exponents
+    scale = (np.pi / total) ** 1.5 * (width / total) ** degree
+    decay = np.exp(-(width * exponents / total) * distances[:, None] ** 2)
+    return np.asarray(scale * distances[:, None] ** degree * decay)
+
+
+def _power_spectrum(coefficients: list[npt.NDArray[np.complex128]]) -> FloatArray:
+    """(S, S, n_max, n_max, l_max + 1), mean over sites."""
+    spectra = []
+    for degree, expansion in enumerate(coefficients):
+        n_sites, n_species, n_max, _ = expansion.shape
+        weights = np.full(degree + 1, np.sqrt(2.0))
+        weights[0] = 1.0
+        rows = (expansion * weights).transpose(1, 2, 0, 3).reshape(n_species * n_max, -1)
+        products = (rows @ rows.conj().T).real.reshape(n_species, n_max, n_species, n_max)
+        spectra.append(np.pi * np.sqrt(8.0 / (2 * degree + 1)) / n_sites * products.transpose(0, 2, 1, 3))
+    return np.stack(spectra, axis=-1)
+
+
+def _surroundings(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """Centre, neighbour, vector (E, 3) and distance (E,) in Å of all pairs that matter, each site itself among them."""
+    radius = settings.r_cut + cutoff_padding(settings.sigma)
+    n_pairs = crystal.n_sites**2 / crystal.volume * 4 / 3 * np.pi * radius**3
+    if n_pairs > _MAX_PAIRS:
+        raise StructureTooLarge(
+            f"{crystal.n_sites} atoms in {crystal.volume:.4g} Å³ have about {n_pairs:.3g} neighbours within "
+            f"{radius:.3g} Å; SOAP takes at most {_MAX_PAIRS}."
+        )
+    heights = cell_heights(crystal.lattice)
+    n_images = crystal.n_sites * float(np.prod([2.0 * np.ceil(radius / height) + 1.0 for height in heights]))
+    if n_images > _MAX_IMAGES:
+        raise UnphysicalStructure(
+            f"The cell has a height of only {min(heights):.3g} Å: its neighbourhood would hold {n_images:.3g} atoms."
+        )
+    lattice = np.ascontiguousarray(crystal.lattice)
+    positions = crystal.fractional_coordinates % 1.0 @ lattice
+    centre, neighbour, images, distances = find_points_in_spheres(
+        positions, positions, r=radius, pbc=_PERIODIC, lattice=lattice, tol=_SAME_POINT
+    )
+    return centre, neighbour, positions[neighbour] + images @ lattice - positions[centre], distances
