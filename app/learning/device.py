@@ -1,9 +1,15 @@
 """Where numbers are crunched."""
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_LARGEST_INT = 2**31 - 1
+_TOP_PAD_BYTES = 64 * 2**20
 
 
 def torch_device(name: str) -> torch.device:
@@ -28,3 +34,19 @@ def flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory it frees, for processes that train on the CPU.
+
+    The C library gives large blocks back at once, and the kernel clears them anew at each operation of each step: up
+    to a seventh of the time of a step. Does nothing where the C library is not glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return
+    library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_INT)
+    library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
+    library.mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)

@@ -58,7 +58,7 @@ def pretrain(
     `on_featurised(done, total)` reports the preparation. Raises FileNotFoundError when the source is not in `data_kit`.
     """
     path = data_kit / recipe.file
-    prepared = _prepare(recipe, path, work_dir, max_sites, on_featurised)
+    prepared = prepare_recipe(recipe, path, work_dir, max_sites, on_featurised)
     given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
     method = Method.SCRATCH if recipe.base is None else Method.FINE_TUNE
     base, parent = _base(recipe, store)
@@ -91,9 +91,10 @@ def _base(recipe: Recipe, store: Path) -> tuple[tuple[Manifest, bytes] | None, P
     return (manifest, (folder / WEIGHTS_FILE).read_bytes()), parent
 
 
-def _prepare(
+def prepare_recipe(
     recipe: Recipe, path: Path, work_dir: Path, max_sites: int | None, on_featurised: Callable[[int, int], None]
 ) -> PreparedTable:
+    """The rows of a recipe's file that train or measure its model, featurised; graphs are kept under `work_dir`."""
     samples: Samples
     if recipe.architecture is Architecture.CGCNN:
         graphs, keys, elements, rows = _structure_samples(path, work_dir, on_featurised)

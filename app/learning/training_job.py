@@ -17,7 +17,7 @@ from torch import nn
 
 from app.core.errors import InvalidJob
 from app.learning.checkpoints import network_to_bytes, weights_digest
-from app.learning.device import flushed_denormals, torch_device
+from app.learning.device import flushed_denormals, keep_freed_memory, torch_device
 from app.learning.evaluation import split_metrics
 from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Hyperparameters, Method
@@ -187,6 +187,8 @@ def train_model(
     else:
         target_map = TargetMap.fit(prepared.labels[split.train], spec.property.transform, chosen.scaling)
     where = torch_device(device)
+    if where.type == "cpu":
+        keep_freed_memory()
     trainer = Trainer(
         network,
         TrainingPlan.of(chosen, spec.seed),
