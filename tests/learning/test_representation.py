@@ -1,0 +1,50 @@
+"""Representation learning: features of the source's layers, before and after ReLU, and a head of its own."""
+
+import pytest
+import torch
+
+from app.learning.networks.elemnet import ElemNet17, ElemNetSettings
+from app.learning.networks.representation import RepresentationElemNet, RepresentationSettings
+
+SHAPE = ElemNetSettings(n_features=3, widths=(4, 4, 2))
+
+
+def source() -> ElemNet17:
+    torch.manual_seed(1)
+    return ElemNet17(SHAPE)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_features_are_what_the_layer_gives(layer: int) -> None:
+    net, inputs = source(), torch.randn(5, 3)
+    by_hand = inputs
+    for index in range(layer):
+        dense = by_hand @ net.hidden[index].weight.T + net.hidden[index].bias
+        by_hand = dense.clamp(min=0)
+    torch.testing.assert_close(RepresentationElemNet.on(net, layer, "dense").represent(inputs), dense)
+    torch.testing.assert_close(RepresentationElemNet.on(net, layer, "relu").represent(inputs), by_hand)
+
+
+def test_dense_features_keep_what_relu_drops() -> None:
+    features = RepresentationElemNet.on(source(), 1, "dense").represent(torch.randn(50, 3))
+    assert bool((features < 0).any())
+
+
+def test_the_head_has_the_shape_of_the_source_and_learns_alone() -> None:
+    net = RepresentationElemNet.on(source(), 2, "relu")
+    assert [tuple(layer.weight.shape) for layer in net.head.hidden] == [(4, 4), (4, 4), (2, 4)]
+    net(torch.randn(4, 3)).sum().backward()
+    assert all(p.grad is None for p in net.source.parameters())
+    assert all(p.grad is not None for p in net.head.parameters())
+
+
+def test_settings_and_weights_rebuild_it() -> None:
+    net, inputs = RepresentationElemNet.on(source(), 2, "dense"), torch.randn(4, 3)
+    again = RepresentationElemNet(RepresentationSettings.model_validate(net.settings.model_dump(mode="json")))
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again(inputs), net(inputs))
+
+
+def test_a_layer_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="1 to 3, not 4"):
+        RepresentationElemNet.on(source(), 4, "relu")
