@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from app.core.errors import IsolatedAtom, StructureTooLarge, UnphysicalStructure
+from app.core.errors import IsolatedAtom, StructureError, StructureTooLarge, UnphysicalStructure
 from app.learning.graphs.settings import GraphSettings
 from app.structures.crystal import Crystal
 from app.structures.elements import SYMBOLS
@@ -20,6 +20,10 @@ _SAME_POINT = 1e-8
 """Å. Tolerance of the cell list; lengths are compared at the graph's own tolerance."""
 
 
+class TooFewNeighbours(StructureError):
+    code, title = "too_few_neighbours", "An atom has too few neighbours"
+
+
 class NeighbourList:
     """Directed edges, grouped by centre; nearest first, or in a radius graph by neighbour.
 
@@ -27,7 +31,8 @@ class NeighbourList:
         centre, neighbour  (E,) int64
         distances          (E,) float64, Å
         weights            (E,) float64; 1, but the neighbours tied at the last place share the places left, so that
-                           the weights of a fully surrounded atom sum to `n_neighbours`, where there is such a number
+                           the weights of a fully surrounded atom sum to `n_neighbours`, where there is such a number;
+                           with strict ties all 1
         starts             (N,) int64, where the edges of each centre begin
     """
 
@@ -46,16 +51,21 @@ class NeighbourList:
 def find_neighbours(crystal: Crystal, settings: GraphSettings) -> NeighbourList:
     """The `n_neighbours` nearest neighbours of each atom within `cutoff`, and all tied with the last; or all there are.
 
+    With strict ties exactly `n_neighbours`.
+
     The search radius starts from the mean density and grows until every atom is surrounded, which is exact and
     avoids the r³ cost of searching the whole cutoff. An atom with fewer neighbours within the cutoff keeps those.
 
-    Raises IsolatedAtom when an atom has none, UnphysicalStructure when the cell would need too many images,
-    StructureTooLarge when there would be too many neighbours.
+    Raises IsolatedAtom when an atom has none, TooFewNeighbours when ties are strict and an atom has fewer than
+    `n_neighbours`, UnphysicalStructure when the cell would need too many images, StructureTooLarge when there would be
+    too many neighbours.
     """
     _refuse_needles(crystal, settings)
     k = settings.n_neighbours
     if k is None:
         return _all_within(crystal, settings)
+    if settings.ties == "strict":
+        return _strictly_nearest(crystal, k, settings)
     radius = _START_FACTOR * (3 * (k + 1) * crystal.volume / (4 * np.pi * crystal.n_sites)) ** (1 / 3)
     while True:
         radius = min(radius, settings.cutoff)
@@ -76,12 +86,7 @@ def _pairs_within(crystal: Crystal, radius: float) -> tuple[IntArray, IntArray, 
 
 
 def _all_within(crystal: Crystal, settings: GraphSettings) -> NeighbourList:
-    n_expected = crystal.n_sites**2 / crystal.volume * 4 / 3 * np.pi * settings.cutoff**3
-    if n_expected > settings.max_edges:
-        raise StructureTooLarge(
-            f"{crystal.n_sites} atoms in {crystal.volume:.4g} Å³ have about {n_expected:.3g} neighbours within "
-            f"{settings.cutoff:g} Å: at most {settings.max_edges} are allowed."
-        )
+    _refuse_crowds(crystal, settings)
     centre, neighbour, distances = _pairs_within(crystal, settings.cutoff)
     others = np.flatnonzero((centre != neighbour) | (distances > _SAME_POINT))
     # Edges of one pair of atoms behind each other: a network may take them together.
@@ -133,6 +138,24 @@ def _nearest(
     )
 
 
+def _strictly_nearest(crystal: Crystal, k: int, settings: GraphSettings) -> NeighbourList:
+    """The k nearest of each atom; among equals those that the search of the whole cutoff names first.
+
+    That is the original CGCNN code's choice when it is given the same arrays: its search is the same one.
+    """
+    _refuse_crowds(crystal, settings)
+    centre, neighbour, distances = _pairs_within(crystal, settings.cutoff)
+    counts = np.bincount(centre, minlength=crystal.n_sites)
+    _refuse_sparse(crystal, counts - 1, k, settings.cutoff)
+    order = np.lexsort((distances, centre))
+    starts = np.cumsum(counts) - counts
+    # The atom itself stands first.
+    kept = order[(starts[:, None] + np.arange(1, k + 1)).ravel()]
+    return NeighbourList(
+        centre[kept], neighbour[kept], distances[kept], np.ones(kept.shape[0]), np.arange(crystal.n_sites) * k
+    )
+
+
 def _shared_places(
     centre: IntArray, distances: FloatArray, shell_starts: FloatArray, n_kept: IntArray, k: int
 ) -> FloatArray:
@@ -150,6 +173,26 @@ def _refuse_isolated(crystal: Crystal, n_kept: IntArray, settings: GraphSettings
             f"Atom {site + 1} ({SYMBOLS[int(crystal.atomic_numbers[site])]}) has no neighbour within "
             f"{settings.cutoff:g} Å: a crystal graph needs bonded atoms.",
             site=site + 1,
+        )
+
+
+def _refuse_sparse(crystal: Crystal, n_found: IntArray, k: int, cutoff: float) -> None:
+    site = int(n_found.argmin())
+    if n_found[site] < k:
+        raise TooFewNeighbours(
+            f"Atom {site + 1} ({SYMBOLS[int(crystal.atomic_numbers[site])]}) has {n_found[site]} neighbours within "
+            f"{cutoff:g} Å, and this model takes exactly {k}: another model may answer.",
+            site=site + 1,
+        )
+
+
+def _refuse_crowds(crystal: Crystal, settings: GraphSettings) -> None:
+    """Before the arrays of all pairs within the cutoff are made."""
+    n_expected = crystal.n_sites**2 / crystal.volume * 4 / 3 * np.pi * settings.cutoff**3
+    if n_expected > settings.max_edges:
+        raise StructureTooLarge(
+            f"{crystal.n_sites} atoms in {crystal.volume:.4g} Å³ have about {n_expected:.3g} neighbours within "
+            f"{settings.cutoff:g} Å: at most {settings.max_edges} are allowed."
         )
 
 
