@@ -9,6 +9,9 @@ from app.registry.manifest import SplitMetrics
 
 FloatArray = npt.NDArray[np.float64]
 
+CHEMICAL_ACCURACY = 0.0433641
+"""eV: 1 kcal/mol. An accuracy of energies of a whole cell; values per atom times the number of sites are those."""
+
 
 def split_metrics(labels: FloatArray, predictions: FloatArray, transform: Transform) -> SplitMetrics:
     """Metrics of one split; both arrays (n,) in physical units, n >= 1."""
@@ -27,3 +30,8 @@ def split_metrics(labels: FloatArray, predictions: FloatArray, transform: Transf
         mad=float(np.abs(labels - labels.mean()).mean()),
         mae_transformed=transformed,
     )
+
+
+def share_within(labels: FloatArray, predictions: FloatArray, tolerance: float) -> float:
+    """Share of predictions, 0 to 1, that are off by at most `tolerance`; both arrays (n,) in its unit, n >= 1."""
+    return float(np.mean(np.abs(predictions - labels) <= tolerance))

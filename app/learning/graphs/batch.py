@@ -19,6 +19,7 @@ class GraphBatch:
         atomic_numbers (N,) int64; node_weights (N,) float32, sums to 1 within each crystal
         centre, neighbour (E,) int64; distances (E,) float32, Å; edge_weights (E,) float32
         crystal_index (N,) int64, values in [0, B)
+        n_sites (B,) float32, atoms of the cell each graph was made from
     """
 
     atomic_numbers: Tensor
@@ -28,6 +29,7 @@ class GraphBatch:
     distances: Tensor
     edge_weights: Tensor
     crystal_index: Tensor
+    n_sites: Tensor
     n_crystals: int
 
     @classmethod
@@ -43,6 +45,7 @@ class GraphBatch:
             distances=torch.from_numpy(np.ascontiguousarray(packed.distances)),
             edge_weights=torch.from_numpy(np.ascontiguousarray(packed.edge_weights)),
             crystal_index=torch.from_numpy(np.repeat(np.arange(len(packed)), packed.n_nodes)),
+            n_sites=torch.from_numpy(packed.n_sites.astype(np.float32)),
             n_crystals=len(packed),
         )
 
@@ -66,5 +69,6 @@ class GraphBatch:
             distances=move(self.distances),
             edge_weights=move(self.edge_weights),
             crystal_index=move(self.crystal_index),
+            n_sites=move(self.n_sites),
             n_crystals=self.n_crystals,
         )
