@@ -59,15 +59,17 @@ class RunFolder:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
             (folder / WEIGHTS_FILE).write_bytes(weights)
-        partial = self.path / f"{RUN_FILE}.partial"
-        partial.write_text(run.model_dump_json())
-        os.replace(partial, self.path / RUN_FILE)
+        self._write(run)
 
     def run(self) -> BulkRun:
         return BulkRun.model_validate_json((self.path / RUN_FILE).read_text())
 
     def is_created(self) -> bool:
         return (self.path / RUN_FILE).is_file()
+
+    def set_processes(self, n_processes: int, device: Device) -> None:
+        """What may differ each time the run goes on."""
+        self._write(self.run().model_copy(update={"n_processes": n_processes, "device": device}))
 
     def input_path(self, run: BulkRun) -> Path:
         return self.path / run.input_path
@@ -85,6 +87,11 @@ class RunFolder:
         """Of the parts that are here, in order."""
         paths = sorted((self.path / PARTS_FOLDER).glob("*.parquet"))
         return [read_info(path, int(path.stem)) for path in paths]
+
+    def _write(self, run: BulkRun) -> None:
+        partial = self.path / f"{RUN_FILE}.partial"
+        partial.write_text(run.model_dump_json())
+        os.replace(partial, self.path / RUN_FILE)
 
     def _model_folder(self, index: int) -> Path:
         return self.path / MODELS_FOLDER / f"{index:03d}"

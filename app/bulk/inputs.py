@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from app.bulk.archives import count_members, read_members
+from app.bulk.formats import InputFormat
 from app.core.errors import DatasetInvalid, TooManyInputs
 from app.core.settings import LimitSettings
 from app.datasets.columns import Columns, find_columns
@@ -37,14 +37,6 @@ _MAX_LINE_CHARACTERS = DEFAULT_LIMITS.max_bytes + 1
 _PARQUET_BATCH_ROWS = 64
 _PARQUET_BUFFER_BYTES = 1 << 20
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-
-class InputFormat(StrEnum):
-    CSV = "csv"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-    ZIP = "zip"
-    DATASET = "dataset"
 
 
 class InputColumns(BaseModel):
@@ -106,7 +98,7 @@ def refuse_too_many(n_rows: int, max_rows: int) -> None:
     """Raise TooManyInputs for more rows than one job may have."""
     if n_rows > max_rows:
         raise TooManyInputs(
-            f"The file has {n_rows:,} rows; one bulk prediction may have {max_rows:,}. Split it.", limit=max_rows
+            f"The file has more than {max_rows:,} rows, the most of one bulk prediction. Split it.", limit=max_rows
         )
 
 
@@ -177,7 +169,7 @@ def _look_at_text(file: BinaryIO, max_rows: int) -> InputFile:
 
 def _look_at_json(file: BinaryIO, encoding: str, max_rows: int) -> InputFile:
     with closing(_lines(file, encoding)) as lines:
-        records = list(islice(json_records(lines, max_rows + 1), LOOKED_AT_ROWS))
+        records = list(islice(json_records(lines, max_rows + LOOKED_AT_ROWS), LOOKED_AT_ROWS))
     objects = [record for _, record in records if isinstance(record, dict)]
     if not objects:
         raise DatasetInvalid(f"The file holds no JSON object in a line. Line {records[0][0]}: {records[0][1]}")

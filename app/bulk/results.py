@@ -3,12 +3,12 @@
 import io
 import json
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from app.bulk.formats import ResultFormat
 from app.bulk.parts import PART_SCHEMA
 
 COLUMNS = tuple(PART_SCHEMA.names)
@@ -16,12 +16,6 @@ PARTS_PER_ROW_GROUP = 10
 _PLAIN_SCHEMA = pa.schema(
     [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in PART_SCHEMA]
 )
-
-
-class ResultFormat(StrEnum):
-    CSV = "csv"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
 
 
 MEDIA_TYPES = {

@@ -8,7 +8,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
-from app.bulk.results import MEDIA_TYPES, ResultFormat, encode
+from app.bulk.formats import ResultFormat
+from app.bulk.results import MEDIA_TYPES, encode
 from app.bulk.schemas import MAX_MODELS, BulkPredictionCreate, BulkPredictionRead, ModelChoice
 from app.bulk.service import BulkService
 from app.core.errors import (

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.bulk.inputs import InputFormat
+from app.bulk.formats import InputFormat
 from app.jobs.schemas import ID_PATTERN, JobErrorRead
 from app.jobs.status import JobStatus
 from app.predictions.schemas import Reference

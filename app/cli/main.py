@@ -9,6 +9,7 @@ from app.cli import datasets, db, models
 from app.cli.fine_tune import fine_tune
 from app.cli.output import ReportingGroup
 from app.cli.predict import predict
+from app.cli.predict_bulk import predict_bulk
 from app.cli.pretrain import pretrain
 from app.cli.up import up
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(predict)
+app.command()(predict_bulk)
 app.command()(fine_tune)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")

@@ -5,10 +5,12 @@ from typing import Any, Self
 
 import httpx
 
+from app.bulk.schemas import BulkPredictionRead, ModelChoice
 from app.core.errors import XtalforgeError
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
 
 TIMEOUT_S = 120.0
+BULK = "/v1/bulk-predictions"
 
 
 class ServerError(XtalforgeError):
@@ -45,6 +47,29 @@ class Server:
 
     def cancel_job(self, job_id: str) -> None:
         self._call("POST", f"/v1/fine-tuning/jobs/{job_id}/cancel")
+
+    def create_bulk(self, path: Path, choice: ModelChoice) -> BulkPredictionRead:
+        fields = choice.model_dump(exclude_none=True)
+        with path.open("rb") as file:
+            answer = self._call("POST", BULK, files={"file": (path.name, file)}, data=fields)
+        return BulkPredictionRead.model_validate(answer)
+
+    def read_bulk(self, job_id: str) -> BulkPredictionRead:
+        return BulkPredictionRead.model_validate(self._call("GET", f"{BULK}/{job_id}"))
+
+    def cancel_bulk(self, job_id: str) -> None:
+        self._call("POST", f"{BULK}/{job_id}/cancel")
+
+    def download(self, path: str, parameters: dict[str, str], target: Path) -> None:
+        """Write the body of an answer to a file, however large it is."""
+        try:
+            with self._client.stream("GET", path, params=parameters) as answer, target.open("wb") as file:
+                if answer.is_error:
+                    raise ServerError(f"{path} answered {answer.status_code}.", str(answer.status_code))
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+        except httpx.TransportError as error:
+            raise ServerError(f"The download from {self._client.base_url} broke off: {error}.") from None
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
