@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: serve test search check lint types contracts migrations clean help
+.PHONY: serve test search check lint types contracts migrations bench bench-peers clean help
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,12 @@ migrations: $(VENV)/.dev  ## Migrations and tables agree
 	$(BIN)/xtalforge db check
 
 check: lint types contracts migrations test  ## All that CI runs
+
+bench: bench-peers  ## Speed and memory beside other packages; ONLY="ingestion inference training memory http" picks parts
+	$(BIN)/python -m benchmarks.peers.run $(if $(ONLY),--only $(ONLY)) $(BENCH_OPTIONS)
+
+bench-peers: $(VENV)/.runtime  ## The other packages, in .bench-venv
+	$(BIN)/python -m benchmarks.peers.environment
 
 clean:  ## Remove the environment (data stays)
 	rm -rf $(VENV)

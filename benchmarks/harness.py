@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -72,8 +73,10 @@ class Worker:
     def close(self) -> None:
         """End the process; it ends by itself when its input does."""
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            # What a dead process was to be told cannot be delivered any more.
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
         try:
             self._process.wait(timeout=20)
         except subprocess.TimeoutExpired:

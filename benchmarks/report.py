@@ -28,8 +28,8 @@ def write_report(folder: Path) -> str:
         "# Speed and memory beside other packages",
         "",
         "All rows of a case come from one run: contenders in processes of their own work in turns, every other round",
-        "in the opposite order. Figures are medians over rounds (smallest to largest). `ratio` is how many times as fast",
-        "as the row marked `1`: the median of the ratios of rounds next to each other. CPU s is what all threads",
+        "in the opposite order. Figures are medians over rounds (smallest to largest). `ratio` is how many times as",
+        "fast as the row marked `1`: the median of the ratios of rounds next to each other. CPU s is what all threads",
         "together used, which other load on the machine disturbs less. `n x t` = processes x threads each.",
         "",
     ]
@@ -106,10 +106,12 @@ def _line(row: Row, baseline: Row | None) -> str:
     if spread is None:
         return f"| {case} | {name} | {row.why_missing} | | | | | |"
     relative = ratio(row, baseline) if baseline is not None else None
-    told = f"{relative.median:.3g} | {_range(relative)}" if relative and row is not baseline else "1 |"
+    told = f"{relative.median:.3g} | {_range(relative)}" if relative else "|"
+    if row is baseline:
+        told = "1 |"
     cpu = f"{Spread.of(row.cpu_rounds).median:.3g}" if row.cpu_rounds else ""
     if row.unit == "MB":
-        return f"| {case} | {name} | {spread.median:.0f} MB | | {cpu} | | {told if baseline else ' |'} |"
+        return f"| {case} | {name} | {spread.median:.0f} MB | | {cpu} | | {told} |"
     rate = "" if "median" in row.case else f"{row.n_structures / spread.median:.0f}"
     return f"| {case} | {name} | {_seconds(spread.median)} | {_range(spread, _seconds)} | {cpu} | {rate} | {told} |"
 

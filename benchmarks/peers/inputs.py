@@ -39,10 +39,12 @@ class Inputs:
         return str(self.folder / name)
 
 
-def prepare(cache: Path, n_train: int, n_predict: int, kit: Path | None, seed: int = 0) -> Inputs:
+def prepare(
+    cache: Path, n_train: int, n_predict: int, kit: Path | None, largest_cell: int = max(SIZES), seed: int = 0
+) -> Inputs:
     """The sets, made once and kept under `cache`."""
     source = kit / KIT_FILE if kit is not None and (kit / KIT_FILE).is_file() else None
-    folder = cache / f"{'kit' if source else 'built'}-{n_train}-{n_predict}-{seed}"
+    folder = cache / f"{'kit' if source else 'built'}-{n_train}-{n_predict}-{largest_cell}-{seed}"
     index = folder / "about.json"
     if not index.is_file():
         texts = list(_kit_texts(source, n_train, seed) if source else _built_texts(n_train, seed))
@@ -51,7 +53,7 @@ def prepare(cache: Path, n_train: int, n_predict: int, kit: Path | None, seed: i
         del structures[n_predict:]
         symmetrised, kept = _symmetrised(structures)
         _write_set(folder / "symmetrised", symmetrised, structures)
-        for size, repeats in SIZES.items():
+        for size, repeats in sizes_up_to(largest_cell).items():
             cells = _of_size(repeats, seed)
             _write_set(folder / f"size_{size}", [str(CifWriter(cell)) for cell in cells], cells)
         sites = np.array([len(structure) for structure in structures])
@@ -71,6 +73,11 @@ def prepare(cache: Path, n_train: int, n_predict: int, kit: Path | None, seed: i
         partial.write_text(json.dumps(about))
         os.replace(partial, index)
     return Inputs(folder, json.loads(index.read_text()))
+
+
+def sizes_up_to(largest_cell: int) -> dict[int, tuple[int, int, int]]:
+    """The part of SIZES that is wanted."""
+    return {size: repeats for size, repeats in SIZES.items() if size <= largest_cell}
 
 
 def _write_set(folder: Path, texts: Iterable[str], structures: Iterable[Structure]) -> None:
@@ -156,8 +163,6 @@ def _built_texts(n: int, seed: int) -> Iterator[str]:
         structure = Structure.from_spacegroup(group, Lattice.cubic(float(length)), elements, sites)
         if number % 2:
             structure = _displaced(structure, _repeats(len(structure), rng), rng)
-        elif rng.random() < 0.5:
-            structure = structure.get_primitive_structure()
         yield str(CifWriter(structure))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.harness import Measurement, Row, WorkerError
 from benchmarks.peers.bench import ALIGNN, ASE, CGCNN2, CHGNET, MEGNET, OURS, PYMATGEN, UNMERGED, Bench
-from benchmarks.peers.inputs import SIZES
+from benchmarks.peers.inputs import sizes_up_to
 
 Rows = list[Row]
 Part = Callable[[Bench], Iterator[Rows]]
@@ -47,7 +47,7 @@ def ingestion(bench: Bench) -> Iterator[Rows]:
     yield bench.run(
         _simple(bench, "ingestion", "CIF to graph, all packages", everyone, CGCNN2, "graphs", sizes.others, **some)
     )
-    for size in (size for size in SIZES if size <= sizes.largest_cell):
+    for size in sizes_up_to(sizes.largest_cell):
         few = {"folder": bench.inputs.set(f"size_{size}"), "span": [0, 4, 1]}
         entries = _simple(
             bench,
@@ -95,9 +95,9 @@ def inference(bench: Bench) -> Iterator[Rows]:
 
 
 def _end_to_end(bench: Bench, kind: str) -> list[tuple[Row, Measurement]]:
-    """All CIFs of a set, by one process and by two. The baseline is cgcnn2 as its command runs: one process, two threads.
+    """All CIFs of a set, by one process and by two that share them out.
 
-    Two processes share the files out between them.
+    The baseline is cgcnn2 as its command runs on two cores: one process, two threads.
     """
     n, folder = bench.sizes.predict, bench.inputs.set(kind)
     case, span = f"{n} CIFs to predictions, {kind}", [0, n, 1]
@@ -145,7 +145,7 @@ def _agreement(bench: Bench) -> Row:
             found = bench.worker(name).call("predict", folder=folder, span=[0, n, 1], threads=1, keep=True)
             answers[name] = np.array(found["predictions"])
         except WorkerError as error:
-            row.extra["cgcnn2"] = str(error)
+            row.extra[f"against {name}"] = str(error)
     unique = ~(np.array(graphs["tied"]) | np.array(graphs["few"]))
     row.extra |= {"without_ties": int(unique.sum()), "spread_of_predictions": float(answers[OURS].std())}
     for name, other in answers.items():

@@ -36,7 +36,7 @@ def main() -> None:
         if name == "http":
             _http(options)
         else:
-            inputs = prepare(options.cache, sizes.train, sizes.predict, kit)
+            inputs = prepare(options.cache, sizes.train, sizes.predict, kit, sizes.largest_cell)
             _run_part(name, options, sizes, inputs)
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     _report(options.output)
@@ -78,7 +78,8 @@ def _run_part(name: str, options: argparse.Namespace, sizes: Sizes, inputs: Inpu
 
 def _command() -> str:
     """As typed, without the paths of this machine."""
-    words = [word for i, word in enumerate(sys.argv[1:], 1) if "--data-kit" not in (word, sys.argv[i - 1])]
+    paths = {"--data-kit", "--output", "--cache"}
+    words = [word for i, word in enumerate(sys.argv[1:], 1) if not paths & {word, sys.argv[i - 1]}]
     return " ".join(["python -m benchmarks.peers.run", *words])
 
 
