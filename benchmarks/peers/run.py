@@ -23,7 +23,7 @@ from benchmarks.peers.inputs import Inputs, prepare
 from benchmarks.peers.parts import PARTS
 
 RESULTS = ROOT / "benchmarks" / "results" / "speed"
-HTTP = ROOT / "benchmarks" / "http_load.py"
+HTTP = "benchmarks/http_load.py"
 
 
 def main() -> None:
@@ -94,10 +94,11 @@ def _line(row: Row) -> str:
 
 def _http(options: argparse.Namespace) -> None:
     """The service under load has a benchmark of its own, with its own result file."""
-    command = [sys.executable, str(HTTP), "--output", str(options.output / "http.json")]
-    command += ["--quick"] if options.quick else []
-    command += ["--data-kit", options.data_kit] if options.data_kit else []
-    done = subprocess.run(command, cwd=ROOT, check=False)
+    output = options.output.resolve()
+    # Its result file repeats the command: paths of this machine are kept out of it.
+    output = output.relative_to(ROOT) if output.is_relative_to(ROOT) else output
+    command = [sys.executable, HTTP, "--output", str(output / "http.json"), *(["--quick"] if options.quick else [])]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"XTALFORGE_DATA_KIT": options.data_kit}, check=False)
     if done.returncode != 0:
         print(f"http: not measured (http_load.py ended with {done.returncode})")
 
