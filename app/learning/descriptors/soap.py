@@ -47,18 +47,16 @@ class SoapSettings(BaseModel):
         return self.n_max**2 * (self.l_max + 1)
 
 
-def soap_rows(crystals: Sequence[Crystal], settings: SoapSettings) -> npt.NDArray[np.float32]:
-    """Average SOAP of crystals, (n, P, 1 + block_size) float32; P = pairs of the crystal that has most of them.
-
-    [:, :, 0] is the pair's number (101 Z + Z', Z <= Z'; NO_PAIR for padding), the rest its block. The blocks of a
-    crystal together have length 1. Raises what `average_soap` raises.
-    """
-    rows = [average_soap(crystal, settings) for crystal in crystals]
-    return pad_rows([np.column_stack([pairs, blocks]).astype(np.float32) for pairs, blocks in rows], settings)
+def soap_row(average: tuple[IntArray, FloatArray]) -> npt.NDArray[np.float32]:
+    """What `average_soap` gives, side by side, (P, 1 + block_size); pair numbers are exact in float32."""
+    return np.column_stack(average).astype(np.float32)
 
 
 def pad_rows(rows: Sequence[npt.NDArray[np.float32]], settings: SoapSettings) -> npt.NDArray[np.float32]:
-    """Rows (P_i, 1 + block_size) as one array (n, P, 1 + block_size)."""
+    """Rows (P_i, 1 + block_size) as one array (n, P, 1 + block_size); P is that of the longest.
+
+    [:, :, 0] is the number of the element pair, NO_PAIR in padding.
+    """
     width = max((row.shape[0] for row in rows), default=0)
     padded = np.zeros((len(rows), width, 1 + settings.block_size), dtype=np.float32)
     padded[:, :, 0] = NO_PAIR
@@ -68,10 +66,10 @@ def pad_rows(rows: Sequence[npt.NDArray[np.float32]], settings: SoapSettings) ->
 
 
 def average_soap(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, FloatArray]:
-    """Pair numbers (P,), ascending, and blocks (P, block_size) [n, n', l] of the mean power spectrum, length 1.
+    """Pair numbers 101 Z + Z' (P,), Z <= Z', and blocks (P, block_size) [n, n', l] of the mean power spectrum.
 
-    Of a pair of equal elements, only n <= n' is kept (the rest is 0). Raises StructureTooLarge and
-    UnphysicalStructure before anything large is made.
+    The blocks together have length 1. Of a pair of equal elements, only n <= n' is kept (the rest is 0).
+    Raises StructureTooLarge and UnphysicalStructure before anything large is made.
     """
     elements, coefficients = _coefficients(crystal, settings)
     spectrum = _power_spectrum(coefficients)

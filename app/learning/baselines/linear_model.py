@@ -1,0 +1,40 @@
+"""A linear model of standardised features, as a module."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from app.learning.descriptors.catalogue import Descriptor
+
+
+class LinearSettings(BaseModel):
+    """Constructor arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["linear"] = "linear"
+    descriptor: Descriptor
+    n_features: int = Field(ge=1, le=100_000)
+
+
+class LinearModel(nn.Module):
+    """intercept + ((x - mean) / scale) . coefficients, in float64."""
+
+    mean: Tensor
+    scale: Tensor
+    coefficients: Tensor
+    intercept: Tensor
+
+    def __init__(self, settings: LinearSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("mean", torch.zeros(settings.n_features, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(settings.n_features, dtype=torch.float64))
+        self.register_buffer("coefficients", torch.zeros(settings.n_features, dtype=torch.float64))
+        self.register_buffer("intercept", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, n_features) -> learned scale, (B,) float64."""
+        return ((features.double() - self.mean) / self.scale) @ self.coefficients + self.intercept
