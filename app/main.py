@@ -28,6 +28,7 @@ from app.predictions.pool import FeaturisingPool
 from app.predictions.properties_routes import router as properties_router
 from app.predictions.queue import PredictionQueue
 from app.predictions.routes import router as predictions_router
+from app.predictions.routes import upload_router
 from app.predictions.service import PredictionService
 from app.predictions.warm_up import WarmUp
 from app.registry.routes import router as registry_router
@@ -75,8 +76,8 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         lifespan=_lifespan(settings, make_engine),
     )
     for router in (
-        predictions_router, bulk_router, properties_router, registry_router, datasets_router, fine_tuning_router,
-        health_router,
+        predictions_router, upload_router, bulk_router, properties_router, registry_router, datasets_router,
+        fine_tuning_router, health_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app)

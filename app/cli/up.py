@@ -22,7 +22,11 @@ from app.core.settings import Settings
 LOCK_FILE = "up.lock"
 READY_POLL_S = 0.1
 API_STOP_S = 3
+API_SILENCE_S = 60
+"""An API process that is silent for this long is replaced, where there are several. Loading models takes seconds."""
 _COLOURS = {"broker": 35, "worker": 33, "api": 36, "xtalforge": 32}
+# Many threads that allocate side by side would keep a heap each.
+_API_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
 _EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104
 
 
@@ -33,10 +37,11 @@ class CannotStart(Exception):
 def up(
     host: Annotated[str | None, typer.Option(help="Address of the API. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API. [default: 8000]")] = None,
+    api_workers: Annotated[int | None, typer.Option(min=1, help="API processes. [default: 1]")] = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Run the whole service here until Ctrl-C: database, broker, one worker and the API."""
-    settings = settings_with(host=host, port=port, data_dir=data_dir)
+    settings = settings_with(host=host, port=port, api_workers=api_workers, data_dir=data_dir)
     try:
         with _exclusive(settings.data_dir):
             _refuse_busy_port(settings.host, settings.port)
@@ -118,7 +123,7 @@ def _services(settings: Settings) -> Iterator[Service]:
         port, password = free_port(), new_password()
         environment["XTALFORGE_BROKER_URL"] = broker_url(port, password)
         yield broker_service(settings.data_dir / "broker", port, password)
-    yield Service("api", _api_command(settings), environment, grace_s=API_STOP_S + 2)
+    yield Service("api", _api_command(settings), {**_API_ENVIRONMENT, **environment}, grace_s=API_STOP_S + 2)
     yield Service("worker", _worker_command(), environment)
 
 
@@ -127,7 +132,14 @@ def _api_command(settings: Settings) -> list[str]:
         *(sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(settings.port)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log"),
         *("--timeout-graceful-shutdown", str(API_STOP_S), "--log-level", settings.log_level.lower()),
+        *_several(settings.api_workers),
     ]
+
+
+def _several(api_workers: int) -> list[str]:
+    if api_workers == 1:
+        return []
+    return ["--workers", str(api_workers), "--timeout-worker-healthcheck", str(API_SILENCE_S)]
 
 
 def _worker_command() -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from threading import Thread
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class InferenceEngine(Protocol):
         """One value (in the property's unit) or error per item; `load` is called when `key` is not held."""
         ...
 
+    def approaching(self) -> AbstractContextManager[None]:
+        """To be entered while something is prepared for `predict`."""
+        ...
+
 
 class BackgroundEngine:
     """An engine that is made in a thread, so that the service starts before the numerical libraries are imported.
@@ -42,3 +47,6 @@ class BackgroundEngine:
 
     def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
         return self._made.result().predict(key, load, items)
+
+    def approaching(self) -> AbstractContextManager[None]:
+        return self._made.result().approaching() if self._made.done() else nullcontext()

@@ -1,8 +1,11 @@
 """Predictions over HTTP. Nothing here blocks the event loop: the work runs in the prediction queue's threads."""
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, File, Query, Response, UploadFile
+from fastapi import APIRouter, Body, Depends, File, Query, Request, Response, UploadFile
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
 
 from app.core.errors import (
     AliasNotFound,
@@ -22,10 +25,31 @@ from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import PredictionAnswer, PredictionRequest, Reference
 from app.predictions.service import PredictionService
 from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
-from app.web.deps import SettingsDep, resource
+from app.web.deps import SettingsDep, resource, resources_of
 from app.web.problems import problem_responses
 
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+
+class QuickRoute(APIRoute):
+    """Takes a well-formed JSON request the short way. All others go through the framework, which says what is wrong."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        thorough = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            if request.scope["query_string"] or request.headers.get("content-type") != "application/json":
+                return await thorough(request)
+            try:
+                asked = PredictionRequest.model_validate_json(await request.body())
+            except ValidationError:
+                return await thorough(request)
+            resources = resources_of(request)
+            return await predict(asked, resources.get(PredictionService), resources.get(PredictionQueue))
+
+        return handle
+
+
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=QuickRoute)
+upload_router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 
 ServiceDep = Annotated[PredictionService, Depends(resource(PredictionService))]
 QueueDep = Annotated[PredictionQueue, Depends(resource(PredictionQueue))]
@@ -67,7 +91,9 @@ async def predict(
     return _response(await queue.run(work, len(request.inputs)))
 
 
-@router.post("/upload", response_model=PredictionAnswer, responses=_PROBLEMS, summary="Predict from uploaded files")
+@upload_router.post(
+    "/upload", response_model=PredictionAnswer, responses=_PROBLEMS, summary="Predict from uploaded files"
+)
 async def predict_upload(
     files: Annotated[list[UploadFile], File(description="CIF, POSCAR or structure JSON files, or zips of them.")],
     service: ServiceDep,

@@ -78,6 +78,8 @@ def no_model_fits(item: ModelItem, models: Sequence[SelectedModel]) -> InputKind
 
 
 def unseen_elements(model: SelectedModel, item: ModelItem) -> list[str]:
-    """Elements of the input that no training row of the model had."""
+    """Elements of the input that no training row of the model had; none where those are not recorded."""
+    if not model.elements:
+        return []
     symbols = item.element_counts if isinstance(item, Crystal) else item.amounts
     return sorted(symbols.keys() - model.elements)

@@ -1,6 +1,7 @@
 """Predictions of many inputs by many models; what fails is reported beside what works."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +12,7 @@ from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.directory import ModelDirectory
 from app.predictions.engine import EngineInput, InferenceEngine, ModelItem
-from app.predictions.featuriser import Featuriser
+from app.predictions.featuriser import MAX_INLINE, Featuriser
 from app.predictions.inputs import FailedInput, RawInput, ReadInput, read_inputs
 from app.predictions.schemas import Domain, ModelReference, Prediction, PredictionAnswer, PredictionError
 from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
@@ -86,7 +87,9 @@ class PredictionService:
         self._refuse_too_many(len(inputs))
         selected = self._directory.select(models, properties)
         settings = tuple(dict.fromkeys(model.graph for model in selected if model.graph is not None))
-        read = [*read_inputs(inputs, self._featuriser, settings), *failed]
+        # A batch takes so long to read that nobody should wait for it.
+        with self._engine.approaching() if len(inputs) <= MAX_INLINE else nullcontext():
+            read = [*read_inputs(inputs, self._featuriser, settings), *failed]
         self._refuse_too_many(len(read))
         outcomes = [_outcomes(entry) for entry in read]
         for index, model in enumerate(selected):
