@@ -88,7 +88,7 @@ def test_a_row_that_cannot_be_taken_apart_is_a_problem_of_its_own(tmp_path: Path
 def test_what_cannot_be_used_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     with pytest.raises(XtalforgeError) as caught:
         _read(tmp_path, content, max_rows=20 if b"salt" in content else MAX_ROWS)
-    assert reason in caught.value.detail 
+    assert reason in caught.value.detail
 
 
 def test_only_the_first_rows_are_looked_at() -> None:

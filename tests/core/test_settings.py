@@ -55,6 +55,6 @@ def test_credentials_stay_out_of_the_representation_and_of_errors() -> None:
 
 def test_every_setting_is_described() -> None:
     fields = {**Settings.model_fields}
-    for group in ("jobs", "limits", "inference"):
+    for group in ("jobs", "limits", "bulk", "inference"):
         fields |= type(getattr(Settings(), group)).model_fields
     assert [name for name, field in fields.items() if not field.description] == []

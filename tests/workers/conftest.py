@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import redis
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, open_session, session_factory
-from app.core.settings import PROJECT_ROOT, JobSettings, Settings
+from app.core.settings import PROJECT_ROOT, BulkSettings, JobSettings, Settings
 from app.datasets.service import DatasetService
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
 from app.fine_tuning.service import FineTuningService
@@ -133,6 +133,7 @@ class Installation:
 
     def environment(self) -> dict[str, str]:
         jobs = {f"XTALFORGE_JOBS__{k.upper()}": str(v) for k, v in self.settings.jobs.model_dump().items()}
+        jobs["XTALFORGE_BULK__PROCESSES"] = str(self.settings.bulk.processes)
         return {
             **os.environ, **jobs, "PYTHONPATH": str(PROJECT_ROOT), "XTALFORGE_DEVICE": "cpu", "OMP_NUM_THREADS": "1",
             "XTALFORGE_DATA_DIR": str(self.settings.data_dir),
@@ -170,7 +171,17 @@ class Installation:
 
 def training_processes(worker: psutil.Process) -> list[psutil.Process]:
     """The training processes below a worker."""
-    return [p for p in worker.children(recursive=True) if "workers.trainer" in " ".join(p.cmdline())]
+    return processes_below(worker, "workers.trainer")
+
+
+def processes_below(process: psutil.Process, part_of_command: str) -> list[psutil.Process]:
+    """Descendants whose command holds this text."""
+    found = []
+    for descendant in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if part_of_command in " ".join(descendant.cmdline()):
+                found.append(descendant)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -192,7 +203,7 @@ def _installation(tmp_path: Path, database_url: str, broker_url: str) -> Install
     return Installation(
         Settings(
             data_dir=tmp_path / "data", models_store=tmp_path / "models_store", database_url=database_url,
-            broker_url=broker_url, device="cpu", jobs=jobs,
+            broker_url=broker_url, device="cpu", jobs=jobs, bulk=BulkSettings(processes=1),
         )
     )  # fmt: skip
 

@@ -1,0 +1,93 @@
+"""`xtalforge predict-bulk` as a user types it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from app.bulk.chunks import CHUNK_ROWS
+from tests.bulk.tables import as_csv, rows
+from tests.e2e.conftest import environment
+from tests.tiny_models import COMPOSITION_MODEL, GAP_MODEL
+from tests.workers.conftest import wait_until
+
+N_ROWS = 4 * CHUNK_ROWS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bulk")
+    (folder / "rows.csv").write_bytes(as_csv(rows(N_ROWS)))
+    (folder / "formulas.jsonl").write_text('{"id": "a", "composition": "NaCl"}\n{"id": "b", "composition": "Xx"}\n')
+    (folder / "bad.csv").write_text("a,b\n1,2\n")
+    return folder
+
+
+def _start(folder: Path, models: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "app.cli.main", "predict-bulk", *arguments], cwd=folder,
+        env={**environment(folder / "data", models), "COLUMNS": "200"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def _run(folder: Path, models: Path, *arguments: str) -> tuple[int, str]:
+    process = _start(folder, models, *arguments)
+    _, error = process.communicate(timeout=180)
+    assert "Traceback" not in error, error
+    return process.returncode, " ".join(error.split())
+
+
+def test_stopped_with_ctrl_c_the_same_command_goes_on(folder: Path, tiny_models: Path) -> None:
+    command = ("rows.csv", "-o", "out.parquet", "-m", GAP_MODEL, "--processes", "1")
+    process = _start(folder, tiny_models, *command)
+    parts = folder / "out.parquet.parts" / "parts"
+    wait_until(lambda: list(parts.glob("*.parquet")), "the first part")
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1 and "Traceback" not in error and not (folder / "out.parquet").exists()
+    time.sleep(0.2)
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert 1 <= len(kept) < 4
+    status, told = _run(folder, tiny_models, *command[:3], "-p", "band_gap")
+    assert status == 1 and "unfinished_run" in told
+    status, told = _run(folder, tiny_models, *command)
+    assert status == 3 and f"{N_ROWS - N_ROWS // 10:,} of {N_ROWS:,} inputs have values" in told
+    assert pq.read_table(folder / "out.parquet")["row"].to_pylist() == list(range(1, N_ROWS + 1))
+    assert not (folder / "out.parquet.parts").exists()
+
+
+def test_compositions_and_formats(folder: Path, tiny_models: Path) -> None:
+    status, told = _run(folder, tiny_models, "formulas.jsonl", "-o", "out.csv")
+    assert status == 3 and "1 of 2 inputs have values" in told
+    with (folder / "out.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert (first["input_id"], first["model"], first["error_code"]) == ("a", COMPOSITION_MODEL, "")
+    assert (second["input_id"], second["value"], second["error_code"]) == ("b", "", "invalid_composition")
+    assert _run(folder, tiny_models, "formulas.jsonl", "-o", "out.jsonl", "-m", COMPOSITION_MODEL)[0] == 3
+    assert [json.loads(line)["row"] for line in (folder / "out.jsonl").read_text().splitlines()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "reason"),
+    [
+        (["bad.csv", "-o", "x.csv"], 1, "No column holds structures"),
+        (["formulas.jsonl", "-o", "x.xlsx"], 2, ".parquet"),
+        (["formulas.jsonl", "-o", "x.csv", "-m", "nope"], 1, "model_not_found"),
+        (["formulas.jsonl", "-o", "x.csv", "-m", "a", "-p", "band_gap"], 2, "not both"),
+        (["formulas.jsonl", "-o", "x.csv", "--server", "http://127.0.0.1:9"], 1, "server_unreachable"),
+    ],
+)
+def test_errors_are_a_sentence_and_nothing_is_left(
+    folder: Path, tiny_models: Path, arguments: list[str], status: int, reason: str
+) -> None:
+    done = _run(folder, tiny_models, *arguments)
+    assert done[0] == status and reason in done[1], done
+    assert not list(folder.glob("x.*"))
