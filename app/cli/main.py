@@ -7,6 +7,7 @@ import typer
 
 from app.cli import datasets, db, models
 from app.cli.fine_tune import fine_tune
+from app.cli.import_model import import_model
 from app.cli.output import ReportingGroup
 from app.cli.predict import predict
 from app.cli.predict_bulk import predict_bulk
@@ -26,6 +27,7 @@ app.command()(fine_tune)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.command()(pretrain)
+app.command("import")(import_model)
 app.add_typer(db.app, name="db")
 
 

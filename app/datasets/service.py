@@ -127,7 +127,8 @@ class DatasetService:
         if input_kind is None:
             return {}
         champions = self._registry.champions(input_kind=input_kind)
-        return {(v.model_name, v.version): set(self._registry.manifest(v).elements) for v in champions}
+        elements = {(v.model_name, v.version): set(self._registry.manifest(v).elements) for v in champions}
+        return {key: known for key, known in elements.items() if known}
 
     def _store_rows(self, inspection: Inspection, record: PropertyRecord, name: str) -> tuple[Dataset, bool]:
         digest = content_sha256(inspection.rows, record)

@@ -3,17 +3,24 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from app.learning.training_job import TrainedModel
 from app.registry.card import render_card
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
 
 CURVE_FILE = "training_curve.json"
 
 
 def write_model(model: TrainedModel, folder: Path) -> None:
-    """Write the model's files into `folder`, which appears whole or not at all.
+    """Write manifest, weights, card and training curve; see `write_version`."""
+    curve = (json.dumps(model.history) + "\n").encode()
+    write_version(model.manifest, model.weights, folder, {CURVE_FILE: curve})
+
+
+def write_version(manifest: Manifest, weights: bytes, folder: Path, extra: Mapping[str, bytes] | None = None) -> None:
+    """Write the files of a version into `folder`, which appears whole or not at all; `extra` files by name.
 
     Raises FileExistsError when it is there already: versions are immutable.
     """
@@ -22,8 +29,9 @@ def write_model(model: TrainedModel, folder: Path) -> None:
     temporary = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    (temporary / WEIGHTS_FILE).write_bytes(model.weights)
-    (temporary / MANIFEST_FILE).write_text(model.manifest.model_dump_json(indent=2) + "\n")
-    (temporary / CARD_FILE).write_text(render_card(model.manifest))
-    (temporary / CURVE_FILE).write_text(json.dumps(model.history) + "\n")
+    (temporary / WEIGHTS_FILE).write_bytes(weights)
+    (temporary / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+    (temporary / CARD_FILE).write_text(render_card(manifest))
+    for name, content in (extra or {}).items():
+        (temporary / name).write_bytes(content)
     os.replace(temporary, folder)

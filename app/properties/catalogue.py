@@ -138,6 +138,32 @@ _SPECS = (
         lower=0.0,
         upper=10000.0,
     ),
+    PropertySpec(
+        key="total_energy_per_atom",
+        label="total energy",
+        unit="eV/atom",
+        definition="DFT total energy per atom (VASP, PBE, GGA+U where the database uses it), 0 K. Its zero is that of "
+        "the pseudopotentials: only differences mean something.",
+        lower=-100.0,
+        upper=100.0,
+    ),
+    PropertySpec(
+        key="fermi_energy",
+        label="Fermi energy",
+        unit="eV",
+        definition="Fermi energy, DFT (VASP, PBE, GGA+U where the database uses it), against the average potential in "
+        "the cell. It is no work function.",
+        lower=-50.0,
+        upper=50.0,
+    ),
+    PropertySpec(
+        key="poisson_ratio",
+        label="Poisson's ratio",
+        unit="1",
+        definition="Isotropic Poisson's ratio (3K - 2G) / (6K + 2G) of the Voigt-Reuss-Hill averages, DFT (PBE).",
+        lower=-1.0,
+        upper=0.5,
+    ),
 )
 
 CATALOGUE: dict[str, PropertySpec] = {spec.key: spec for spec in _SPECS}

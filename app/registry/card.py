@@ -1,5 +1,7 @@
 """Model cards: what a model predicts, how well, on what it was trained, and where it should not be used."""
 
+from collections.abc import Sequence
+
 from app.registry.manifest import Manifest, SplitMetrics, TrainingRecord
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 
@@ -65,10 +67,10 @@ def _training(record: TrainingRecord) -> str:
     lines = [
         f"- **Data:** {record.dataset}" + (f" (sha256 `{record.dataset_sha256}`)" if record.dataset_sha256 else ""),
         *([f"- **Licence of the data:** {record.licence}"] if record.licence else []),
-        f"- **Rows:** {record.n_train:,} training, {record.n_val:,} validation, {record.n_test:,} test",
+        f"- **Rows:** {_rows(record)}",
         f"- **Split:** {record.split}",
         *(f"- **Left out:** {rule}" for rule in record.filters),
-        f"- **Method:** `{record.method}`, seed {record.seed}",
+        f"- **Method:** `{record.method}`" + (f", seed {record.seed}" if record.seed is not None else ""),
         f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}",
         *([f"- **Wall time:** {record.wall_s:,.0f} s on {record.device}"] if record.wall_s is not None else []),
         *([f"- **Repeat it:** `{record.command}`"] if record.command else []),
@@ -76,16 +78,31 @@ def _training(record: TrainingRecord) -> str:
     return "## Training\n\n" + "\n".join(lines)
 
 
+def _rows(record: TrainingRecord) -> str:
+    if not record.n_train:
+        return "not recorded"
+    return f"{record.n_train:,} training, {record.n_val:,} validation, {record.n_test:,} test"
+
+
 def _limits(manifest: Manifest) -> str:
-    seen = set(manifest.elements)
-    unseen = [symbol for symbol in _KNOWN_ELEMENTS if symbol not in seen]
+    reach = "- The errors above hold for materials like those of the test rows; far from them they are larger."
     lines = [
-        f"- It saw {len(seen)} elements in training. Not among them: {', '.join(unseen) or 'none'}. A prediction for a "
-        "material with such an element is a guess.",
-        "- The errors above hold for materials like those of the test rows; far from them they are larger.",
+        f"- {_elements(manifest.elements)}",
+        *([reach] if manifest.metrics.test is not None else []),
         "- Labels are those of the data: the prediction carries their systematic errors too.",
     ]
     return "## Limits\n\n" + "\n".join(lines)
+
+
+def _elements(elements: Sequence[str]) -> str:
+    if not elements:
+        return "Which elements it saw in training is not recorded, so predictions do not say where it guesses."
+    seen = set(elements)
+    unseen = [symbol for symbol in _KNOWN_ELEMENTS if symbol not in seen]
+    return (
+        f"It saw {len(seen)} elements in training. Not among them: {', '.join(unseen) or 'none'}. A prediction "
+        "for a material with such an element is a guess."
+    )
 
 
 def _weights(manifest: Manifest) -> str:

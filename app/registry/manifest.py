@@ -100,10 +100,10 @@ class TrainingRecord(_Frozen):
     dataset_sha256: str | None = None
     licence: str | None = None
     split: str = Field(description="How rows were split, with seed.")
-    n_train: int
+    n_train: int = Field(description="0: not recorded.")
     n_val: int
     n_test: int
-    seed: int
+    seed: int | None = Field(description="None: not recorded.")
     hyperparameters: dict[str, Any]
     best_epoch: int
     epochs: int
@@ -125,7 +125,7 @@ class Manifest(_Frozen):
     network: dict[str, Any] = Field(description="Constructor arguments of the network.")
     graph: dict[str, Any] | None = Field(default=None, description="Graph settings: cutoff Å, neighbours, ties.")
     scaling: TargetScaling
-    elements: list[str] = Field(description="Elements present in the training rows.")
+    elements: list[str] = Field(description="Elements present in the training rows; none: not recorded.")
     metrics: Metrics
     training: TrainingRecord
     parent: Parent | None = None

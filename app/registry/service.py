@@ -23,6 +23,9 @@ from app.registry.store import ArtifactStore
 
 SHIPPED, FINE_TUNING, IMPORT = "shipped", "fine_tuning", "import"
 
+_ANSWER = ("network", "graph", "scaling", "property")
+"""What decides, beside the weights, what a model answers."""
+
 _AFTER_ALL_VERSIONS = 2**31 - 1
 
 log = get_logger(__name__)
@@ -129,6 +132,14 @@ class RegistryService:
             assert wanted.alias is not None
             number = self.aliases.get(wanted.name, wanted.alias).version
         return self.get_version(wanted.name, number)
+
+    def find_equal(self, manifest: Manifest) -> ModelVersion | None:
+        """The newest version of the same model that answers as this manifest's would."""
+        for version in reversed(self._registry.versions_by_weights(manifest.name, manifest.weights_sha256)):
+            known = self.manifest(version)
+            if version.deleted_at is None and all(getattr(known, part) == getattr(manifest, part) for part in _ANSWER):
+                return version
+        return None
 
     def champions(
         self, property_keys: Sequence[str] | None = None, input_kind: InputKind | None = None
