@@ -50,6 +50,15 @@ class Worker:
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """What the contender's `method` returns, with `wall_s` and `cpu_s` of the call. Raises WorkerError."""
+        self.collect()
+        return self.ask(method, **arguments)
+
+    def collect(self) -> None:
+        """Have what earlier calls left behind collected, so that no later one pays for it. Raises WorkerError."""
+        self.ask("collect")
+
+    def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """`call` without the collection before it."""
         stdin = self._process.stdin
         assert stdin is not None
         try:
@@ -91,10 +100,15 @@ class Worker:
 
 
 def call_together(workers: Sequence[Worker], method: str, arguments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The same method in several processes at once; `wall_s` is from the first request to the last answer."""
+    """The same method in several processes at once; `wall_s` is from the first request to the last answer.
+
+    Raises WorkerError.
+    """
+    for worker in workers:
+        worker.collect()
     with ThreadPoolExecutor(len(workers)) as pool:
         started = time.perf_counter()
-        calls = [pool.submit(w.call, method, **a) for w, a in zip(workers, arguments, strict=True)]
+        calls = [pool.submit(w.ask, method, **a) for w, a in zip(workers, arguments, strict=True)]
         answers = [call.result() for call in calls]
         wall = time.perf_counter() - started
     return {"wall_s": wall, "cpu_s": sum(float(answer["cpu_s"]) for answer in answers), "answers": answers}

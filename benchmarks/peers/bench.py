@@ -69,7 +69,8 @@ class Bench:
     def start(self, name: str) -> Worker:
         """A new process of a contender. Raises WorkerError with the reason why there can be none."""
         if name in (OURS, UNMERGED):
-            module, arguments, python = "xtalforge", {"merge": name == OURS}, self.own_python
+            module, python = "xtalforge", self.own_python
+            arguments: dict[str, Any] = {"merge": name == OURS}
         else:
             module, arguments = _PEERS[name]
             reason = why_missing(module) if self.with_peers else "left out (--no-peers)"

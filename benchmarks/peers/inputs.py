@@ -167,7 +167,7 @@ def _built_texts(n: int, seed: int) -> Iterator[str]:
 
 
 def _repeats(n_sites: int, rng: np.random.Generator) -> tuple[int, int, int]:
-    choices = [r for r in product((1, 2, 3), repeat=3) if n_sites * np.prod(r) <= _MAX_BUILT_SITES]
+    choices = [(a, b, c) for a, b, c in product((1, 2, 3), repeat=3) if n_sites * a * b * c <= _MAX_BUILT_SITES]
     return choices[int(rng.integers(len(choices)))]
 
 
