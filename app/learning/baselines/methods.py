@@ -50,6 +50,7 @@ _FAMILIES = {
 _COMPARED_TREES = 100
 """Enough to compare forests by."""
 _FINAL_TREES = 300
+_BOOSTED_TREES = 400
 _MANY_ROWS = 3000
 """From here on a forest of few large trees is better than one of many small trees, its size being bounded."""
 
@@ -73,7 +74,12 @@ def candidates(method: Baseline, n_rows: int, n_features: int) -> list[Parameter
             for share, leaf in product((0.15, 0.33, 0.6), (1, 3))
         ]
     if method is Baseline.GRADIENT_BOOSTING:
-        fixed: Parameters = {"n_estimators": 400, "learning_rate": 0.05, "subsample": 0.7, "max_features": 0.2}
+        fixed: Parameters = {
+            "n_estimators": _BOOSTED_TREES,
+            "learning_rate": 0.05,
+            "subsample": 0.7,
+            "max_features": 0.2,
+        }
         shapes = ((3, 1), (5, 1), (5, 5), (7, 5))
         return [fixed | {"max_depth": depth, "min_samples_leaf": leaf} for depth, leaf in shapes]
     if method is Baseline.SOAP_RIDGE:

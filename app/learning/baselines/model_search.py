@@ -20,6 +20,8 @@ KERNEL_ROWS = 3000
 """Above, a search leaves kernel machines out: each of many fits would take minutes."""
 
 _TREES = 100
+"""Of a forest."""
+_BOOSTED_TREES = (100, 1000)
 _PRUNING_STARTS = 12
 
 
@@ -57,7 +59,9 @@ def search_models(
     most_components = max(1, min(40, features.shape[1], n_rows // 2))
     families = [family for family in _STARTS if n_rows <= KERNEL_ROWS or family not in KERNELS]
     for family in families:
-        start = _STARTS[family] | ({"n_components": min(8, most_components)} if family is Family.PLS else {})
+        start = dict(_STARTS[family])
+        if family is Family.PLS:
+            start["n_components"] = min(start["n_components"], most_components)
         study.enqueue_trial({"family": family.value} | {f"{family}_{name}": value for name, value in start.items()})
     scores: list[Score] = []
     started, n_done = time.monotonic(), 0
@@ -87,7 +91,7 @@ def search_models(
 _STARTS: dict[Family, Parameters] = {
     Family.RIDGE: {"alpha": 10.0},
     Family.LASSO: {"alpha": 0.01},
-    Family.PLS: {},
+    Family.PLS: {"n_components": 8},
     Family.EXTRA_TREES: {"max_features": 0.33, "min_samples_leaf": 1},
     Family.RANDOM_FOREST: {"max_features": 0.33, "min_samples_leaf": 1},
     Family.GRADIENT_BOOSTING: {
@@ -125,7 +129,7 @@ def _suggest(trial: "optuna.Trial", family: Family, n_features: int, most_compon
         return {"alpha": real("alpha", 1e-4, 3.0), "gamma": real("spread", 0.02, 10.0) / n_features}
     if family is Family.GRADIENT_BOOSTING:
         return {
-            "n_estimators": whole("n_estimators", 100, 1000),
+            "n_estimators": whole("n_estimators", *_BOOSTED_TREES),
             "learning_rate": real("learning_rate", 0.02, 0.2),
             "max_depth": whole("max_depth", 2, 8),
             "subsample": real("subsample", 0.4, 1.0),
