@@ -79,12 +79,12 @@ def is_ready(url: str) -> bool:
 
 
 @contextmanager
-def running_up(folder: Path, models_store: Path) -> Iterator[Running]:
+def running_up(folder: Path, models_store: Path, *options: str) -> Iterator[Running]:
     """Start it on a free port and wait until it is ready; what is left of it is killed at the end."""
     port, log = free_port(), folder / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli.main", "up", "--port", str(port)],
+            [sys.executable, "-m", "app.cli.main", "up", "--port", str(port), *options],
             cwd=folder,
             env=environment(folder / "data", models_store),
             stdout=output,

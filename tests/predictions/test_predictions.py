@@ -1,12 +1,15 @@
 """POST /v1/predictions: who answers, what fails, in which words."""
 
 import json
+from threading import Event
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF, REQUEST_EXAMPLES
+from app.predictions.queue import PredictionQueue
+from tests.concurrency import run_at_once
 from tests.predictions.conftest import MAX_INPUTS
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, GAP_MODEL
 
@@ -207,3 +210,48 @@ def test_halves_of_characters_are_refused_and_never_echoed(client: TestClient) -
     )
     assert answer.status_code == 200
     assert [(e["input_id"], e["code"]) for e in answer.json()["errors"]] == [("bad", "unparsable_structure")]
+
+
+def test_a_full_queue_is_429(client: TestClient) -> None:
+    queue: PredictionQueue = client.app.state.resources.get(PredictionQueue)  # type: ignore[attr-defined]
+    release = Event()
+    assert client.portal is not None
+    held = client.portal.start_task_soon(queue.run, lambda: release.wait(30), 10**6)
+    try:
+        for answer in (
+            client.post(URL, json={"inputs": [SALT]}),
+            client.post(f"{URL}/upload", files={"files": ("a.cif", NACL_CIF)}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
+            assert int(answer.headers["Retry-After"]) > 0
+    finally:
+        release.set()
+    assert held.result(30)
+    assert client.post(URL, json={"inputs": [SALT]}).status_code == 200
+
+
+def test_requests_at_the_same_time_get_what_each_gets_alone(client: TestClient) -> None:
+    cifs = [NACL_CIF.replace("5.6402", f"{5.2 + 0.01 * i:.4f}") for i in range(24)]
+    asked = [{"inputs": [{"id": str(i), "cif": cif}]} for i, cif in enumerate(cifs)]
+    asked += [{"inputs": [{"id": "bad", "cif": "hello"}]}] * 4
+
+    def values(body: dict[str, Any]) -> list[float] | str:
+        answer = client.post(URL, json=body).json()
+        return [p["value"] for p in answer["predictions"]] if "predictions" in answer else answer["code"]
+
+    together = run_at_once(values, asked)
+    for body, value in zip(asked, together, strict=True):
+        alone = values(body)
+        assert value == (alone if isinstance(alone, str) else pytest.approx(alone, abs=1e-5))
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/problem+json"])
+def test_json_by_other_names_is_taken_too(client: TestClient, content_type: str) -> None:
+    content = json.dumps({"inputs": [SALT]})
+    answer = client.post(URL, content=content, headers={"Content-Type": content_type})
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/json"
+
+
+def test_a_misspelt_parameter_is_refused(client: TestClient) -> None:
+    answer = client.post(f"{URL}?model=x", json={"inputs": [SALT]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
