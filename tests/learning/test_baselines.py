@@ -39,6 +39,10 @@ CHOICES: list[tuple[Family, Parameters]] = [
 by_family = pytest.mark.parametrize(("family", "parameters"), CHOICES, ids=[family for family, _ in CHOICES])
 
 
+NEEDS_CUDA = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+on_each_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+
+
 def table(n_rows: int = 200, n_features: int = 12) -> tuple[Any, Any]:
     """Features with ties and a constant column, as descriptors have; a curved target."""
     random = np.random.default_rng(7)
@@ -58,12 +62,13 @@ def reloaded(model: torch.nn.Module) -> torch.nn.Module:
     return fresh
 
 
+@on_each_device
 @by_family
-def test_a_module_answers_as_its_estimator(family: Family, parameters: Parameters) -> None:
+def test_a_module_answers_as_its_estimator(family: Family, parameters: Parameters, device: str) -> None:
     features, targets = table()
     fitted = VectorProblem(family, features, targets, seed=1).fit(parameters, np.arange(150))
-    model = reloaded(export(family, fitted.estimator, fitted.offset, Descriptor.MAGPIE))
-    outputs = predict_outputs(model, VectorSamples(features), torch.device("cpu"))
+    model = reloaded(export(family, fitted.estimator, fitted.offset, Descriptor.MAGPIE)).to(device)
+    outputs = predict_outputs(model, VectorSamples(features), torch.device(device))
     np.testing.assert_allclose(outputs, fitted.predict(features), rtol=0, atol=1e-6)
     assert np.abs(outputs[150:] - targets[150:]).mean() < np.abs(targets - targets.mean()).mean()
     assert is_baseline(model) and not any(True for _ in model.parameters())
@@ -183,19 +188,20 @@ def test_soap_similarities_are_scalar_products() -> None:
     np.testing.assert_allclose(similarities(soap_support(rows[:30], SOAP), rows), vectors @ vectors[:30].T, atol=1e-12)
 
 
-def test_soap_ridge_is_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+@on_each_device
+def test_soap_ridge_is_scikit_learns(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
 
     rows, targets = soap_table()
     support = soap_support(rows[:30], SOAP)
     own = similarities(support, rows[:30])
-    model = reloaded(fitted_model(support, own, targets[:30], {"power": 3, "alpha": 0.01}))
+    model = reloaded(fitted_model(support, own, targets[:30], {"power": 3, "alpha": 0.01})).to(device)
     ridge = KernelRidge(alpha=0.01, kernel="polynomial", degree=3, gamma=1.0, coef0=0.0)
     ridge.fit(dense(rows[:30]), targets[:30] - targets[:30].mean())
     expected = ridge.predict(dense(rows)) + targets[:30].mean()
-    asked = torch.from_numpy(rows)
-    np.testing.assert_allclose(model(asked).numpy(), expected, atol=1e-6)
+    asked = torch.from_numpy(rows).to(device)
+    np.testing.assert_allclose(model(asked).cpu().numpy(), expected, atol=1e-6)
     monkeypatch.setattr("app.learning.baselines.kernel_models._MATCHES", 7)
-    np.testing.assert_allclose(model(asked).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(model(asked).cpu().numpy(), expected, atol=1e-6)
     assert model(asked[:0]).shape == (0,)
 
 

@@ -54,8 +54,11 @@ def test_statistics_by_hand() -> None:
 
 
 def test_of_equally_abundant_elements_the_mode_is_the_lowest() -> None:
-    row = dict(zip(MAGPIE_NAMES, magpie_descriptors([parse_composition("NaCl")])[0], strict=True))
-    assert row["MagpieData mode Number"] == 11
+    for formula in ("NaCl", "Na1Cl1.000001"):
+        row = dict(zip(MAGPIE_NAMES, magpie_descriptors([parse_composition(formula)])[0], strict=True))
+        assert row["MagpieData mode Number"] == 11
+    row = dict(zip(MAGPIE_NAMES, magpie_descriptors([parse_composition("Na1Cl1.001")])[0], strict=True))
+    assert row["MagpieData mode Number"] == 17
 
 
 @given(items=st.lists(compositions, min_size=1, max_size=6))
