@@ -35,6 +35,8 @@ def _start(folder: Path, models: Path, *arguments: str) -> "subprocess.Popen[str
         [sys.executable, "-m", "app.cli.main", "predict-bulk", *arguments], cwd=folder,
         env={**environment(folder / "data", models), "COLUMNS": "200"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
+        # A shell that runs the tests in the background would have them ignore Ctrl-C, and this command with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
