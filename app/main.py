@@ -122,6 +122,8 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         resources.add(PredictionService, predictions)
         resources.add(PredictionQueue, prediction_queue)
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
+        # Not earlier: the import would take time from what the service needs to become ready.
+        inference.start()
         if is_migrated:
             reaper.start()
             warm_up.start()

@@ -74,7 +74,8 @@ class InferenceSettings(_Group):
         default=1, description="CPU threads of one forward pass; requests run side by side as it is."
     )
     pool_size: NonNegativeInt = Field(
-        default=2, description="Processes of each API process that read large structures and batches; 0 = none."
+        default=2,
+        description="Processes in which an API process reads large structures and batches; 0 = none, no time limit.",
     )
     read_limit_s: PositiveFloat = Field(default=20.0, description="A structure that takes longer to read is given up.")
 

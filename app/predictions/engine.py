@@ -36,12 +36,16 @@ class BackgroundEngine:
     """
 
     def __init__(self, make: Callable[[], InferenceEngine]) -> None:
+        self._make = make
         self._made: Future[InferenceEngine] = Future()
-        Thread(target=self._make, args=(make,), name="inference-import", daemon=True).start()
 
-    def _make(self, make: Callable[[], InferenceEngine]) -> None:
+    def start(self) -> None:
+        """Begin to make it; once."""
+        Thread(target=self._run, name="inference-import", daemon=True).start()
+
+    def _run(self) -> None:
         try:
-            self._made.set_result(make())
+            self._made.set_result(self._make())
         except Exception as error:  # noqa: BLE001 - handed to whoever asks for a prediction
             self._made.set_exception(error)
 

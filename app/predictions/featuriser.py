@@ -25,10 +25,10 @@ REACH = 8.0
 """Å. How far neighbours are looked for."""
 MAX_INLINE = 3
 """Texts of one request; more are a batch."""
-MAX_SEEN_BYTES = 48_000_000
+MAX_SEEN_BYTES = 24_000_000
 
 _MAX_GRAPH_EDGES = 500_000
-_ENTRY_BYTES = 1_000
+_ENTRY_BYTES = 2_000
 
 Structures = list[FeaturisedStructure]
 
