@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.datasets.rows import RawRow
 
-CHUNK_ROWS = 2_000
+CHUNK_ROWS = 1_000
 CHUNK_CHARACTERS = 16_000_000
 
 

@@ -63,7 +63,7 @@ class BulkModelRead(BaseModel):
 
 
 class BulkProgress(BaseModel):
-    """How far it is. Results are kept in parts of up to 2,000 inputs, and so is this counted."""
+    """How far it is. Results are kept in parts of up to 1,000 inputs, and so is this counted."""
 
     done: int = Field(description="Inputs whose results are kept.", examples=[120000])
     failed: int = Field(description="Those among them without any value; the results say why.", examples=[31])

@@ -9,18 +9,18 @@ from uuid import uuid4
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.bulk.choosing import choose_models
 from app.bulk.chunks import CHUNK_CHARACTERS, CHUNK_ROWS
-from app.bulk.inputs import InputFile, dataset_file, look_at
+from app.bulk.inputs import dataset_file, look_at
 from app.bulk.parts import read_part
 from app.bulk.repository import BulkPartRepository, Totals
 from app.bulk.schemas import BulkPredictionCreate, BulkPredictionRead, ModelChoice
 from app.bulk.spec import BulkSpec, ModelUse
 from app.bulk.views import bulk_read
 from app.core.db import open_session
-from app.core.errors import ArtifactCorrupt, InputKindMismatch, JobNotFinished, PayloadTooLarge, ResultsDeleted
+from app.core.errors import ArtifactCorrupt, JobNotFinished, PayloadTooLarge, ResultsDeleted
 from app.core.orm import utc_now
 from app.core.settings import LimitSettings, Settings
-from app.datasets.rows import RowKind
 from app.datasets.service import DatasetService
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job
@@ -28,7 +28,6 @@ from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from app.predictions.directory import ModelDirectory
-from app.predictions.selection import SelectedModel
 from app.registry.manifest import InputKind
 from app.registry.store import ArtifactStore
 from app.structures.archive import shown_name
@@ -64,7 +63,7 @@ class BulkService:
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
             return replay
-        models = self._models(choice, found)
+        models = choose_models(self._directory, choice, found)
         folder = f"{STORE_FOLDER}/{uuid4().hex}"
         spec = BulkSpec(
             input_name=shown_name(file_name) or "file", input_path=f"{folder}/input", input_sha256=digest,
@@ -92,7 +91,7 @@ class BulkService:
         with open_session(self._sessions, read_only=True) as session:
             dataset = DatasetService(session, self._store, self._settings).get(request.dataset_id)
         found = dataset_file(dataset.n_rows, self._settings.bulk.max_rows)
-        models = self._models(choice, found, InputKind(dataset.input_kind))
+        models = choose_models(self._directory, choice, found, InputKind(dataset.input_kind))
         spec = BulkSpec(
             input_name=dataset.name, input_path=dataset.artifact_path, input_sha256=dataset.content_sha256,
             input_bytes=dataset.size_bytes, input=found, dataset_id=dataset.id,
@@ -171,20 +170,6 @@ class BulkService:
             jobs = JobService(session, self._settings.jobs)
             job = jobs.find_replay(JobKind.BULK_PREDICTION, key, request_sha256)
             return self._read(session, [job])[0] if job is not None else None
-
-    def _models(
-        self, choice: ModelChoice, found: InputFile, input_kind: InputKind | None = None
-    ) -> list[SelectedModel]:
-        models = self._directory.select(choice.models, choice.properties)
-        if found.columns is not None and found.columns.kind is RowKind.COMPOSITION:
-            input_kind = InputKind.COMPOSITION
-        takers = [model for model in models if model.manifest.input_kind is InputKind.COMPOSITION]
-        if input_kind is InputKind.COMPOSITION and not takers:
-            names = ", ".join(model.label for model in models[:5])
-            raise InputKindMismatch(
-                f"The file holds compositions, but the models that would answer read structures ({names})."
-            )
-        return models
 
     def _measured(self, file: BinaryIO) -> tuple[str, int]:
         """sha256 and size in bytes."""

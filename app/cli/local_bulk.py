@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from app.bulk.choosing import choose_models
 from app.bulk.folder import BulkRun, RunFolder
 from app.bulk.formats import ResultFormat
 from app.bulk.inputs import look_at
@@ -24,7 +25,6 @@ from app.cli.output import stderr
 from app.core.errors import Conflict
 from app.core.settings import Settings
 from app.predictions.directory import ModelDirectory
-from app.predictions.selection import SelectedModel
 
 _NO_LIMIT = 10**12
 _REQUEST_FILE = "request.json"
@@ -88,7 +88,7 @@ def _create(settings: Settings, folder: RunFolder, data: Path, choice: ModelChoi
         stderr.print(f"- {note}", markup=False, highlight=False)
     with open_installation(settings) as local:
         directory = ModelDirectory(local.sessions, local.store)
-        models: Sequence[SelectedModel] = directory.select(choice.models, choice.properties)
+        models = choose_models(directory, choice, found)
         run = BulkRun(
             input_path=str(data.resolve()), input=found, models=tuple(ModelUse.of(model) for model in models),
             limits=limits, n_processes=1, device=settings.device,

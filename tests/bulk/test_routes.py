@@ -86,6 +86,9 @@ def test_the_total_is_known_at_once_where_the_file_says_it(service: Service, con
     job = service.submit(content, properties=["band_gap"])
     assert job["progress"]["total"] == total
     assert [m["name"] for m in job["models"]] == ["gaps"]
+    # Without a choice the champions answer that take what the rows hold.
+    assert {m["name"] for m in service.submit(content)["models"]} == {"energies", "gaps"}
+    assert [m["name"] for m in service.submit(COMPOSITIONS)["models"]] == ["formulas"]
 
 
 def test_a_data_set_is_predicted_from_by_its_id(service: Service) -> None:
