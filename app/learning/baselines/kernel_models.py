@@ -13,7 +13,9 @@ MAX_SUPPORT = 10_000
 """Rows that a kernel machine may keep: size and time grow with them, of the fit with their cube."""
 
 _KERNEL_ENTRIES = 4_000_000
-_MATCHES = 250_000
+"""Of the kernel between asked and kept rows, at once."""
+_MATCHES = 50_000
+"""Pairs of SOAP blocks, at once."""
 
 
 class RbfKernelSettings(BaseModel):
@@ -124,6 +126,10 @@ class SoapKernelModel(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B, P, 1 + block_size), see `pad_rows` -> learned scale, (B,) float64."""
+        n_at_once = max(1, _KERNEL_ENTRIES // self.settings.n_support)
+        return torch.cat([self._answer(part) for part in torch.split(rows, n_at_once)])
+
+    def _answer(self, rows: Tensor) -> Tensor:
         return self.similarity(rows) ** self.settings.power @ self.weights + self.intercept
 
 
