@@ -14,6 +14,7 @@ from app.bulk.pool import Piece, Pool, Task
 from app.bulk.worker import answer_chunks, load_answerer, read_chunks, write_chunk
 from app.core.settings import Device
 
+GPU_DEVICE: Device = "cuda"
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -102,7 +103,7 @@ def _answered(answers: Iterator[tuple[Task, object]], listener: Listener) -> Ite
 
 def _answer_here(folder: RunFolder, answers: Iterator[tuple[Task, object]], listener: Listener) -> Iterator[PartInfo]:
     """The networks run in this process, on the GPU, on what the pool has read."""
-    answerer = load_answerer(folder, "cuda")
+    answerer = load_answerer(folder, GPU_DEVICE)
     open_lines: dict[int, tuple[int, Lines]] = {}
     for task, answer in answers:
         if task.chunk is None:

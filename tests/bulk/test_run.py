@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.bulk import run as run_module
 from app.bulk.folder import RunFolder
 from app.bulk.formats import ResultFormat
 from app.bulk.parts import PartInfo, read_part, total
@@ -17,7 +19,7 @@ from app.bulk.results import COLUMNS, encode
 from app.bulk.run import RunSize, RunStopped, run_bulk
 from app.core.errors import TooManyInputs
 from app.learning.predictor import Predictor
-from tests.bulk.tables import as_csv, as_parquet, rows, run_folder
+from tests.bulk.tables import as_csv, as_json_lines, as_parquet, rows, run_folder
 from tests.tiny_models import salts
 
 N_ROWS = 130
@@ -77,6 +79,26 @@ def _check_values(folder: RunFolder) -> None:
             assert line["error_code"] is None
             np.testing.assert_allclose(float(str(line["value"])), float(str(value)), atol=1e-5)
     assert len(seen) == len(lines)
+
+
+def test_beside_a_gpu_the_processes_only_read_and_lost_ones_are_made_up_for(
+    tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a GPU, on the CPU: the networks run in the process that leads."""
+    monkeypatch.setattr(run_module, "has_gpu", lambda _: True)
+    monkeypatch.setattr(run_module, "GPU_DEVICE", "cpu")
+    folder = run_folder(tmp_path, as_json_lines(rows(N_ROWS)), tiny_models, n_processes=2)
+
+    class Killer(Told):
+        def finished(self, part: PartInfo) -> None:
+            super().finished(part)
+            if len(self.parts) == 1:
+                child = next(c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline()))
+                child.kill()
+
+    assert run_bulk(folder, Killer(), lambda: False) == RunSize(N_ROWS, 7)
+    assert total(folder.parts()) == (N_ROWS, N_BAD, 2 * N_ROWS - N_BAD)
+    _check_values(folder)
 
 
 def test_the_results_are_the_same_in_every_format(tmp_path: Path, tiny_models: Path) -> None:

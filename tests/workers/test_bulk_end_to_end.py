@@ -80,6 +80,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_module, "CHUNK_ROWS", CHUNK)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_killed_worker_costs_an_attempt_and_each_input_is_answered_once(
     any_installation: Installation, tiny_models: Path
 ) -> None:
