@@ -163,10 +163,10 @@ class _Space:
                 "min_samples_leaf": whole("min_samples_leaf", 1, 8),
             }
             return family, {"n_estimators": _TREES, **shape}
-        gamma = real("spread", 0.02, 10.0) / self.n_features
+        gamma = real("spread", 0.005, 10.0) / self.n_features
         if family is Family.SVR:
             return family, {"C": real("C", 0.3, 300.0), "gamma": gamma, "epsilon": real("epsilon", 0.005, 0.2)}
-        return family, {"alpha": real("alpha", 1e-4, 3.0), "gamma": gamma}
+        return family, {"alpha": real("alpha", 1e-6, 3.0), "gamma": gamma}
 
 
 def _real(trial: "optuna.Trial", family: Family, name: str, low: float, high: float) -> float:
