@@ -1,6 +1,7 @@
 """The composition root: the one place that makes the long-lived objects and joins the routes to them."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from app.jobs.reaper import Reaper
 from app.predictions.directory import ModelDirectory
 from app.predictions.engine import BackgroundEngine, InferenceEngine
 from app.predictions.featuriser import Featuriser
+from app.predictions.lane import PredictionLane
 from app.predictions.pool import FeaturisingPool
 from app.predictions.properties_routes import router as properties_router
 from app.predictions.queue import PredictionQueue
@@ -44,8 +46,8 @@ from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 
-PREDICTION_THREADS = 16
-"""Requests at work at once. Most of their time they wait for a common micro-batch."""
+PREDICTION_THREADS = 4
+"""Batches and uploads at work at once, beside the lane of small requests. They mostly wait for the pool."""
 WARM_UP_STOP_S = 10.0
 MULTIPART_BYTES = 100_000
 """What the other fields of an upload may take beside its file."""
@@ -104,12 +106,13 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         job_queue = JobQueue(settings.resolved_broker_url)
         inference = BackgroundEngine(lambda: make_engine(settings))
         pool = _featurising_pool(settings)
-        featuriser = Featuriser(pool)
+        featuriser = Featuriser(pool, share_light=settings.api_workers < (os.cpu_count() or 1))
         directory = ModelDirectory(sessions, store)
         predictions = PredictionService(directory, inference, settings.limits, featuriser)
         prediction_queue = PredictionQueue(
             PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
         )
+        lane = PredictionLane(predictions)
         reaper = Reaper(sessions, settings, job_queue)
         warm_up = WarmUp(predictions, featuriser)
 
@@ -121,6 +124,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         resources.add(ModelDirectory, directory)
         resources.add(PredictionService, predictions)
         resources.add(PredictionQueue, prediction_queue)
+        resources.add(PredictionLane, lane)
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
         # Not earlier: the import would take time from what the service needs to become ready.
         inference.start()
@@ -132,6 +136,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
             yield
         finally:
             reaper.stop()
+            lane.close()
             prediction_queue.close()
             if is_migrated:
                 await run_in_threadpool(warm_up.join, WARM_UP_STOP_S)

@@ -1,38 +1,12 @@
 """Calls that arrive while another one is computed are computed together, in micro-batches, next."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-
-PATIENCE_S = 0.004
-ENOUGH_ITEMS = 8
-"""What one waits for: a micro-batch of so many costs little more than half as much for each."""
-
-
-class Traffic:
-    """Counts the callers that are on their way to a Coalescer."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_coming = 0
-
-    @property
-    def n_coming(self) -> int:
-        return self._n_coming
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._n_coming += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._n_coming -= 1
 
 
 class _Call(Generic[Item, Answer]):
@@ -55,28 +29,21 @@ class _Call(Generic[Item, Answer]):
 
 
 class Coalescer(Generic[Item, Answer]):
-    """Merges concurrent calls of `run`. It has no thread of its own.
+    """Merges concurrent calls of `run`. It has no thread and no timer of its own.
 
-    A caller that finds it idle, and nobody else on the way, computes at once; those that come meanwhile wait, and one
-    of them computes the next micro-batch for all. While others are on the way, a small micro-batch waits for them, for
-    at most `PATIENCE_S`. A micro-batch costs at most `max_cost` (one item may cost more) and holds a share of every
+    A caller that finds it idle computes at once; those that come meanwhile wait, and one of them computes the next
+    micro-batch for all. A micro-batch costs at most `max_cost` (one item may cost more) and holds a share of every
     waiting call, so that one with a thousand items does not keep the others waiting.
     """
 
     def __init__(
-        self,
-        run: Callable[[Sequence[Item]], Sequence[Answer]],
-        cost: Callable[[Item], int],
-        max_cost: int,
-        traffic: Traffic | None = None,
+        self, run: Callable[[Sequence[Item]], Sequence[Answer]], cost: Callable[[Item], int], max_cost: int
     ) -> None:
         """`run` gives one answer per item, in order."""
         self._run = run
         self._cost = cost
         self._max_cost = max_cost
-        self._traffic = traffic or Traffic()
         self._lock = threading.Lock()
-        self._joined = threading.Condition(self._lock)
         self._waiting: deque[_Call[Item, Answer]] = deque()
         self._is_led = False
 
@@ -89,7 +56,6 @@ class Coalescer(Generic[Item, Answer]):
             self._waiting.append(call)
             call.leads = not self._is_led
             self._is_led = True
-            self._joined.notify()
         if not call.leads:
             call.wake.acquire()
         if call.leads:
@@ -112,7 +78,6 @@ class Coalescer(Generic[Item, Answer]):
 
     def _compute_next(self) -> None:
         with self._lock:
-            self._await_company()
             parts = self._next_parts()
         merged = [item for call, start, stop in parts for item in call.items[start:stop]]
         answers: Sequence[Answer] = ()
@@ -137,13 +102,6 @@ class Coalescer(Generic[Item, Answer]):
         for call in done:
             if not call.leads:
                 call.wake.release()
-
-    def _await_company(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self._traffic.n_coming and sum(len(call.items) - call.taken for call in self._waiting) < ENOUGH_ITEMS:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._joined.wait(left):
-                return
 
     def _next_parts(self) -> list[tuple[_Call[Item, Answer], int, int]]:
         """Which items of which calls come next: an equal share of each call, then what is left of the budget."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from app.core.errors import XtalforgeError
-from app.learning.coalescing import Coalescer, Traffic
+from app.learning.coalescing import Coalescer
 from app.learning.featurising import FeaturisedCrystal
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
@@ -44,7 +44,6 @@ class InferenceEngine:
         self._models: OrderedDict[str, Coalescer[EngineInput, Value]] = OrderedDict()
         self._lock = threading.Lock()
         self._graphs = GraphCache()
-        self._traffic = Traffic()
         self._loading: dict[str, threading.Lock] = {}
 
     def predict(
@@ -55,10 +54,6 @@ class InferenceEngine:
         Raises what `load` raises, and ArtifactCorrupt.
         """
         return self._get(key, load)(items)
-
-    def approaching(self) -> Traffic:
-        """To be entered while something is prepared for `predict`: micro-batches may wait a moment for it."""
-        return self._traffic
 
     def _get(self, key: str, load: Callable[[], tuple[Manifest, bytes]]) -> Coalescer[EngineInput, Value]:
         with self._lock:
@@ -88,7 +83,7 @@ class InferenceEngine:
 
     def _served(self, predictor: Predictor) -> Coalescer[EngineInput, Value]:
         max_cost = _BATCH_COST[predictor.device.type]
-        return Coalescer(lambda items: self._run(predictor, items), _cost_of, max_cost, self._traffic)
+        return Coalescer(lambda items: self._run(predictor, items), _cost_of, max_cost)
 
     def _run(self, predictor: Predictor, items: Sequence[EngineInput]) -> list[Value]:
         """Halves a micro-batch that fails, down to the item that makes it fail."""

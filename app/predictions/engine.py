@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
 from threading import Thread
 from typing import Protocol
 
@@ -22,10 +21,6 @@ class InferenceEngine(Protocol):
 
     def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
         """One value (in the property's unit) or error per item; `load` is called when `key` is not held."""
-        ...
-
-    def approaching(self) -> AbstractContextManager[None]:
-        """To be entered while something is prepared for `predict`."""
         ...
 
 
@@ -51,6 +46,3 @@ class BackgroundEngine:
 
     def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
         return self._made.result().predict(key, load, items)
-
-    def approaching(self) -> AbstractContextManager[None]:
-        return self._made.result().approaching() if self._made.done() else nullcontext()

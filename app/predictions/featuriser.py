@@ -4,51 +4,37 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from app.core.errors import StructureError
-from app.learning.featurising import FeaturisedStructure, featurise_crystal, featurise_text
+from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
-from app.learning.graphs.settings import GraphSettings
 from app.predictions.pool import Answer, FeaturisingPool, StructureGivenUp
-from app.predictions.tasks import CrystalTask, ServiceFault, Task, TextTask, failed, guarded
-from app.structures.crystal import Crystal
+from app.predictions.tasks import ServiceFault, Structures, Task, TextTask, failed, featurise, guarded
 
-LIGHT_CHARACTERS = 4_000
-LIGHT_SITES = 64
-LIGHT_IMAGES = 100_000
-REACH = 8.0
-"""Å. How far neighbours are looked for."""
-MAX_INLINE = 3
-"""Texts of one request; more are a batch."""
 MAX_SEEN_BYTES = 24_000_000
 
 _MAX_GRAPH_EDGES = 500_000
 _ENTRY_BYTES = 2_000
 
-Structures = list[FeaturisedStructure]
-
 
 class Featuriser:
     """Texts and crystals in, crystals with graphs or errors out. Thread-safe.
 
-    What is certainly quick is done in the calling thread, one at a time, which saves the way to another process. All
-    else goes to the pool, where it takes no time from other requests and can be given up. Without a pool everything is
-    done in the calling thread.
+    Light tasks are done in the calling thread, several of them together with the pool where `share_light` says that
+    there are cores for it. All others go to the pool, where they take no time from other requests and can be given up.
+    Without a pool everything is done in the calling thread.
     """
 
-    def __init__(self, pool: FeaturisingPool | None = None) -> None:
+    def __init__(self, pool: FeaturisingPool | None = None, *, share_light: bool = False) -> None:
         self._pool = pool
+        self._share_light = share_light
         self._seen = _SeenTexts()
         self._graphs = GraphCache(_MAX_GRAPH_EDGES)
-        self._inline = threading.Lock()
 
     def featurise(self, tasks: Sequence[Task]) -> list[Structures]:
-        """The structures of each task, at least one, in order; what is wrong with one is in its place.
+        """The structures of each task, in order, as `tasks.featurise` gives them.
 
         Raises NotReady when the service is stopping.
         """
@@ -66,39 +52,17 @@ class Featuriser:
             self._pool.start()
 
     def _make(self, tasks: Sequence[Task]) -> list[Structures]:
-        if self._pool is None:
-            return [guarded(partial(self._here, task)) for task in tasks]
-        made = [self._quickly(task) if len(tasks) <= MAX_INLINE else None for task in tasks]
-        pooled = iter(self._pool.submit([task for task, done in zip(tasks, made, strict=True) if done is None]))
-        return [done if done is not None else _answer(next(pooled)) for done in made]
-
-    def _quickly(self, task: Task) -> Structures | None:
-        """The structures, if that is certainly a matter of milliseconds and nobody else is at it; else None."""
-        if isinstance(task, TextTask) and len(task.text) > LIGHT_CHARACTERS:
-            return None
-        if not self._inline.acquire(blocking=False):
-            return None
-        try:
-            crystals = guarded(partial(_crystals, task))
-            light = all(entry.crystal is None or _is_light(entry.crystal) for entry in crystals)
-            return [self._with_graphs(entry, task.settings) for entry in crystals] if light else None
-        finally:
-            self._inline.release()
+        are_light = all(task.only_light for task in tasks)
+        if self._pool is None or (are_light and not (self._share_light and len(tasks) > 1)):
+            return [self._here(task) for task in tasks]
+        pooled = self._pool.submit(tasks)
+        while are_light and (taken := self._pool.take_back(pooled)) is not None:
+            task, answer = taken
+            answer.set_result(self._here(task))
+        return [_answer(answer) for answer in pooled.answers]
 
     def _here(self, task: Task) -> Structures:
-        return [self._with_graphs(entry, task.settings) for entry in _crystals(task)]
-
-    def _with_graphs(self, entry: FeaturisedStructure, settings: Sequence[GraphSettings]) -> FeaturisedStructure:
-        if entry.crystal is None:
-            return entry
-        return replace(entry, graphs=featurise_crystal(entry.crystal, settings, self._graphs.build))
-
-
-def _crystals(task: Task) -> Structures:
-    """The structures of a task, without graphs."""
-    if isinstance(task, CrystalTask):
-        return [FeaturisedStructure("", task.crystal, (), None)]
-    return featurise_text(task.text, task.fmt, task.file_name, ())
+        return guarded(partial(featurise, task, self._graphs.build))
 
 
 def _answer(pooled: Answer) -> Structures:
@@ -106,16 +70,6 @@ def _answer(pooled: Answer) -> Structures:
         return pooled.result()
     except StructureError as error:
         return failed(error)
-
-
-def _is_light(crystal: Crystal) -> bool:
-    """Whether its graph is quick: few atoms, and a cell that is no splinter with countless images in reach."""
-    if crystal.n_sites > LIGHT_SITES:
-        return False
-    a, b, c = crystal.lattice
-    areas = (np.cross(b, c), np.cross(c, a), np.cross(a, b))
-    reach = [1 + REACH * float(np.sqrt(area @ area)) / crystal.volume for area in areas]
-    return crystal.n_sites * 8 * reach[0] * reach[1] * reach[2] < LIGHT_IMAGES
 
 
 class _SeenTexts:
@@ -138,7 +92,7 @@ class _SeenTexts:
 
     def put(self, task: Task, structures: Structures) -> None:
         # What failed for want of time or by a fault of the service may not fail again.
-        if any(isinstance(entry.error, StructureGivenUp | ServiceFault) for entry in structures):
+        if not structures or any(isinstance(entry.error, StructureGivenUp | ServiceFault) for entry in structures):
             return
         key, size = _key(task), _ENTRY_BYTES + sum(_size(entry) for entry in structures)
         with self._lock:

@@ -10,9 +10,8 @@ from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.engine import ModelItem
-from app.predictions.featuriser import Featuriser
 from app.predictions.schemas import PredictionInput
-from app.predictions.tasks import CrystalTask, Task, TextTask
+from app.predictions.tasks import CrystalTask, Structures, Task, TextTask
 from app.structures.archive import shown_name
 from app.structures.composition import parse_composition
 from app.structures.reader import StructureFormat, structure_from_dict
@@ -75,24 +74,28 @@ def refuse_duplicate_ids(ids: Iterable[str]) -> None:
         raise InvalidRequest(f"Ids must be unique within a request; these are not: {shown}.", ids=duplicates[:50])
 
 
-def read_inputs(
-    inputs: Sequence[RawInput], featuriser: Featuriser, settings: tuple[GraphSettings, ...]
-) -> list[ReadInput | FailedInput]:
-    """Every crystal or composition in the inputs, in order; a file with several blocks gives several.
+class Reading:
+    """The inputs of one request on their way: `tasks` are what is left to be done to them."""
 
-    Crystals come with their graphs for each of `settings`. Raises NotReady when the service is stopping.
-    """
-    prepared = [_prepare(given, settings) for given in inputs]
-    tasks = [entry for entry in prepared if isinstance(entry, TextTask | CrystalTask)]
-    structures = iter(featuriser.featurise(tasks) if tasks else ())
-    taken: set[str] = set()
-    read: list[ReadInput | FailedInput] = []
-    for given, entry in zip(inputs, prepared, strict=True):
-        results = (
-            _results(given.id, next(structures), settings) if isinstance(entry, TextTask | CrystalTask) else [entry]
-        )
-        read.extend(_with_unique_id(result, taken) for result in results)
-    return read
+    def __init__(self, inputs: Sequence[RawInput], settings: tuple[GraphSettings, ...], *, only_light: bool) -> None:
+        """Crystals are to come with their graphs for each of `settings`; `only_light` as in TextTask."""
+        self._inputs = inputs
+        self._settings = settings
+        self._prepared = [_prepare(given, settings, only_light) for given in inputs]
+        self.tasks = [entry for entry in self._prepared if isinstance(entry, TextTask | CrystalTask)]
+
+    def results(self, structures: Sequence[Structures]) -> list[ReadInput | FailedInput]:
+        """Every crystal or composition, in order, from the structures of each task; a file may give several."""
+        following = iter(structures)
+        taken: set[str] = set()
+        read: list[ReadInput | FailedInput] = []
+        for given, entry in zip(self._inputs, self._prepared, strict=True):
+            if isinstance(entry, TextTask | CrystalTask):
+                found = _results(given.id, next(following), self._settings)
+                read.extend(_with_unique_id(result, taken) for result in found)
+            else:
+                read.append(_with_unique_id(entry, taken))
+        return read
 
 
 def _content(given: PredictionInput) -> StructureText | StructureObject | Formula:
@@ -105,16 +108,16 @@ def _content(given: PredictionInput) -> StructureText | StructureObject | Formul
     return Formula(given.composition or "")
 
 
-def _prepare(given: RawInput, settings: tuple[GraphSettings, ...]) -> Task | ReadInput | FailedInput:
+def _prepare(given: RawInput, settings: tuple[GraphSettings, ...], only_light: bool) -> Task | ReadInput | FailedInput:
     """A composition as it is; of a structure what is to be done to it."""
     try:
         match given.content:
             case Formula(text):
                 return ReadInput(given.id, parse_composition(text))
             case StructureObject(data):
-                return CrystalTask(structure_from_dict(data), settings)
+                return CrystalTask(structure_from_dict(data), settings, only_light)
             case StructureText(text, fmt, file_name):
-                return TextTask(text, fmt, file_name, settings)
+                return TextTask(text, fmt, file_name, settings, only_light)
     except XtalforgeError as error:
         return FailedInput(given.id, error)
 

@@ -19,6 +19,8 @@ from app.learning.featurising import FeaturisedStructure
 from app.predictions.tasks import Task, TextTask
 
 MAX_CHUNK = 8
+MAX_LIGHT_CHUNK = 2
+"""Light tasks are shared with the caller: whoever is ready first takes the next."""
 MAX_CHUNK_CHARACTERS = 200_000
 _MAX_ATTEMPTS = 2
 _ANSWER_GRACE_S = 5.0
@@ -26,6 +28,7 @@ _ANSWER_GRACE_S = 5.0
 log = get_logger(__name__)
 
 Answer = Future[list[FeaturisedStructure]]
+_Chunk = deque[tuple[Task, Answer]]
 
 
 class StructureGivenUp(StructureError):
@@ -40,14 +43,14 @@ class StructureNotReadable(StructureGivenUp):
     code, title = "structure_not_readable", "The structure cannot be read here"
 
 
-class _Job:
-    """The tasks of one call, taken in order."""
+class PooledTasks:
+    """The tasks of one call, begun in order; `answers` has one future for each."""
 
-    __slots__ = ("answers", "tasks")
+    __slots__ = ("answers", "waiting")
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = deque(tasks)
-        self.answers: deque[Answer] = deque(Future() for _ in tasks)
+        self.answers: list[Answer] = [Future() for _ in tasks]
+        self.waiting: deque[tuple[Task, Answer]] = deque(zip(tasks, self.answers, strict=True))
 
 
 class FeaturisingPool:
@@ -60,26 +63,33 @@ class FeaturisingPool:
     def __init__(self, size: int, limit_s: float) -> None:
         self._size = size
         self._limit_s = limit_s
-        self._jobs: deque[_Job] = deque()
+        self._calls: deque[PooledTasks] = deque()
         self._changed = threading.Condition()
         self._n_idle = 0
         self._is_closed = False
         self._threads: list[threading.Thread] = []
         self._processes: list[_Process] = []
 
-    def submit(self, tasks: Sequence[Task]) -> list[Answer]:
-        """One future per task. Calls are served in turn, a few tasks of each at a time."""
-        if not tasks:
-            return []
-        job = _Job(tasks)
-        answers = list(job.answers)
+    def submit(self, tasks: Sequence[Task]) -> PooledTasks:
+        """Begin them; at least one. Calls are served in turn, a few tasks of each at a time."""
+        call = PooledTasks(tasks)
         with self._changed:
             if self._is_closed:
                 raise _stopping()
-            self._jobs.append(job)
-            self._start_threads(sum(len(waiting.tasks) for waiting in self._jobs))
+            self._calls.append(call)
+            self._start_threads(sum(len(each.waiting) for each in self._calls))
             self._changed.notify(len(tasks))
-        return answers
+        return call
+
+    def take_back(self, call: PooledTasks) -> tuple[Task, Answer] | None:
+        """The last task of the call that no process has begun, for the caller to answer; None when all are begun."""
+        with self._changed:
+            if not call.waiting:
+                return None
+            taken = call.waiting.pop()
+            if not call.waiting:
+                self._calls.remove(call)
+            return taken
 
     def start(self) -> None:
         """Start the first process, so that the first task finds it ready."""
@@ -109,36 +119,39 @@ class FeaturisingPool:
     def _serve(self, process: "_Process") -> None:
         try:
             while chunk := self._next_chunk():
-                process.run(*chunk)
+                process.run(chunk)
         finally:
             process.end()
 
-    def _next_chunk(self) -> tuple[deque[Task], deque[Answer]] | None:
+    def _next_chunk(self) -> "_Chunk | None":
         """The next tasks, a fair part of what waits; None when the pool is closed."""
         with self._changed:
             self._n_idle += 1
-            self._changed.wait_for(lambda: self._jobs or self._is_closed)
+            self._changed.wait_for(lambda: self._calls or self._is_closed)
             self._n_idle -= 1
             if self._is_closed:
-                for job in self._jobs:
-                    _fail(job.answers, _stopping())
-                self._jobs.clear()
+                for call in self._calls:
+                    _fail([answer for _, answer in call.waiting], _stopping())
+                self._calls.clear()
                 return None
-            n_waiting = sum(len(job.tasks) for job in self._jobs)
-            most = min(MAX_CHUNK, -(-n_waiting // self._size))
-            tasks: deque[Task] = deque()
-            answers: deque[Answer] = deque()
-            characters = 0
-            while self._jobs and len(tasks) < most and characters < MAX_CHUNK_CHARACTERS:
-                job = self._jobs[0]
-                task = job.tasks.popleft()
-                characters += len(task.text) if isinstance(task, TextTask) else 0
-                tasks.append(task)
-                answers.append(job.answers.popleft())
-                self._jobs.rotate(-1)
-                if not job.tasks:
-                    self._jobs.remove(job)
-            return tasks, answers
+            return self._chunk()
+
+    def _chunk(self) -> "_Chunk":
+        n_waiting = sum(len(call.waiting) for call in self._calls)
+        most = min(MAX_CHUNK, -(-n_waiting // self._size))
+        chunk: _Chunk = deque()
+        characters = 0
+        while self._calls and len(chunk) < most and characters < MAX_CHUNK_CHARACTERS:
+            call = self._calls[0]
+            task, answer = call.waiting.popleft()
+            if task.only_light:
+                most = min(most, MAX_LIGHT_CHUNK)
+            characters += len(task.text) if isinstance(task, TextTask) else 0
+            chunk.append((task, answer))
+            self._calls.rotate(-1)
+            if not call.waiting:
+                self._calls.remove(call)
+        return chunk
 
 
 class _Process:
@@ -151,24 +164,22 @@ class _Process:
         self._connection: socket.socket | None = None
         self._incoming: BufferedReader | None = None
 
-    def run(self, tasks: deque[Task], answers: deque[Answer]) -> None:
+    def run(self, chunk: "_Chunk") -> None:
         """Answer all tasks, whatever becomes of the process."""
         attempts = 0
-        while tasks:
+        while chunk:
             if self._is_closed:
-                _fail(answers, _stopping())
+                _fail([answer for _, answer in chunk], _stopping())
                 return
             try:
-                for answer in self._answers(tasks):
-                    tasks.popleft()
-                    answers.popleft().set_result(answer)
+                for structures in self._answers([task for task, _ in chunk]):
+                    chunk.popleft()[1].set_result(structures)
                     attempts = 0
             except (EOFError, OSError, pickle.UnpicklingError) as error:
                 attempts += 1
                 failure = self._failure(self.end(), attempts, is_late=isinstance(error, TimeoutError))
                 if failure is not None:
-                    tasks.popleft()
-                    answers.popleft().set_exception(failure)
+                    chunk.popleft()[1].set_exception(failure)
                     attempts = 0
 
     def end(self) -> int:
@@ -195,9 +206,8 @@ class _Process:
         if self._connection is None or self._incoming is None:
             self._connection = self._started()
             self._incoming = self._connection.makefile("rb")
-        n = len(tasks)
-        self._connection.sendall(pickle.dumps((self._limit_s, list(tasks)), pickle.HIGHEST_PROTOCOL))
-        for _ in range(n):
+        self._connection.sendall(pickle.dumps((self._limit_s, tasks), pickle.HIGHEST_PROTOCOL))
+        for _ in tasks:
             yield pickle.load(self._incoming)  # noqa: S301 - from a process of our own
 
     def _started(self) -> socket.socket:

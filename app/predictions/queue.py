@@ -2,7 +2,7 @@
 
 import contextvars
 from asyncio import wrap_future
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
@@ -29,7 +29,25 @@ class PredictionQueue:
         self._lock = Lock()
 
     async def run(self, work: Callable[[], T], n_inputs: int = 1) -> T:
-        """The result of `work`; raises QueueFull when there is no place for it."""
+        """The result of `work`, run in a thread; raises QueueFull when there is no place for it."""
+        self._admit(n_inputs)
+        future = self._executor.submit(contextvars.copy_context().run, work)
+        # Counted until the work ends, also when the client has gone meanwhile.
+        future.add_done_callback(lambda _: self._release(n_inputs))
+        return await wrap_future(future)
+
+    async def wait_for(self, submit: Callable[[], Awaitable[T]], n_inputs: int = 1) -> T:
+        """The result of what `submit` hands to another thread; raises QueueFull when there is no place for it."""
+        self._admit(n_inputs)
+        try:
+            return await submit()
+        finally:
+            self._release(n_inputs)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _admit(self, n_inputs: int) -> None:
         with self._lock:
             is_too_much = self._in_flight > 0 and self._inputs + n_inputs > self._max_inputs
             if is_too_much or self._in_flight >= self._capacity:
@@ -40,13 +58,6 @@ class PredictionQueue:
                 )
             self._in_flight += 1
             self._inputs += n_inputs
-        future = self._executor.submit(contextvars.copy_context().run, work)
-        # Counted until the work ends, also when the client has gone meanwhile.
-        future.add_done_callback(lambda _: self._release(n_inputs))
-        return await wrap_future(future)
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _release(self, n_inputs: int) -> None:
         with self._lock:

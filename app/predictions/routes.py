@@ -1,6 +1,8 @@
-"""Predictions over HTTP. Nothing here blocks the event loop: the work runs in the prediction queue's threads."""
+"""Predictions over HTTP. Nothing here blocks the event loop: the work runs in the lane's and the queue's threads."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, File, Query, Request, Response, UploadFile
@@ -19,11 +21,14 @@ from app.core.errors import (
     QueueFull,
     TooManyInputs,
 )
+from app.predictions.answers import as_json
 from app.predictions.examples import REQUEST_EXAMPLES
 from app.predictions.inputs import raw_inputs
+from app.predictions.lane import PredictionLane
 from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import PredictionAnswer, PredictionRequest, Reference
-from app.predictions.service import PredictionService
+from app.predictions.service import Asked, NotLight, PredictionService
+from app.predictions.tasks import LIGHT_CHARACTERS
 from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
 from app.web.deps import SettingsDep, resource, resources_of
 from app.web.problems import problem_responses
@@ -42,8 +47,8 @@ class QuickRoute(APIRoute):
                 asked = PredictionRequest.model_validate_json(await request.body())
             except ValidationError:
                 return await thorough(request)
-            resources = resources_of(request)
-            return await predict(asked, resources.get(PredictionService), resources.get(PredictionQueue))
+            get = resources_of(request).get
+            return await predict(asked, get(PredictionService), get(PredictionQueue), get(PredictionLane))
 
         return handle
 
@@ -53,6 +58,10 @@ upload_router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 
 ServiceDep = Annotated[PredictionService, Depends(resource(PredictionService))]
 QueueDep = Annotated[PredictionQueue, Depends(resource(PredictionQueue))]
+LaneDep = Annotated[PredictionLane, Depends(resource(PredictionLane))]
+
+MAX_SMALL = 3
+"""Inputs of a request that is computed together with others."""
 
 _PROBLEMS = problem_responses(
     NoUsableInput,
@@ -78,15 +87,23 @@ _Properties = Annotated[
     "", response_model=PredictionAnswer, responses=_PROBLEMS, summary="Predict from structures and compositions"
 )
 async def predict(
-    request: Annotated[PredictionRequest, Body(openapi_examples=REQUEST_EXAMPLES)], service: ServiceDep, queue: QueueDep
+    request: Annotated[PredictionRequest, Body(openapi_examples=REQUEST_EXAMPLES)],
+    service: ServiceDep,
+    queue: QueueDep,
+    lane: LaneDep,
 ) -> Response:
     """Every value has a unit and names the exact model that gave it.
 
     200 when at least one value could be given; what failed is in `errors`. 422 when nothing could be used.
     """
 
+    asked = Asked(raw_inputs(request.inputs), request.models, request.properties)
+    if is_small(request):
+        with suppress(NotLight):
+            return _response(await queue.wait_for(partial(lane.submit, asked), len(request.inputs)))
+
     def work() -> bytes:
-        return _as_json(service.predict(raw_inputs(request.inputs), request.models, request.properties))
+        return as_json(service.predict(asked.inputs, asked.models, asked.properties))
 
     return _response(await queue.run(work, len(request.inputs)))
 
@@ -109,14 +126,16 @@ async def predict_upload(
     def work() -> bytes:
         uploads = [UploadedFile(base_name(file.filename), file.file) for file in files]
         inputs, failed = read_uploads(uploads, settings.limits)
-        return _as_json(service.predict(inputs, models, properties, failed))
+        return as_json(service.predict(inputs, models, properties, failed))
 
     return _response(await queue.run(work, sum(expected_inputs(file.size or 0) for file in files)))
 
 
-def _as_json(answer: PredictionAnswer) -> bytes:
-    # Written in the thread that computed it: the event loop has others to serve.
-    return answer.model_dump_json().encode()
+def is_small(request: PredictionRequest) -> bool:
+    """Whether it is likely answered in passing, together with others."""
+    return len(request.inputs) <= MAX_SMALL and all(
+        given.structure is None and len(given.cif or given.poscar or "") <= LIGHT_CHARACTERS for given in request.inputs
+    )
 
 
 def _response(content: bytes) -> Response:

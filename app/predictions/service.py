@@ -1,38 +1,45 @@
 """Predictions of many inputs by many models; what fails is reported beside what works."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from app.core.errors import InputKindMismatch, NoUsableInput, TooManyInputs, XtalforgeError
+from app.core.errors import InputKindMismatch, TooManyInputs, XtalforgeError
 from app.core.settings import LimitSettings
 from app.learning.featurising import FeaturisedCrystal
-from app.learning.graphs.crystal_graph import CrystalGraph
-from app.learning.graphs.settings import GraphSettings
+from app.predictions.answers import Outcomes, answer_of, nothing_usable, outcomes_of
 from app.predictions.directory import ModelDirectory
-from app.predictions.engine import EngineInput, InferenceEngine, ModelItem
-from app.predictions.featuriser import MAX_INLINE, Featuriser
-from app.predictions.inputs import FailedInput, RawInput, ReadInput, read_inputs
-from app.predictions.schemas import Domain, ModelReference, Prediction, PredictionAnswer, PredictionError
-from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
+from app.predictions.engine import EngineInput, InferenceEngine
+from app.predictions.featuriser import Featuriser
+from app.predictions.inputs import FailedInput, RawInput, Reading
+from app.predictions.schemas import PredictionAnswer
+from app.predictions.selection import SelectedModel, item_for, no_model_fits
 from app.structures.crystal import Crystal
-from app.structures.formula import Composition
+
+
+class NotLight(Exception):
+    """The request cannot be computed in passing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one request asks for; `failed` are inputs that could not even be opened."""
+
+    inputs: Sequence[RawInput]
+    models: Sequence[str] | None = None
+    properties: Sequence[str] | None = None
+    failed: Sequence[FailedInput] = ()
 
 
 @dataclass(slots=True)
-class _Outcomes:
-    """Of one input: the value or error of each model, in the models' order, and the error of the input itself."""
+class _Work:
+    """A request on its way."""
 
-    input_id: str
-    item: ModelItem | None = None
-    graphs: Mapping[GraphSettings, CrystalGraph | XtalforgeError] = field(default_factory=dict)
-    error: XtalforgeError | None = None
-    by_model: dict[int, float | XtalforgeError] = field(default_factory=dict)
-
-    def causes(self) -> list[XtalforgeError]:
-        failed = [value for value in self.by_model.values() if isinstance(value, XtalforgeError)]
-        return [self.error, *failed] if self.error is not None else failed
+    asked: Asked
+    models: list[SelectedModel]
+    reading: Reading
+    outcomes: list[Outcomes] = field(default_factory=list)
+    failure: Exception | None = None
 
 
 class PredictionService:
@@ -62,10 +69,7 @@ class PredictionService:
         Raises TooManyInputs, the errors of `ModelDirectory.select`, and when there is no value at all the error that
         every input had, or NoUsableInput when they differ; its `errors` list them.
         """
-        answer, causes = self._predict(inputs, models, properties, failed)
-        if not answer.predictions:
-            raise _nothing_usable(causes, answer.errors)
-        return answer
+        return _answer(self._computed(Asked(inputs, models, properties, failed)))
 
     def predict_leniently(
         self,
@@ -75,29 +79,40 @@ class PredictionService:
         failed: Sequence[FailedInput] = (),
     ) -> PredictionAnswer:
         """The same, but an answer without any value is no error."""
-        return self._predict(inputs, models, properties, failed)[0]
+        return _answer(self._computed(Asked(inputs, models, properties, failed)), may_be_empty=True)
 
-    def _predict(
-        self,
-        inputs: Sequence[RawInput],
-        models: Sequence[str] | None,
-        properties: Sequence[str] | None,
-        failed: Sequence[FailedInput],
-    ) -> tuple[PredictionAnswer, list[XtalforgeError]]:
-        self._refuse_too_many(len(inputs))
-        selected = self._directory.select(models, properties)
+    def predict_together(self, requests: Sequence[Asked]) -> list[PredictionAnswer | Exception]:
+        """The answers of several requests, computed in common, or in its place the exception `predict` would raise.
+
+        NotLight for a request that would keep the others waiting: it is to be asked alone.
+        """
+        answers: dict[int, PredictionAnswer | Exception] = {}
+        works: dict[int, _Work] = {}
+        for index, asked in enumerate(requests):
+            try:
+                works[index] = self._begun(asked, only_light=True)
+            except Exception as error:  # noqa: BLE001 - raised where the request is answered
+                answers[index] = error
+        self._read(works.values())
+        self._run(works.values())
+        for index, work in works.items():
+            try:
+                answers[index] = _answer(work)
+            except Exception as error:  # noqa: BLE001 - raised where the request is answered
+                answers[index] = error
+        return [answers[index] for index in range(len(requests))]
+
+    def _computed(self, asked: Asked) -> _Work:
+        work = self._begun(asked, only_light=False)
+        self._read([work])
+        self._run([work])
+        return work
+
+    def _begun(self, asked: Asked, *, only_light: bool) -> _Work:
+        self._refuse_too_many(len(asked.inputs))
+        selected = self._directory.select(asked.models, asked.properties)
         settings = tuple(dict.fromkeys(model.graph for model in selected if model.graph is not None))
-        # A batch takes so long to read that nobody should wait for it.
-        with self._engine.approaching() if len(inputs) <= MAX_INLINE else nullcontext():
-            read = [*read_inputs(inputs, self._featuriser, settings), *failed]
-        self._refuse_too_many(len(read))
-        outcomes = [_outcomes(entry) for entry in read]
-        for index, model in enumerate(selected):
-            self._run_model(index, model, outcomes)
-        for outcome in outcomes:
-            if outcome.item is not None and not outcome.by_model:
-                outcome.error = no_model_fits(outcome.item, selected)
-        return _answer(outcomes, selected), [cause for outcome in outcomes for cause in outcome.causes()]
+        return _Work(asked, selected, Reading(asked.inputs, settings, only_light=only_light))
 
     def _refuse_too_many(self, n_inputs: int) -> None:
         most = self._limits.max_inputs_per_request
@@ -106,19 +121,39 @@ class PredictionService:
                 f"One request may have {most:,} inputs; this one has {n_inputs:,}. Split it.", limit=most
             )
 
-    def _run_model(self, index: int, model: SelectedModel, outcomes: Sequence[_Outcomes]) -> None:
-        given: list[tuple[_Outcomes, EngineInput]] = []
-        for outcome in outcomes:
-            item = item_for(model, outcome.item) if outcome.item is not None else None
-            if isinstance(item, InputKindMismatch):
-                outcome.by_model[index] = item
-            elif item is not None:
-                given.append((outcome, FeaturisedCrystal(item, outcome.graphs) if isinstance(item, Crystal) else item))
-        if not given:
-            return
-        values = self._values(model, [item for _, item in given])
-        for (outcome, _), value in zip(given, values, strict=True):
-            outcome.by_model[index] = value
+    def _read(self, works: Collection[_Work]) -> None:
+        tasks = [task for work in works for task in work.reading.tasks]
+        structures = iter(self._featuriser.featurise(tasks) if tasks else ())
+        for work in works:
+            own = [next(structures) for _ in work.reading.tasks]
+            if not all(own):
+                work.failure = NotLight()
+                continue
+            read = [*work.reading.results(own), *work.asked.failed]
+            try:
+                self._refuse_too_many(len(read))
+                work.outcomes = [outcomes_of(entry) for entry in read]
+            except TooManyInputs as error:
+                work.failure = error
+
+    def _run(self, works: Collection[_Work]) -> None:
+        """Every model on all that any of the requests gives it."""
+        given: dict[str, tuple[SelectedModel, list[tuple[Outcomes, int, EngineInput]]]] = {}
+        for work in works:
+            for index, model in enumerate(work.models):
+                entries = given.setdefault(model.version.id, (model, []))[1]
+                for outcome in work.outcomes:
+                    item = item_for(model, outcome.item) if outcome.item is not None else None
+                    if isinstance(item, InputKindMismatch):
+                        outcome.by_model[index] = item
+                    elif isinstance(item, Crystal):
+                        entries.append((outcome, index, FeaturisedCrystal(item, outcome.graphs)))
+                    elif item is not None:
+                        entries.append((outcome, index, item))
+        for model, entries in given.values():
+            values = self._values(model, [item for _, _, item in entries]) if entries else ()
+            for (outcome, index, _), value in zip(entries, values, strict=True):
+                outcome.by_model[index] = value
 
     def _values(self, model: SelectedModel, items: Sequence[EngineInput]) -> Sequence[float | XtalforgeError]:
         try:
@@ -129,60 +164,13 @@ class PredictionService:
             return [error] * len(items)
 
 
-def _outcomes(entry: ReadInput | FailedInput) -> _Outcomes:
-    if isinstance(entry, ReadInput):
-        return _Outcomes(entry.id, item=entry.item, graphs=entry.graphs)
-    return _Outcomes(entry.id, error=entry.error)
-
-
-def _answer(outcomes: Sequence[_Outcomes], models: Sequence[SelectedModel]) -> PredictionAnswer:
-    answer = PredictionAnswer(predictions=[], errors=[])
-    references = [
-        ModelReference(name=m.version.model_name, version=m.version.version, sha256=m.version.weights_sha256)
-        for m in models
-    ]
-    for outcome in outcomes:
-        if outcome.error is not None:
-            answer.errors.append(_error(outcome.input_id, outcome.error, None))
-        for index, value in sorted(outcome.by_model.items()):
-            if isinstance(value, XtalforgeError):
-                answer.errors.append(_error(outcome.input_id, value, references[index]))
-            elif outcome.item is not None:
-                item = item_for(models[index], outcome.item)
-                assert isinstance(item, Crystal | Composition)
-                answer.predictions.append(_prediction(outcome.input_id, item, value, models[index], references[index]))
+def _answer(work: _Work, *, may_be_empty: bool = False) -> PredictionAnswer:
+    if work.failure is not None:
+        raise work.failure
+    for outcome in work.outcomes:
+        if outcome.item is not None and not outcome.by_model:
+            outcome.error = no_model_fits(outcome.item, work.models)
+    answer = answer_of(work.outcomes, work.models)
+    if not answer.predictions and not may_be_empty:
+        raise nothing_usable([cause for outcome in work.outcomes for cause in outcome.causes()], answer.errors)
     return answer
-
-
-def _prediction(
-    input_id: str, item: ModelItem, value: float, model: SelectedModel, reference: ModelReference
-) -> Prediction:
-    unseen = unseen_elements(model, item)
-    reason = f"element(s) {', '.join(unseen)} not in the training data"
-    return Prediction(
-        input_id=input_id,
-        property=model.manifest.property.key,
-        value=value,
-        unit=model.manifest.property.unit,
-        definition=model.manifest.property.definition,
-        model=reference,
-        interval=None,
-        domain=Domain(in_domain=False, score=None, reason=reason) if unseen else None,
-        notes=[*item.notes, *([model.manifest.scope] if model.manifest.scope else [])],
-    )
-
-
-def _error(input_id: str, error: XtalforgeError, model: ModelReference | None) -> PredictionError:
-    # JSON can spell halves of character pairs, which no answer can hold.
-    detail = error.detail.encode("utf-8", "backslashreplace").decode()
-    return PredictionError(input_id=input_id, code=error.code, detail=detail, model=model)
-
-
-def _nothing_usable(causes: Sequence[XtalforgeError], errors: Sequence[PredictionError]) -> XtalforgeError:
-    if not errors:
-        return NoUsableInput("The request holds no structure and no composition.", errors=[])
-    first = errors[0]
-    detail = first.detail if len(errors) == 1 else f"None of the inputs could be used. {first.input_id}: {first.detail}"
-    # One cause for all keeps its own code and status, so that a client can act on it.
-    kind = type(causes[0]) if len({cause.code for cause in causes}) == 1 else NoUsableInput
-    return kind(detail, errors=[error.model_dump() for error in errors])

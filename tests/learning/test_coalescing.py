@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from app.learning.coalescing import ENOUGH_ITEMS, Coalescer, Traffic
+from app.learning.coalescing import Coalescer
 
 WAIT_S = 10.0
 
@@ -119,42 +119,13 @@ def test_a_wrong_number_of_answers_is_an_error_and_no_endless_loop() -> None:
         Coalescer(lambda _items: [0], _one, 10)([1, 2])
 
 
-def test_it_waits_only_for_those_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.learning.coalescing.PATIENCE_S", 5.0)
-    traffic, double = Traffic(), Doubler()
-    coalescer = Coalescer(double, _one, 100, traffic)
-    started = time.monotonic()
-    assert coalescer([1]) == [2]
-    with traffic:
-        assert coalescer(range(ENOUGH_ITEMS)) == [2 * i for i in range(ENOUGH_ITEMS)]
-    assert time.monotonic() - started < 2.0
-    with ThreadPoolExecutor(1) as pool:
-        with traffic:
-            early = pool.submit(coalescer, [5])
-            time.sleep(0.05)
-            assert not early.done()
-        assert coalescer([6]) == [12]
-        assert early.result(WAIT_S) == [10]
-    assert sorted(double.batches[-1]) == [5, 6]
-
-
-def test_whoever_does_not_come_is_not_waited_for_long() -> None:
-    traffic = Traffic()
-    with traffic:
-        started = time.monotonic()
-        assert Coalescer(Doubler(), _one, 100, traffic)([1]) == [2]
-        assert time.monotonic() - started < 1.0
-
-
 def test_many_threads_get_their_own_answers() -> None:
-    traffic, double = Traffic(), Doubler()
-    coalescer = Coalescer(double, lambda item: 1 + item % 7, 40, traffic)
+    coalescer = Coalescer(Doubler(), lambda item: 1 + item % 7, 40)
 
     def caller(seed: int) -> None:
         random = Random(seed)
         for _ in range(60):
-            with traffic:
-                items = [random.randrange(1000) for _ in range(random.randrange(1, 30))]
+            items = [random.randrange(1000) for _ in range(random.randrange(1, 30))]
             assert coalescer(items) == [2 * item for item in items]
 
     with ThreadPoolExecutor(12) as pool:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 
@@ -15,7 +17,7 @@ from app.core.settings import PROJECT_ROOT
 from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.examples import NACL_CIF
-from app.predictions.featuriser import LIGHT_CHARACTERS, Featuriser
+from app.predictions.featuriser import Featuriser
 from app.predictions.pool import FeaturisingPool, StructureNotReadable, StructureTooSlow
 from app.predictions.tasks import CrystalTask, TextTask
 from app.structures.detect import StructureFormat
@@ -47,7 +49,7 @@ def _pid(pool: FeaturisingPool) -> int:
 
 
 def _report(pool: FeaturisingPool) -> list[str]:
-    error = pool.submit([_text(Report("report"))])[0].result(WAIT_S)[0].error
+    error = pool.submit([_text(Report("report"))]).answers[0].result(WAIT_S)[0].error
     assert error is not None
     return error.detail.split(" ")
 
@@ -67,9 +69,8 @@ def _good(answer: list[FeaturisedStructure]) -> bool:
 
 def test_it_reads_what_is_read_here(pool: FeaturisingPool) -> None:
     crystal = read_structure(NACL_CIF)
-    text, graph = (answer.result(WAIT_S) for answer in pool.submit([GOOD, CrystalTask(crystal, SETTINGS)]))
+    text, graph = (answer.result(WAIT_S) for answer in pool.submit([GOOD, CrystalTask(crystal, SETTINGS)]).answers)
     assert _good(text) and _good(graph)
-    assert pool.submit([]) == []
 
 
 def test_it_loads_no_torch(pool: FeaturisingPool) -> None:
@@ -77,7 +78,7 @@ def test_it_loads_no_torch(pool: FeaturisingPool) -> None:
 
 
 def test_a_crash_costs_one_structure(pool: FeaturisingPool) -> None:
-    answers = pool.submit([GOOD, _text(Crash("x")), *[GOOD] * 20])
+    answers = pool.submit([GOOD, _text(Crash("x")), *[GOOD] * 20]).answers
     with pytest.raises(StructureNotReadable, match="twice"):
         answers[1].result(WAIT_S)
     assert all(_good(answer.result(WAIT_S)) for i, answer in enumerate(answers) if i != 1)
@@ -87,12 +88,12 @@ def test_a_process_that_is_killed_is_replaced(pool: FeaturisingPool) -> None:
     pid = _pid(pool)
     os.kill(pid, signal.SIGKILL)
     assert _is_gone(pid, 5)
-    assert all(_good(answer.result(WAIT_S)) for answer in pool.submit([GOOD] * 5))
+    assert all(_good(answer.result(WAIT_S)) for answer in pool.submit([GOOD] * 5).answers)
 
 
 def test_a_text_that_hangs_is_given_up(pool: FeaturisingPool) -> None:
     started = time.monotonic()
-    answers = pool.submit([GOOD, _text(Hang("x")), *[GOOD] * 20])
+    answers = pool.submit([GOOD, _text(Hang("x")), *[GOOD] * 20]).answers
     with pytest.raises(StructureTooSlow, match=r"1\.5 s"):
         answers[1].result(WAIT_S)
     assert all(_good(answer.result(WAIT_S)) for i, answer in enumerate(answers) if i != 1)
@@ -104,18 +105,18 @@ def test_a_halted_process_is_given_up() -> None:
     try:
         pid = _pid(pool)
         os.kill(pid, signal.SIGSTOP)
-        (answer,) = pool.submit([GOOD])
+        (answer,) = pool.submit([GOOD]).answers
         with pytest.raises(StructureTooSlow):
             answer.result(WAIT_S)
         assert _is_gone(pid, 5)
-        assert _good(pool.submit([GOOD])[0].result(WAIT_S))
+        assert _good(pool.submit([GOOD]).answers[0].result(WAIT_S))
     finally:
         pool.close()
 
 
 @pytest.mark.parametrize(("text", "code"), [(Fault("x"), "internal_error"), (Greedy("x"), "structure_too_large")])
 def test_faults_and_greed_are_errors_of_one_structure(pool: FeaturisingPool, text: str, code: str) -> None:
-    bad, good = (answer.result(WAIT_S) for answer in pool.submit([_text(text), GOOD]))
+    bad, good = (answer.result(WAIT_S) for answer in pool.submit([_text(text), GOOD]).answers)
     assert bad[0].error is not None and bad[0].error.code == code
     assert _good(good)
 
@@ -130,7 +131,7 @@ def test_it_hears_no_interrupt(pool: FeaturisingPool) -> None:
 def test_closing_leaves_nobody_and_answers_all() -> None:
     pool = FeaturisingPool(1, LIMIT_S)
     pid = _pid(pool)
-    answers = pool.submit([_text(Sleep("x")), *[GOOD] * 30])
+    answers = pool.submit([_text(Sleep("x")), *[GOOD] * 30]).answers
     time.sleep(0.2)
     pool.close()
     assert _is_gone(pid, 1)
@@ -159,16 +160,30 @@ def test_nobody_outlives_a_killed_parent() -> None:
     assert _is_gone(pid, 3)
 
 
-def test_small_texts_stay_here_and_large_ones_do_not(pool: FeaturisingPool) -> None:
-    featuriser = Featuriser(pool)
-    assert _good(featuriser.featurise([GOOD])[0])
+def _light(text: str) -> TextTask:
+    return TextTask(text, StructureFormat.CIF, "", SETTINGS, only_light=True)
+
+
+def test_one_light_text_stays_here_and_others_do_not(pool: FeaturisingPool) -> None:
+    featuriser = Featuriser(pool, share_light=True)
+    assert _good(featuriser.featurise([_light(NACL_CIF)])[0])
     assert pool._threads == []
-    padded = _text(NACL_CIF + "#" * LIGHT_CHARACTERS)
-    assert _good(featuriser.featurise([padded])[0])
+    assert _good(featuriser.featurise([_text(NACL_CIF + "# other")])[0])
     assert len(pool._threads) == 1
-    large = rocksalt(5.64, "Na", "Cl")
-    answer = featuriser.featurise([CrystalTask(large, SETTINGS)] * 2 + [GOOD] * 10)
-    assert len(answer) == 12 and all(_good(structures) for structures in answer)
+    crystal = rocksalt(5.64, "Na", "Cl")
+    tasks = [_light(NACL_CIF.replace("5.6402", f"5.{i}")) for i in range(10, 30)]
+    answers = featuriser.featurise([*tasks, CrystalTask(crystal, SETTINGS), GOOD])
+    assert len(answers) == 22 and all(_good(structures) for structures in answers)
+
+
+def test_what_is_not_light_comes_back_unread(pool: FeaturisingPool) -> None:
+    # 96 times as many atoms as the file lists, and a cell with a height of 0.002 Å.
+    large = NACL_CIF.replace("5.6402", "25").replace("Na 0 0 0", "Na 0.06 0.11 0.19")
+    large = large.replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
+    splinter = CrystalTask(replace(rocksalt(5.64, "Na", "Cl"), lattice=np.diag([300.0, 300.0, 0.002])), SETTINGS, True)
+    for featuriser in (Featuriser(), Featuriser(pool), Featuriser(pool, share_light=True)):
+        assert featuriser.featurise([_light(large), _light(NACL_CIF), splinter])[::2] == [[], []]
+    assert len(Featuriser(pool).featurise([_text(large)])[0]) == 1
 
 
 def test_the_same_text_is_read_once(pool: FeaturisingPool) -> None:
@@ -182,7 +197,7 @@ def test_the_same_text_is_read_once(pool: FeaturisingPool) -> None:
 
 def test_what_was_given_up_is_tried_again(pool: FeaturisingPool) -> None:
     featuriser = Featuriser(pool)
-    hang = TextTask(Hang("x" * (LIGHT_CHARACTERS + 1)), StructureFormat.CIF, "", SETTINGS)
+    hang = _text(Hang("x"))
     for _ in range(2):
         ((structure,),) = featuriser.featurise([hang])
         assert isinstance(structure.error, StructureTooSlow)

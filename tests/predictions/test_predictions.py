@@ -255,3 +255,10 @@ def test_json_by_other_names_is_taken_too(client: TestClient, content_type: str)
 def test_a_misspelt_parameter_is_refused(client: TestClient) -> None:
     answer = client.post(f"{URL}?model=x", json={"inputs": [SALT]})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_small_text_of_a_large_crystal_is_answered_all_the_same(client: TestClient) -> None:
+    large = NACL_CIF.replace("5.6402", "25").replace("Na 0 0 0", "Na 0.06 0.11 0.19")
+    large = large.replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
+    body = _ask(client, {"id": "large", "cif": large})[1]
+    assert [p["input_id"] for p in body["predictions"]] == ["large", "large"]
