@@ -1,5 +1,6 @@
 """Cells: parameters to vectors, heights, and reduction of skewed cells."""
 
+from functools import lru_cache
 from math import cos, isfinite, radians, sin, sqrt
 
 import numpy as np
@@ -51,11 +52,14 @@ def cell_volume(lattice: FloatArray) -> float:
 
 
 def cell_heights(lattice: FloatArray) -> tuple[float, float, float]:
-    """Distances between opposite faces of the cell (3, 3), Å; zeros for a flat one.
+    """Distances between opposite faces of the cell (3, 3), Å; zeros for a flat one."""
+    return _cell_heights(lattice.astype(np.float64, copy=False).tobytes())
 
-    Plain arithmetic: on nine numbers it is several times faster than arrays.
-    """
-    a, b, c = lattice.tolist()
+
+@lru_cache(maxsize=64)
+def _cell_heights(lattice_bytes: bytes) -> tuple[float, float, float]:
+    """Several checks of one structure ask in turn. Plain arithmetic: faster than arrays on nine numbers."""
+    a, b, c = np.frombuffer(lattice_bytes).reshape(3, 3).tolist()
     faces = (_cross(b, c), _cross(c, a), _cross(a, b))
     volume = abs(_dot(a, faces[0]))
     areas = [sqrt(_dot(face, face)) for face in faces]

@@ -116,9 +116,9 @@ def _nearest(
     surrounded = counts > k
     if not final and not surrounded.all():
         return None
-    order = np.argsort(centre * (2.0 * settings.cutoff) + distances)
+    order = (centre * (2.0 * settings.cutoff) + distances).argsort()
     distances = distances[order]
-    starts = np.cumsum(counts) - counts
+    starts = counts.cumsum() - counts
     # The atom itself stands first, so the k-th neighbour is k places on.
     last = distances[np.minimum(starts + k, distances.shape[0] - 1)]
     if not final and last.max() + tolerance > radius:
@@ -134,7 +134,7 @@ def _nearest(
         neighbour[order[keep]],
         distances,
         _shared_places(centre, distances, last - tolerance, n_kept, k),
-        np.cumsum(n_kept) - n_kept,
+        n_kept.cumsum() - n_kept,
     )
 
 

@@ -48,36 +48,45 @@ class Partition(NamedTuple):
     @property
     def sizes(self) -> IntArray:
         """(C,)"""
-        return np.diff(self.starts, append=self.order.shape[0])
+        return run_lengths(self.starts, self.order.shape[0])
+
+
+def run_lengths(starts: IntArray, end: int) -> IntArray:
+    """Lengths of the runs that begin at `starts` (C,), the last of which stops before `end`."""
+    lengths = np.empty_like(starts)
+    lengths[:-1] = starts[1:]
+    lengths[-1] = end
+    lengths -= starts
+    return lengths
 
 
 def partition(values: npt.NDArray[np.generic]) -> Partition:
     """What `np.unique` gives with all its outputs, in a third of the time for short arrays."""
-    order = np.argsort(values)
+    order = values.argsort()
     ordered = values[order]
     begins = np.empty(order.shape[0], dtype=bool)
     begins[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
     members = np.empty_like(order)
-    members[order] = np.cumsum(begins) - 1
-    return Partition(order, np.flatnonzero(begins), members)
+    members[order] = begins.cumsum() - 1
+    return Partition(order, begins.nonzero()[0], members)
 
 
 def equal_lengths(distances: FloatArray) -> tuple[IntArray, FloatArray]:
     """Number the distinct lengths of a crystal: index per edge (E,) and mean length (L,), Å."""
-    order = np.argsort(distances)
+    order = distances.argsort()
     ordered = distances[order]
     begins = np.empty(ordered.shape[0], dtype=bool)
     begins[0] = True
     np.greater(ordered[1:] - ordered[:-1], LENGTH_TOLERANCE, out=begins[1:])
-    shortest = ordered[begins][np.cumsum(begins) - 1]
+    shortest = ordered[begins][begins.cumsum() - 1]
     slices = ((ordered - shortest) / _LENGTH_SPREAD).astype(np.int64)
     begins[1:] |= slices[1:] != slices[:-1]
-    steps = np.cumsum(begins) - 1
-    starts = np.flatnonzero(begins)
+    steps = begins.cumsum() - 1
+    starts = begins.nonzero()[0]
     index = np.empty_like(steps)
     index[order] = steps
-    return index, np.add.reduceat(ordered, starts) / np.diff(starts, append=ordered.shape[0])
+    return index, np.add.reduceat(ordered, starts) / run_lengths(starts, ordered.shape[0])
 
 
 def refine(atomic_numbers: IntArray, edges: NeighbourList, lengths: IntArray) -> Partition:
