@@ -106,13 +106,13 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         job_queue = JobQueue(settings.resolved_broker_url)
         inference = BackgroundEngine(lambda: make_engine(settings))
         pool = _featurising_pool(settings)
-        featuriser = Featuriser(pool, share_light=settings.api_workers < (os.cpu_count() or 1))
+        featuriser = Featuriser(pool)
         directory = ModelDirectory(sessions, store)
         predictions = PredictionService(directory, inference, settings.limits, featuriser)
         prediction_queue = PredictionQueue(
             PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
         )
-        lane = PredictionLane(predictions)
+        lane = PredictionLane(predictions, share=pool is not None and settings.api_workers < (os.cpu_count() or 1))
         reaper = Reaper(sessions, settings, job_queue)
         warm_up = WarmUp(predictions, featuriser)
 
@@ -136,7 +136,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
             yield
         finally:
             reaper.stop()
-            lane.close()
+            await run_in_threadpool(lane.close)
             prediction_queue.close()
             if is_migrated:
                 await run_in_threadpool(warm_up.join, WARM_UP_STOP_S)

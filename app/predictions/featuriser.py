@@ -1,16 +1,16 @@
-"""Where structures are read: small ones here, large ones and batches in the pool, those seen lately nowhere."""
+"""Where structures are read: in this thread or in the pool; those seen lately not at all."""
 
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from app.core.errors import StructureError
 from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
-from app.predictions.pool import Answer, FeaturisingPool, StructureGivenUp
+from app.predictions.pool import Answer, FeaturisingPool, PooledTasks, StructureGivenUp
 from app.predictions.tasks import ServiceFault, Structures, Task, TextTask, failed, featurise, guarded
 
 MAX_SEEN_BYTES = 24_000_000
@@ -19,53 +19,105 @@ _MAX_GRAPH_EDGES = 500_000
 _ENTRY_BYTES = 2_000
 
 
+class Underway:
+    """Tasks that are being done: by the pool, or step by step by whoever calls `help`. For one thread."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        seen: "_SeenTexts",
+        do: Callable[[Task], Structures],
+        pool: FeaturisingPool | None,
+        on_done: Callable[[], None] | None,
+    ) -> None:
+        """`on_done` is called, in any thread, whenever the pool is done with one of them."""
+        self._tasks = tasks
+        self._seen = seen
+        self._do = do
+        self._pool = pool
+        self._found = [seen.get(task) for task in tasks]
+        self._missing = [index for index, structures in enumerate(self._found) if structures is None]
+        self._next = 0
+        self._pooled: PooledTasks | None = None
+        if pool is not None and self._missing:
+            self._pooled = pool.submit([tasks[index] for index in self._missing])
+            if on_done is not None:
+                for answer in self._pooled.answers:
+                    answer.add_done_callback(partial(_call, on_done))
+
+    @property
+    def is_done(self) -> bool:
+        if self._pooled is not None:
+            return all(answer.done() for answer in self._pooled.answers)
+        return self._next == len(self._missing)
+
+    def help(self) -> bool:
+        """Do one task that nobody has begun; False when there is none."""
+        if self._pooled is None:
+            if self._next == len(self._missing):
+                return False
+            index = self._missing[self._next]
+            self._found[index] = self._do(self._tasks[index])
+            self._next += 1
+            return True
+        assert self._pool is not None
+        taken = self._pool.take_back(self._pooled)
+        if taken is None:
+            return False
+        task, answer = taken
+        answer.set_result(self._do(task))
+        return True
+
+    def results(self) -> list[Structures]:
+        """The structures of each task, in order, once all are done. Raises NotReady when the service is stopping."""
+        if self._pooled is not None:
+            for index, answer in zip(self._missing, self._pooled.answers, strict=True):
+                self._found[index] = _outcome(answer)
+        for index in self._missing:
+            self._seen.put(self._tasks[index], self._found[index] or [])
+        return [structures if structures is not None else [] for structures in self._found]
+
+
 class Featuriser:
     """Texts and crystals in, crystals with graphs or errors out. Thread-safe.
 
-    Light tasks are done in the calling thread, several of them together with the pool where `share_light` says that
-    there are cores for it. All others go to the pool, where they take no time from other requests and can be given up.
-    Without a pool everything is done in the calling thread.
+    In the pool a task takes no time from other requests and can be given up; the caller's own thread saves small tasks
+    the way to another process.
     """
 
-    def __init__(self, pool: FeaturisingPool | None = None, *, share_light: bool = False) -> None:
+    def __init__(self, pool: FeaturisingPool | None = None) -> None:
         self._pool = pool
-        self._share_light = share_light
         self._seen = _SeenTexts()
         self._graphs = GraphCache(_MAX_GRAPH_EDGES)
 
     def featurise(self, tasks: Sequence[Task]) -> list[Structures]:
-        """The structures of each task, in order, as `tasks.featurise` gives them.
+        """The structures of each task, in order, as `tasks.featurise` gives them; in the pool where there is one.
 
         Raises NotReady when the service is stopping.
         """
-        found = [self._seen.get(task) for task in tasks]
-        missing = [index for index, structures in enumerate(found) if structures is None]
-        made = self._make([tasks[index] for index in missing]) if missing else []
-        for index, structures in zip(missing, made, strict=True):
-            found[index] = structures
-            self._seen.put(tasks[index], structures)
-        return [structures for structures in found if structures is not None]
+        underway = self.start(tasks, in_pool=True)
+        while self._pool is None and underway.help():
+            continue
+        return underway.results()
+
+    def start(self, tasks: Sequence[Task], *, in_pool: bool, on_done: Callable[[], None] | None = None) -> Underway:
+        """Begin them in the pool, or leave all to the caller's help."""
+        return Underway(tasks, self._seen, self._here, self._pool if in_pool else None, on_done)
 
     def prepare(self) -> None:
         """Start what the first large structure would otherwise have to wait for."""
         if self._pool is not None:
             self._pool.start()
 
-    def _make(self, tasks: Sequence[Task]) -> list[Structures]:
-        are_light = all(task.only_light for task in tasks)
-        if self._pool is None or (are_light and not (self._share_light and len(tasks) > 1)):
-            return [self._here(task) for task in tasks]
-        pooled = self._pool.submit(tasks)
-        while are_light and (taken := self._pool.take_back(pooled)) is not None:
-            task, answer = taken
-            answer.set_result(self._here(task))
-        return [_answer(answer) for answer in pooled.answers]
-
     def _here(self, task: Task) -> Structures:
         return guarded(partial(featurise, task, self._graphs.build))
 
 
-def _answer(pooled: Answer) -> Structures:
+def _call(on_done: Callable[[], None], _answer: Answer) -> None:
+    on_done()
+
+
+def _outcome(pooled: Answer) -> Structures:
     try:
         return pooled.result()
     except StructureError as error:

@@ -1,85 +1,124 @@
-"""Small requests that wait at the same time are computed together, by one thread that the event loop hands them to."""
+"""Small requests are computed by one thread, together with all that wait at the same time."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
 
 from app.predictions.answers import as_json
-from app.predictions.service import Asked, PredictionService
+from app.predictions.service import Asked, Begun, PredictionService
 
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
-
-MAX_TOGETHER = 16
-
-Compute = Callable[[Sequence[Request]], Sequence[Answer | Exception]]
+ENOUGH = 8
+"""Requests that are computed at once; a micro-batch of more saves little."""
 
 
-class CommonLane(Generic[Request, Answer]):
-    """Takes whatever waits, up to `MAX_TOGETHER` requests, and computes it in one call; an idle one begins at once.
+class _Signal(Enum):
+    CLOSE = 0
+    READ = 1  # the pool is done with a structure
 
-    One thread, because several that take turns within one interpreter cost each other more time than they gain.
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    asked: Asked
+    reply: "asyncio.Future[bytes]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Open:
+    begun: Begun
+    reply: "asyncio.Future[bytes]"
+
+
+class PredictionLane:
+    """An idle one begins at once and does everything itself.
+
+    Where `share` allows it, what waits is read by the pool as well: this thread computes the requests that are read,
+    and while there are too few of them it reads too. One thread, because several that take turns within one interpreter
+    cost each other more time than they gain.
     """
 
-    def __init__(self, compute: Compute[Request, Answer]) -> None:
-        """`compute` gives an answer or an exception for each request, in order; what it raises itself is for all."""
-        self._compute = compute
-        self._waiting: SimpleQueue[tuple[Request, asyncio.Future[Answer]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="common-lane", daemon=True)
+    def __init__(self, service: PredictionService, *, share: bool) -> None:
+        self._service = service
+        self._share = share
+        self._inbox: SimpleQueue[_Arrival | _Signal] = SimpleQueue()
+        self._open: list[_Open] = []
+        self._thread = threading.Thread(target=self._serve, name="prediction-lane", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> "asyncio.Future[Answer]":
-        """The answer to come; for the event loop."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.put((request, future))
-        return future
+    def submit(self, asked: Asked) -> "asyncio.Future[bytes]":
+        """The body of the answer to come; for the event loop."""
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._inbox.put(_Arrival(asked, reply))
+        return reply
 
-    def close(self) -> None:
-        self._waiting.put(None)
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End the thread after what has arrived."""
+        self._inbox.put(_Signal.CLOSE)
+        self._thread.join(timeout_s)
 
     def _serve(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            together = [first]
-            with suppress(Empty):
-                while len(together) < MAX_TOGETHER:
-                    following = self._waiting.get_nowait()
-                    if following is None:
-                        self.close()
-                        break
-                    together.append(following)
-            self._answer(together)
+        is_closing = False
+        may_wait = True
+        while not is_closing or self._open:
+            arrived, closes = self._arrived(may_wait=may_wait and not (is_closing and not self._open))
+            is_closing = is_closing or closes
+            in_pool = self._share and len(arrived) + len(self._open) > 1
+            for arrival in arrived:
+                self._begin(arrival, in_pool=in_pool)
+            may_wait = not self._advance()
 
-    def _answer(self, together: Sequence[tuple[Request, "asyncio.Future[Answer]"]]) -> None:
-        answers: Sequence[Answer | Exception]
+    def _arrived(self, *, may_wait: bool) -> tuple[list[_Arrival], bool]:
+        """What has come since, and whether the lane is to close."""
+        messages: list[_Arrival | _Signal] = []
+        with suppress(Empty):
+            if may_wait:
+                messages.append(self._inbox.get())
+            while True:
+                messages.append(self._inbox.get_nowait())
+        return [entry for entry in messages if isinstance(entry, _Arrival)], _Signal.CLOSE in messages
+
+    def _begin(self, arrival: _Arrival, *, in_pool: bool) -> None:
+        def on_done() -> None:
+            self._inbox.put(_Signal.READ)
+
         try:
-            answers = self._compute([request for request, _ in together])
+            begun = self._service.begin(arrival.asked, in_pool=in_pool, on_done=on_done)
+        except Exception as error:  # noqa: BLE001 - raised where the request is answered
+            _settle([arrival.reply], [error])
+        else:
+            self._open.append(_Open(begun, arrival.reply))
+
+    def _advance(self) -> bool:
+        """Answer the requests that are read, or read one structure; False when there is nothing to do but to wait."""
+        read = [entry for entry in self._open if entry.begun.reading.is_done]
+        if len(read) < ENOUGH and any(entry.begun.reading.help() for entry in self._open):
+            return True
+        if not read:
+            return False
+        self._open = [entry for entry in self._open if entry not in read]
+        replies = [entry.reply for entry in read]
+        try:
+            answers = self._service.finish([entry.begun for entry in read])
+            _settle(replies, [answer if isinstance(answer, Exception) else as_json(answer) for answer in answers])
         except Exception as error:  # noqa: BLE001 - raised where the requests are answered
-            answers = [error] * len(together)
-        futures = [future for _, future in together]
-        # One message for all: each wakes the event loop.
-        futures[0].get_loop().call_soon_threadsafe(_settle, futures, answers)
+            _settle(replies, [error] * len(replies))
+        return True
 
 
-def _settle(futures: Sequence["asyncio.Future[Answer]"], answers: Sequence[Answer | Exception]) -> None:
-    for future, answer in zip(futures, answers, strict=True):
-        if future.done():  # nobody waits for it any more
+def _settle(replies: Sequence["asyncio.Future[bytes]"], answers: Sequence[bytes | Exception]) -> None:
+    # One message for all: each wakes the event loop.
+    with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+        replies[0].get_loop().call_soon_threadsafe(_reply, replies, answers)
+
+
+def _reply(replies: Sequence["asyncio.Future[bytes]"], answers: Sequence[bytes | Exception]) -> None:
+    for reply, answer in zip(replies, answers, strict=True):
+        if reply.done():  # nobody waits for it any more
             continue
         if isinstance(answer, Exception):
-            future.set_exception(answer)
+            reply.set_exception(answer)
         else:
-            future.set_result(answer)
-
-
-class PredictionLane(CommonLane[Asked, bytes]):
-    """Predictions in common, as the bodies of their answers."""
-
-    def __init__(self, service: PredictionService) -> None:
-        super().__init__(
-            lambda requests: [
-                answer if isinstance(answer, Exception) else as_json(answer)
-                for answer in service.predict_together(requests)
-            ]
-        )
+            reply.set_result(answer)

@@ -1,6 +1,6 @@
 """Predictions of many inputs by many models; what fails is reported beside what works."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,10 +10,11 @@ from app.learning.featurising import FeaturisedCrystal
 from app.predictions.answers import Outcomes, answer_of, nothing_usable, outcomes_of
 from app.predictions.directory import ModelDirectory
 from app.predictions.engine import EngineInput, InferenceEngine
-from app.predictions.featuriser import Featuriser
+from app.predictions.featuriser import Featuriser, Underway
 from app.predictions.inputs import FailedInput, RawInput, Reading
 from app.predictions.schemas import PredictionAnswer
 from app.predictions.selection import SelectedModel, item_for, no_model_fits
+from app.predictions.tasks import Structures
 from app.structures.crystal import Crystal
 
 
@@ -40,6 +41,14 @@ class _Work:
     reading: Reading
     outcomes: list[Outcomes] = field(default_factory=list)
     failure: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A request whose structures are being read."""
+
+    work: _Work
+    reading: Underway
 
 
 class PredictionService:
@@ -81,30 +90,36 @@ class PredictionService:
         """The same, but an answer without any value is no error."""
         return _answer(self._computed(Asked(inputs, models, properties, failed)), may_be_empty=True)
 
-    def predict_together(self, requests: Sequence[Asked]) -> list[PredictionAnswer | Exception]:
-        """The answers of several requests, computed in common, or in its place the exception `predict` would raise.
+    def begin(self, asked: Asked, *, in_pool: bool, on_done: Callable[[], None]) -> Begun:
+        """Begin a request that is answered together with others; `in_pool` and `on_done` as in `Featuriser.start`.
+
+        Raises TooManyInputs and the errors of `ModelDirectory.select`.
+        """
+        work = self._begun(asked, only_light=True)
+        return Begun(work, self._featuriser.start(work.reading.tasks, in_pool=in_pool, on_done=on_done))
+
+    def finish(self, together: Sequence[Begun]) -> list[PredictionAnswer | Exception]:
+        """The answers of requests whose reading is done, or in its place the exception `predict` would raise.
 
         NotLight for a request that would keep the others waiting: it is to be asked alone.
         """
-        answers: dict[int, PredictionAnswer | Exception] = {}
-        works: dict[int, _Work] = {}
-        for index, asked in enumerate(requests):
+        for begun in together:
             try:
-                works[index] = self._begun(asked, only_light=True)
+                self._take_in(begun.work, begun.reading.results())
             except Exception as error:  # noqa: BLE001 - raised where the request is answered
-                answers[index] = error
-        self._read(works.values())
-        self._run(works.values())
-        for index, work in works.items():
+                begun.work.failure = error
+        self._run([begun.work for begun in together])
+        answers: list[PredictionAnswer | Exception] = []
+        for begun in together:
             try:
-                answers[index] = _answer(work)
+                answers.append(_answer(begun.work))
             except Exception as error:  # noqa: BLE001 - raised where the request is answered
-                answers[index] = error
-        return [answers[index] for index in range(len(requests))]
+                answers.append(error)
+        return answers
 
     def _computed(self, asked: Asked) -> _Work:
         work = self._begun(asked, only_light=False)
-        self._read([work])
+        self._take_in(work, self._featuriser.featurise(work.reading.tasks))
         self._run([work])
         return work
 
@@ -121,20 +136,12 @@ class PredictionService:
                 f"One request may have {most:,} inputs; this one has {n_inputs:,}. Split it.", limit=most
             )
 
-    def _read(self, works: Collection[_Work]) -> None:
-        tasks = [task for work in works for task in work.reading.tasks]
-        structures = iter(self._featuriser.featurise(tasks) if tasks else ())
-        for work in works:
-            own = [next(structures) for _ in work.reading.tasks]
-            if not all(own):
-                work.failure = NotLight()
-                continue
-            read = [*work.reading.results(own), *work.asked.failed]
-            try:
-                self._refuse_too_many(len(read))
-                work.outcomes = [outcomes_of(entry) for entry in read]
-            except TooManyInputs as error:
-                work.failure = error
+    def _take_in(self, work: _Work, structures: Sequence[Structures]) -> None:
+        if not all(structures):
+            raise NotLight
+        read = [*work.reading.results(structures), *work.asked.failed]
+        self._refuse_too_many(len(read))
+        work.outcomes = [outcomes_of(entry) for entry in read]
 
     def _run(self, works: Collection[_Work]) -> None:
         """Every model on all that any of the requests gives it."""

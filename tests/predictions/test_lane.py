@@ -1,105 +1,97 @@
-"""Small requests computed in common: each gets its own answer or its own error."""
+"""Small requests computed by one thread: each gets its own answer or its own error, and waits for nobody's fault."""
 
 import asyncio
-from collections.abc import Sequence
-from threading import Event
+import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
-from app.predictions.lane import MAX_TOGETHER, CommonLane
-
-
-class Halver:
-    """Halves even numbers, refuses odd ones, and all of a group with a zero; `gate` holds up the next group."""
-
-    def __init__(self) -> None:
-        self.groups: list[list[int]] = []
-        self.gate = Event()
-
-    def __call__(self, requests: Sequence[int]) -> list[int | Exception]:
-        self.groups.append(list(requests))
-        assert self.gate.wait(10)
-        if 0 in requests:
-            raise ZeroDivisionError
-        return [ValueError(f"{n} is odd") if n % 2 else n // 2 for n in requests]
+from app.core.errors import ModelNotFound, NotReady, UnparsableStructure, XtalforgeError
+from app.predictions.engine import InferenceEngine
+from app.predictions.examples import NACL_CIF
+from app.predictions.featuriser import Featuriser
+from app.predictions.inputs import RawInput, StructureText
+from app.predictions.lane import PredictionLane
+from app.predictions.pool import FeaturisingPool
+from app.predictions.service import Asked, NotLight, PredictionService
+from app.structures.detect import StructureFormat
+from tests.tiny_models import ENERGY_MODEL
 
 
-async def _outcome(lane: CommonLane[int, int], number: int) -> int | str:
+@pytest.fixture(scope="module")
+def pool() -> Iterator[FeaturisingPool]:
+    pool = FeaturisingPool(1, 20.0)
+    pool.start()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def service(client: TestClient, pool: FeaturisingPool) -> PredictionService:
+    """The application's models, with a pool that gives up soon."""
+    of_app: PredictionService = client.app.state.resources.get(PredictionService)  # type: ignore[attr-defined]
+    return PredictionService(of_app._directory, of_app._engine, of_app._limits, Featuriser(pool))
+
+
+def _asked(text: str, model: str = ENERGY_MODEL) -> Asked:
+    return Asked([RawInput("x", StructureText(text, StructureFormat.CIF))], models=[model])
+
+
+def _salt(edge: float) -> str:
+    return NACL_CIF.replace("5.6402", f"{edge:.4f}")
+
+
+async def _outcome(lane: PredictionLane, asked: Asked) -> Any:
     try:
-        return await lane.submit(number)
-    except (ValueError, ZeroDivisionError) as error:
-        return type(error).__name__
+        return json.loads(await lane.submit(asked))["predictions"][0]["value"]
+    except (XtalforgeError, NotLight) as error:
+        return type(error)
 
 
-def _run(halve: Halver, *rounds: Sequence[int]) -> list[list[int | str]]:
-    async def scenario() -> list[list[int | str]]:
-        lane: CommonLane[int, int] = CommonLane(halve)
-        answers = []
-        for numbers in rounds:
-            halve.gate.clear()
-            asked = [asyncio.create_task(_outcome(lane, numbers[0]))]
-            while not halve.groups or halve.groups[-1] != [numbers[0]]:
-                await asyncio.sleep(0.001)
-            asked += [asyncio.create_task(_outcome(lane, number)) for number in numbers[1:]]
-            await asyncio.sleep(0.01)
-            halve.gate.set()
-            answers.append(await asyncio.gather(*asked))
-        lane.close()
+def _run(service: PredictionService, *requests: Asked, share: bool) -> list[Any]:
+    async def scenario() -> list[Any]:
+        lane = PredictionLane(service, share=share)
+        answers = await asyncio.gather(*(_outcome(lane, asked) for asked in requests))
+        await asyncio.to_thread(lane.close)
+        assert not lane._thread.is_alive() and not lane._open
         return answers
 
     return asyncio.run(scenario())
 
 
-def test_an_idle_lane_begins_at_once_and_takes_the_rest_together() -> None:
-    halve = Halver()
-    (answers,) = _run(halve, [2, 4, 5, 6, 7])
-    assert answers == [1, 2, "ValueError", 3, "ValueError"]
-    assert halve.groups == [[2], [4, 5, 6, 7]]
+@pytest.mark.parametrize("share", [False, True])
+def test_each_gets_its_own(service: PredictionService, share: bool) -> None:
+    edges = [5.0 + 0.01 * i for i in range(60)]
+    alone = [service.predict(_asked(_salt(edge)).inputs, [ENERGY_MODEL]).predictions[0].value for edge in edges]
+    large = _salt(25).replace("Na 0 0 0", "Na 0.06 0.11 0.19").replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
+    odd = [_asked("hello"), _asked(_salt(5), "nope"), _asked(large)]
+    # Other texts of the same crystals, or nothing would be read any more.
+    asked = [*(_asked(_salt(edge) + f"# {share}\n") for edge in edges), *odd]
+    answers = _run(service, *asked, share=share)
+    assert answers[:-3] == pytest.approx(alone, abs=1e-5)
+    assert answers[-3:] == [UnparsableStructure, ModelNotFound, NotLight]
 
 
-def test_what_fails_as_a_whole_fails_for_all_and_the_lane_goes_on() -> None:
-    answers = _run(Halver(), [2, 0, 4], [8, 6])
-    assert answers == [[1, "ZeroDivisionError", "ZeroDivisionError"], [4, 3]]
-
-
-def test_a_group_is_bounded() -> None:
-    halve = Halver()
-    _run(halve, [2, *[4] * 40])
-    assert [len(group) for group in halve.groups] == [1, MAX_TOGETHER, MAX_TOGETHER, 8]
-
-
-def test_whoever_left_harms_nobody() -> None:
-    halve = Halver()
-
-    async def scenario() -> int:
-        lane: CommonLane[int, int] = CommonLane(halve)
-        left, stayed = lane.submit(2), lane.submit(4)
+def test_whoever_left_harms_nobody(service: PredictionService) -> None:
+    async def scenario() -> float:
+        lane = PredictionLane(service, share=False)
+        left = lane.submit(_asked(_salt(5.61)))
+        stayed = asyncio.create_task(_outcome(lane, _asked(_salt(5.62))))
         left.cancel()
-        halve.gate.set()
-        answer = await stayed
-        lane.close()
-        return answer
+        value: float = await stayed
+        await asyncio.to_thread(lane.close)
+        return value
 
-    assert asyncio.run(scenario()) == 2
-
-
-def test_closing_ends_the_thread_after_the_last_answer() -> None:
-    halve = Halver()
-    halve.gate.set()
-
-    async def scenario() -> None:
-        lane: CommonLane[int, int] = CommonLane(halve)
-        last = lane.submit(6)
-        lane.close()
-        assert await last == 3
-        await asyncio.to_thread(lane._thread.join, 5)
-        assert not lane._thread.is_alive()
-
-    asyncio.run(scenario())
+    assert isinstance(asyncio.run(scenario()), float)
 
 
-def test_a_lane_must_run_where_there_is_a_loop() -> None:
-    lane: CommonLane[int, int] = CommonLane(Halver())
-    with pytest.raises(RuntimeError, match="no running event loop"):
-        lane.submit(2)
-    lane.close()
+def test_an_engine_that_cannot_be_made_fails_the_requests_only(service: PredictionService) -> None:
+    class Broken:
+        def predict(self, *_: object) -> list[float | XtalforgeError]:
+            raise NotReady("no engine")
+
+    engine: InferenceEngine = Broken()
+    broken = PredictionService(service._directory, engine, service._limits, service._featuriser)
+    assert _run(broken, _asked(_salt(5.5)), _asked(_salt(5.6)), share=False) == [NotReady, NotReady]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -164,16 +165,20 @@ def _light(text: str) -> TextTask:
     return TextTask(text, StructureFormat.CIF, "", SETTINGS, only_light=True)
 
 
-def test_one_light_text_stays_here_and_others_do_not(pool: FeaturisingPool) -> None:
-    featuriser = Featuriser(pool, share_light=True)
-    assert _good(featuriser.featurise([_light(NACL_CIF)])[0])
+def test_a_caller_helps(pool: FeaturisingPool) -> None:
+    featuriser = Featuriser(pool)
+    alone = featuriser.start([_light(NACL_CIF)], in_pool=False)
+    assert not alone.is_done and alone.help() and alone.is_done and not alone.help()
+    assert _good(alone.results()[0])
     assert pool._threads == []
-    assert _good(featuriser.featurise([_text(NACL_CIF + "# other")])[0])
-    assert len(pool._threads) == 1
-    crystal = rocksalt(5.64, "Na", "Cl")
-    tasks = [_light(NACL_CIF.replace("5.6402", f"5.{i}")) for i in range(10, 30)]
-    answers = featuriser.featurise([*tasks, CrystalTask(crystal, SETTINGS), GOOD])
-    assert len(answers) == 22 and all(_good(structures) for structures in answers)
+    tasks = [_light(NACL_CIF.replace("5.6402", f"5.{i}")) for i in range(10, 40)]
+    done = threading.Semaphore(0)
+    shared = featuriser.start(tasks, in_pool=True, on_done=done.release)
+    while shared.help():
+        continue
+    assert all(done.acquire(timeout=WAIT_S) for _ in tasks) and shared.is_done
+    assert all(_good(structures) for structures in shared.results())
+    assert featuriser.start(tasks, in_pool=True).is_done
 
 
 def test_what_is_not_light_comes_back_unread(pool: FeaturisingPool) -> None:
@@ -181,7 +186,7 @@ def test_what_is_not_light_comes_back_unread(pool: FeaturisingPool) -> None:
     large = NACL_CIF.replace("5.6402", "25").replace("Na 0 0 0", "Na 0.06 0.11 0.19")
     large = large.replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
     splinter = CrystalTask(replace(rocksalt(5.64, "Na", "Cl"), lattice=np.diag([300.0, 300.0, 0.002])), SETTINGS, True)
-    for featuriser in (Featuriser(), Featuriser(pool), Featuriser(pool, share_light=True)):
+    for featuriser in (Featuriser(), Featuriser(pool)):
         assert featuriser.featurise([_light(large), _light(NACL_CIF), splinter])[::2] == [[], []]
     assert len(Featuriser(pool).featurise([_text(large)])[0]) == 1
 
