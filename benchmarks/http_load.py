@@ -287,6 +287,13 @@ def several_processes(options: argparse.Namespace, cifs: list[str]) -> tuple[lis
         return rows, {"ready_s": round(service.ready_s, 2), "memory": _memory(service)}
 
 
+def _command(options: argparse.Namespace) -> str:
+    """What to type to repeat it, without paths of this machine."""
+    kit = " --data-kit DIR" if options.data_kit else ""
+    length = "--quick" if options.quick else f"--seconds {options.seconds:g}"
+    return f"python benchmarks/http_load.py {length} --api-workers {options.api_workers}{kit}"
+
+
 def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: load\r\n\r\n".encode()
 
@@ -311,7 +318,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load_before": round(load_before, 2),
         "python": platform.python_version(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": _command(options),
         "structures": "data kit" if options.data_kit else "made",
         "median_cif_bytes": int(statistics.median(len(text) for text in cifs)),
         "rows": [asdict(row) for row in rows + more],
