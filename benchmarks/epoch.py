@@ -20,8 +20,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from app.learning.device import flushed_denormals, keep_freed_memory, torch_device
-from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
 from app.learning.networks.factory import build_network
+from app.learning.presets import resolve_hyperparameters
 from app.learning.pretraining import prepare_recipe
 from app.learning.recipes import RECIPES
 from app.learning.targets import TargetMap

@@ -20,7 +20,9 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
+from app.learning.presets import resolve_hyperparameters
 from app.learning.training_job import TrainingSpec, TrainingTable, train_model
 from app.properties.catalogue import get_property
 from app.registry.manifest import Architecture, Manifest, Parent, PropertyRecord

@@ -178,8 +178,8 @@ def main() -> None:
             print(lines[-1], *tally.one_sided[:3], sep="\n")
     lines.append(row("**all**", total))
     lines += [
-        f"\nFrom one reading of each file, the largest difference is {total.worst[0]:.1e} eV/atom. The readers differ in "
-        "the seventh decimal (0.333333 is a third to ours): enough to move a neighbour across the edge of a shell.",
+        f"\nFrom one reading of each file, the largest difference is {total.worst[0]:.1e} eV/atom. The readers "
+        "differ in the seventh decimal (0.333333 is a third to ours): enough to move a neighbour out of a shell.",
         *(f"- refused by one: {reason}" for reason in total.one_sided),
     ]
     RESULT.write_text("\n".join(lines) + "\n")

@@ -35,8 +35,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from app.learning.device import flushed_denormals, torch_device
 from app.learning.graphs.settings import GraphSettings
-from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
 from app.learning.networks.stacked import StackedEnsemble
+from app.learning.presets import resolve_hyperparameters
 from app.learning.samples import Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import LabelledSamples

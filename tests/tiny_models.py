@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
+from app.learning.presets import resolve_hyperparameters
 from app.learning.release import write_model
 from app.learning.training_job import TrainingSpec, TrainingTable, train_model
 from app.properties.catalogue import get_property

@@ -16,10 +16,11 @@ from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, Att
 from workers.failure import describe_error
 
 if TYPE_CHECKING:
-    from app.learning.training_job import TrainingEvent
+    from app.learning.training_job import SearchEvent, TrainingEvent
 
 log = get_logger(__name__)
 
+SECONDS_BETWEEN_EVENTS = 1.0
 MEMORY_ADVICE = "Try a smaller batch_size, or leave out the largest cells."
 
 
@@ -53,7 +54,7 @@ def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
     attempt.append_event("message", f"Reading {len(items)} rows of {spec.dataset_name}.", {"n_rows": len(items)})
     trained = train_model(
         TrainingTable(items=items, targets=targets, row_ids=row_ids), spec, base, run.parent, attempt.checkpoint,
-        EpochReporter(attempt, run), should_stop, run.device,
+        EpochReporter(attempt, run), should_stop, run.device, SearchReporter(attempt),
     )  # fmt: skip
     attempt.write_result(trained.manifest, trained.weights)
 
@@ -72,15 +73,33 @@ class EpochReporter:
             self._first_epoch = event.epoch
         done = event.epoch - self._first_epoch + 1
         eta_s = (time.monotonic() - self._started_at) / done * (event.max_epochs - event.epoch)
+        stage = f" ({event.stage})" if event.stage else ""
         self._attempt.append_event(
             "epoch",
-            f"Epoch {event.epoch} of {event.max_epochs}: validation MAE {event.val_mae:.4g} {self._unit}",
+            f"Epoch {event.epoch} of {event.max_epochs}{stage}: validation MAE {event.val_mae:.4g} {self._unit}",
             {
                 "epoch": event.epoch, "max_epochs": event.max_epochs, "train_loss": event.train_loss,
                 "val_mae": event.val_mae, "best_val_mae": event.best_val_mae, "unit": self._unit,
                 "learning_rate": event.learning_rate, "elapsed_s": round(event.elapsed_s, 3), "eta_s": round(eta_s, 1),
+                "stage": event.stage,
             },
         )  # fmt: skip
+
+
+class SearchReporter:
+    """Tells where a search stands, once a second at most: small fits take milliseconds."""
+
+    def __init__(self, attempt: AttemptFolder) -> None:
+        self._attempt = attempt
+        self._told_at = float("-inf")
+
+    def __call__(self, event: "SearchEvent") -> None:
+        now = time.monotonic()
+        if now - self._told_at < SECONDS_BETWEEN_EVENTS:
+            return
+        self._told_at = now
+        data = {"done": event.done, "total": event.total, "text": event.text}
+        self._attempt.append_event("search", f"{event.done} of {event.total} done: {event.text}", data)
 
 
 def describe(error: BaseException) -> RunError:

@@ -12,6 +12,7 @@ from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.settings import GraphSettings
 from app.learning.predictor import NotANumber, Predictor
+from app.learning.representations import ELEMENTAL_FRACTIONS
 from app.learning.samples import GraphSamples, ModelInput, Samples, make_samples
 from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
 
@@ -87,7 +88,7 @@ class Answerer:
             which = self._settings.index(graph)
             samples, places = self._graphs(which, places, entries, outcomes, packed)
         else:
-            samples, places = _vectors(given, places, outcomes)
+            samples, places = _described(self._predictors[index], given, places, outcomes)
         if places:
             values = self._predictors[index].forward(samples)
             outcomes.update(zip(places, _finite(values), strict=True))
@@ -113,14 +114,17 @@ class Answerer:
         # Every structure model is given the same crystals, so the settings alone say which graphs these are.
         if which not in packed and graphs:
             packed[which] = GraphSamples(PackedGraphs.pack(graphs)), good
-        return packed.get(which, (make_samples([], None)[0], []))
+        return packed.get(which, (make_samples([], ELEMENTAL_FRACTIONS)[0], []))
 
 
-def _vectors(
-    given: Sequence[ModelInput | InputKindMismatch | None], places: Sequence[int], outcomes: dict[int, _Outcome]
+def _described(
+    predictor: Predictor,
+    given: Sequence[ModelInput | InputKindMismatch | None],
+    places: Sequence[int],
+    outcomes: dict[int, _Outcome],
 ) -> tuple[Samples, list[int]]:
     items = [item for item in (given[place] for place in places) if not isinstance(item, XtalforgeError | None)]
-    samples, errors = make_samples(items, None)
+    samples, errors = predictor.featurise(items)
     good: list[int] = []
     for place, error in zip(places, errors, strict=True):
         if error is None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from app.cli.datasets import DataArgument, PropertyOption, TransformOption, UnitOption
 from app.cli.follow import JobSource, follow, print_result
@@ -11,7 +12,8 @@ from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json
 from app.cli.server import Server
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
 from app.jobs.status import JobStatus
-from app.learning.methods import Hyperparameters, Method
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
 
 
 def fine_tune(
@@ -22,6 +24,10 @@ def fine_tune(
     method: Annotated[Method, typer.Option(help="How the base model is used.")] = Method.FINE_TUNE,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the method's own.")] = None,
+    settings_given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Another hyperparameter, such as layer=2; may be repeated."),
+    ] = None,
     unit: UnitOption = None,
     transform: TransformOption = None,
     server: Annotated[str | None, typer.Option(help="URL of a server that does it, instead of this machine.")] = None,
@@ -30,13 +36,15 @@ def fine_tune(
 ) -> None:
     """Train a model on DATA and register it. Ctrl-C cancels the job."""
 
+    hyperparameters = _hyperparameters(max_epochs, settings_given or [])
+
     def request(dataset_id: str) -> FineTuningJobCreate:
         return FineTuningJobCreate(
             dataset_id=dataset_id,
             model_name=name,
             base_model=base,
             method=method,
-            hyperparameters=Hyperparameters(max_epochs=max_epochs),
+            hyperparameters=hyperparameters,
             seed=seed,
         )
 
@@ -54,6 +62,20 @@ def fine_tune(
         settings = settings_with(data_dir=data_dir)
         job = run_locally(settings, data, (property_key, unit, transform), request)
     _print(job, as_json)
+
+
+def _hyperparameters(max_epochs: int | None, given: list[str]) -> Hyperparameters:
+    values: dict[str, object] = {} if max_epochs is None else {"max_epochs": max_epochs}
+    for each in given:
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{each!r} is not of the form NAME=VALUE.", param_hint="--set")
+        values[name.strip()] = value.strip()
+    try:
+        return Hyperparameters.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise typer.BadParameter(wrong, param_hint="--set") from error
 
 
 class _RemoteJob(JobSource):

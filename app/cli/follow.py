@@ -42,6 +42,11 @@ def _show(bar: "tqdm[NoReturn]", job: FineTuningJobRead) -> None:
         bar.total = job.progress.max_epochs
         bar.update(job.progress.epoch - bar.n)
         bar.set_postfix_str(f"best validation MAE {job.progress.best_val_mae:.4g} {job.progress.unit}")
+    if job.search is not None:
+        bar.unit = "fit"
+        bar.total = job.search.total
+        bar.update(job.search.done - bar.n)
+        bar.set_postfix_str(job.search.text)
     bar.refresh()
 
 

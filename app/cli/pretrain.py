@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from app.learning.methods import Hyperparameters
+from app.learning.hyperparameters import Hyperparameters
 from app.learning.recipes import RECIPES
 
 

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.jobs.schemas import ID_PATTERN, JobErrorRead
 from app.jobs.status import JobStatus
-from app.learning.methods import Hyperparameters, Method
-from app.registry.manifest import Architecture, Metrics
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
+from app.registry.manifest import Architecture, InputKind, Metrics
 
 AUTO = "auto"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -54,7 +55,7 @@ class FineTuningJobCreate(BaseModel):
         default=AUTO,
         max_length=255,
         description="The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped "
-        "model that fits the data set's inputs and was trained on the most rows, formation energy first.",
+        "model of the method's family that was trained on the most rows, formation energy first.",
     )
     method: Method = Field(default=Method.FINE_TUNE, description="See GET /v1/fine-tuning/methods.")
     hyperparameters: Annotated[
@@ -81,6 +82,15 @@ class JobProgress(BaseModel):
     best_val_mae: float = Field(description="The best epoch's, in `unit`.")
     unit: str = Field(description="Unit of the errors.", examples=["GPa"])
     eta_s: float = Field(description="Seconds to the last epoch at the present pace; early stopping may end it sooner.")
+    stage: str = Field(default="", description="Which of several trainings, whose epochs are counted on.")
+
+
+class JobSearch(BaseModel):
+    """Where the search for a baseline's hyperparameters stood when it was last told; about once a second."""
+
+    done: int = Field(description="Fits that are done.", examples=[40])
+    total: int = Field(description="Fits or models in all; a search may end sooner.", examples=[200])
+    text: str = Field(description="What is fitted.", examples=["svr C 10, gamma 0.0023, epsilon 0.02"])
 
 
 class JobResult(BaseModel):
@@ -110,10 +120,13 @@ class FineTuningJobRead(BaseModel):
     base_model: BaseModelRead | None = Field(description="null when the method starts from random weights.")
     method: Method
     architecture: Architecture
-    hyperparameters: Hyperparameters = Field(description="As used: given, or chosen where left out.")
+    hyperparameters: Hyperparameters = Field(
+        description="As used: given, or chosen where left out; null where the method has no use for it."
+    )
     seed: int = Field(description="Of the split and the starting weights.")
     attempts: int = Field(description="How often a worker took the job; above 1 after a worker or machine was lost.")
-    progress: JobProgress | None = Field(description="null before the first epoch has ended.")
+    progress: JobProgress | None = Field(description="null before the first epoch has ended, and for baselines.")
+    search: JobSearch | None = Field(description="null unless it is a baseline whose fits have begun.")
     result: JobResult | None = Field(description="null unless it succeeded.")
 
 
@@ -121,13 +134,19 @@ class MethodRead(BaseModel):
     """One way to train on offer."""
 
     name: Method
-    family: Architecture = Field(description="Architecture it is offered for.")
-    input_kind: Literal["structure", "composition"] = Field(description="What a row of the data set must hold.")
+    family: Architecture = Field(description="Architecture of the model it makes.")
+    input_kind: InputKind = Field(
+        description="What the model reads. One that reads compositions answers for structures too when it is named."
+    )
+    data_kinds: list[InputKind] = Field(description="What a row of the data set may hold.")
     needs_base_model: bool = Field(description="Whether it starts from the weights of another model.")
+    base_family: Architecture | None = Field(description="Architecture of that model.")
+    hyperparameters: list[str] = Field(description="Those it uses; others are refused.")
+    source: str = Field(description="Paper and section it is from.", examples=["Lee & Asahi 2021, 2.2"])
     description: str = Field(description="What it does.")
 
 
 class MethodList(BaseModel):
-    """Every method, once for each architecture it fits."""
+    """Every method, once for each architecture it makes."""
 
-    items: list[MethodRead] = Field(description="In order of how much they change.")
+    items: list[MethodRead] = Field(description="Networks first, then baselines.")

@@ -1,7 +1,7 @@
 """Fine-tuning jobs: every choice is checked and made before the job exists, so that a worker finds no open question."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,9 @@ from app.jobs.models import Job
 from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
-from app.learning.methods import METHODS, Hyperparameters, Method, method_info, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method, method_info, methods_for_data, named
+from app.learning.presets import chosen_architecture, require_fitting_target, resolve_hyperparameters
 from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord
 from app.registry.models import ModelVersion
 from app.registry.repository import RegistryRepository
@@ -33,7 +35,6 @@ from app.registry.store import ArtifactStore
 PREFERRED_SOURCE = "formation_energy_per_atom"
 MIN_FORMULAS = 3
 MAX_OPEN_JOBS_SEEN = 1000
-SCRATCH_ARCHITECTURE = {InputKind.STRUCTURE: Architecture.CGCNN, InputKind.COMPOSITION: Architecture.ELEMNET}
 
 _OPEN = tuple(status for status in JobStatus if not status.is_terminal)
 
@@ -80,8 +81,9 @@ class FineTuningService:
         return self._repository.get_of_kind(job_id, JobKind.FINE_TUNING)
 
     def _read(self, jobs: Sequence[Job]) -> list[FineTuningJobRead]:
-        epochs = self._repository.last_events([job.id for job in jobs], "epoch")
-        return [job_read(job, epochs.get(job.id)) for job in jobs]
+        ids = [job.id for job in jobs]
+        epochs, searches = (self._repository.last_events(ids, kind) for kind in ("epoch", "search"))
+        return [job_read(job, epochs.get(job.id), searches.get(job.id)) for job in jobs]
 
     def _plan(self, request: FineTuningJobCreate) -> FineTuningSpec:
         dataset = self._datasets.get(request.dataset_id)
@@ -93,11 +95,15 @@ class FineTuningService:
                 "and becomes useful with a few hundred.",
                 n_rows=dataset.n_rows, min_rows=MIN_USABLE_ROWS,
             )  # fmt: skip
-        self._check_model_name(request.model_name, record, input_kind)
         base = self._base(request, dataset)
-        architecture = Architecture(base.architecture) if base else SCRATCH_ARCHITECTURE[input_kind]
+        architecture = chosen_architecture(
+            request.method, input_kind, Architecture(base.architecture) if base else None, request.hyperparameters
+        )
+        self._check_model_name(request.model_name, record, method_info(request.method).input_kind(architecture))
         hyperparameters = resolve_hyperparameters(architecture, request.method, request.hyperparameters, dataset.n_rows)
+        require_fitting_target(hyperparameters, record)
         _check_split(hyperparameters, dataset)
+        _check_size(request.method, hyperparameters, dataset)
         if base is not None and request.method is Method.FREEZE_EARLY:
             _check_frozen(Manifest.model_validate(base.manifest), hyperparameters.frozen_convolutions or 0)
         return FineTuningSpec(
@@ -126,9 +132,7 @@ class FineTuningService:
         for job, spec in ((job, FineTuningSpec.model_validate(job.spec)) for job in open_jobs):
             if spec.model_name != name:
                 continue
-            kind = next(
-                kind for kind, architecture in SCRATCH_ARCHITECTURE.items() if architecture is spec.architecture
-            )
+            kind = method_info(spec.method).input_kind(spec.architecture)
             if (spec.property.key, kind) != (record.key, input_kind):
                 raise ModelMismatch(
                     f"Job {job.id} is making model {name}, which predicts {spec.property.key} from a {kind}; this one "
@@ -141,8 +145,9 @@ class FineTuningService:
         if not method_info(request.method).needs_base:
             if request.base_model != AUTO:
                 raise InvalidJob(
-                    f"Method '{request.method}' starts from random weights, so base_model '{request.base_model}' would "
-                    "not be used. Leave base_model out, or choose a method that starts from it, such as 'fine_tune'."
+                    f"Method '{request.method}' starts from nothing (random weights, or none), so base_model "
+                    f"'{request.base_model}' would not be used. Leave base_model out, or choose a method that starts "
+                    "from it, such as 'fine_tune'."
                 )
             return None
         if request.base_model == AUTO:
@@ -158,22 +163,24 @@ class FineTuningService:
         return base
 
     def _best_source(self, method: Method, input_kind: InputKind) -> ModelVersion:
-        """The shipped champion from most rows among those of formation energy, else among all."""
+        """The shipped champion of the method's own family, from most rows among those of formation energy, else all."""
         shipped = [v for v in self._registry.champions(input_kind=input_kind) if v.source == SHIPPED]
         if not shipped:
             raise InvalidJob(
                 f"This service has no pretrained model that reads a {input_kind}: use method 'scratch', or name a "
                 "base_model of your own."
             )
-        offered = [v for v in shipped if Architecture(v.architecture) in method_info(method).architectures]
-        if not offered:
-            architecture = Architecture(shipped[0].architecture)
-            offer = ", ".join(info.name for info in METHODS if architecture in info.architectures)
-            raise InvalidJob(
-                f"Method '{method}' is not offered for data of a {input_kind}, whose models are {architecture} "
-                f"networks. On offer: {offer}."
-            )
-        return max(offered, key=_source_rank)
+        info = method_info(method)
+        for family, made in info.bases.items():
+            offered = [v for v in shipped if Architecture(v.architecture) is family]
+            if offered and input_kind in info.data_kinds(made):
+                return max(offered, key=_source_rank)
+        known = {Architecture(v.architecture) for v in shipped}
+        offer = named(each for each in methods_for_data(input_kind) if _can_start(each, known))
+        raise InvalidJob(
+            f"Method '{method}' is not offered for data of a {input_kind} here, for want of a pretrained model that it "
+            f"could start from. On offer: {offer}."
+        )
 
 
 def _require_same_unit(name: str, present: PropertyRecord, record: PropertyRecord) -> None:
@@ -201,6 +208,22 @@ def _check_split(chosen: Hyperparameters, dataset: Dataset) -> None:
             f"Data set {dataset.id} has {n_formulas} different formulas: split by formula, which keeps each in one of "
             f"train, validation and test, at least {MIN_FORMULAS} are needed. For polymorphs of one material set "
             "hyperparameters.split to 'random'."
+        )
+
+
+def _can_start(method: Method, known: Collection[Architecture]) -> bool:
+    info = method_info(method)
+    return not info.needs_base or any(family in known for family in info.bases)
+
+
+def _check_size(method: Method, chosen: Hyperparameters, dataset: Dataset) -> None:
+    """Raises InvalidJob where a kernel machine would get more rows than it can take."""
+    most = method_info(method).max_rows
+    n_fitted = round(((chosen.train_fraction or 0) + (chosen.val_fraction or 0)) * dataset.n_rows)
+    if most is not None and n_fitted > most:
+        raise InvalidJob(
+            f"{n_fitted} rows would train, but {method.value!r} is a kernel machine and takes at most {most}. Choose "
+            "lower fractions, or another method."
         )
 
 

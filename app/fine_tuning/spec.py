@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from app.learning.methods import Hyperparameters, Method
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
 from app.registry.manifest import Architecture, PropertyRecord
 
 

@@ -7,6 +7,7 @@ from app.fine_tuning.schemas import (
     FineTuningJobRead,
     JobProgress,
     JobResult,
+    JobSearch,
     MethodRead,
 )
 from app.fine_tuning.spec import FineTuningSpec
@@ -14,10 +15,10 @@ from app.jobs.models import Job
 from app.jobs.schemas import JobErrorRead
 from app.jobs.status import JobStatus
 from app.learning.methods import METHODS
-from app.registry.manifest import Architecture
+from app.learning.presets import fields_used
 
 
-def job_read(job: Job, last_epoch: dict[str, Any] | None) -> FineTuningJobRead:
+def job_read(job: Job, last_epoch: dict[str, Any] | None, last_search: dict[str, Any] | None) -> FineTuningJobRead:
     spec = FineTuningSpec.model_validate(job.spec)
     base = spec.base
     return FineTuningJobRead(
@@ -39,18 +40,23 @@ def job_read(job: Job, last_epoch: dict[str, Any] | None) -> FineTuningJobRead:
         seed=spec.seed,
         attempts=job.attempts,
         progress=JobProgress.model_validate(last_epoch) if last_epoch else None,
+        search=JobSearch.model_validate(last_search) if last_search else None,
         result=JobResult.model_validate(job.result) if job.result else None,
     )
 
 
 def methods_read() -> list[MethodRead]:
-    """Every method on offer, once for each architecture it fits."""
+    """Every method on offer, once for each architecture it makes."""
     return [
         MethodRead(
             name=info.name,
             family=architecture,
-            input_kind="structure" if architecture is Architecture.CGCNN else "composition",
+            input_kind=info.input_kind(architecture),
+            data_kinds=list(info.data_kinds(architecture)),
             needs_base_model=info.needs_base,
+            base_family=next((base for base, made in info.bases.items() if made is architecture), None),
+            hyperparameters=fields_used(architecture, info.name),
+            source=info.source,
             description=info.description,
         )
         for info in METHODS

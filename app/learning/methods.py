@@ -1,13 +1,11 @@
-"""Transfer methods on offer and their hyperparameters. Importable without torch."""
+"""Methods on offer: what each makes of which data, starting from what. Importable without torch."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.errors import InvalidJob
-from app.registry.manifest import Architecture
+from app.registry.manifest import Architecture, InputKind
 
 
 class Method(StrEnum):
@@ -15,162 +13,196 @@ class Method(StrEnum):
     FINE_TUNE = "fine_tune"
     FREEZE = "freeze"
     FREEZE_EARLY = "freeze_early"
+    TL1 = "tl1"
+    TL2 = "tl2"
+    TL3 = "tl3"
+    RL_RELU = "rl_relu"
+    RL_DENSE = "rl_dense"
+    TLRL_RELU = "tlrl_relu"
+    TLRL_DENSE = "tlrl_dense"
+    PLS = "pls"
+    LASSO = "lasso"
+    SVR = "svr"
+    RANDOM_FOREST = "rf"
+    GRADIENT_BOOSTING = "gradient_boosting"
+    SOAP_RIDGE = "soap_krr"
+    AUTOML_FRACTIONS = "automl_ef"
+    AUTOML_ATTRIBUTES = "automl_pa"
 
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """What a method does to the base model's weights."""
+    """One way to train.
+
+    `source` is where it comes from. `makes` are the architectures it can make from nothing; `bases` maps the
+    architecture of a base model to that of the model made from it. `max_rows` bounds the rows it is fitted to.
+    """
 
     name: Method
-    architectures: tuple[Architecture, ...]
-    needs_base: bool
     description: str
+    source: str
+    makes: tuple[Architecture, ...] = ()
+    bases: Mapping[Architecture, Architecture] = field(default_factory=dict)
+    max_rows: int | None = None
+
+    @property
+    def needs_base(self) -> bool:
+        return bool(self.bases)
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Of the models it makes."""
+        return self.makes or tuple(self.bases.values())
+
+    def input_kind(self, architecture: Architecture) -> InputKind:
+        """What the models it makes read."""
+        if architecture is Architecture.BASELINE:
+            return InputKind.STRUCTURE if self.name is Method.SOAP_RIDGE else InputKind.COMPOSITION
+        return InputKind.STRUCTURE if architecture in _GRAPH_NETWORKS else InputKind.COMPOSITION
+
+    def data_kinds(self, architecture: Architecture) -> tuple[InputKind, ...]:
+        """Data sets it trains on; a baseline that reads compositions takes those of structures too."""
+        kind = self.input_kind(architecture)
+        if architecture is Architecture.BASELINE and kind is InputKind.COMPOSITION:
+            return (InputKind.STRUCTURE, InputKind.COMPOSITION)
+        return (kind,)
 
 
-METHODS: tuple[MethodInfo, ...] = (
+KERNEL_ROWS = 10_000
+"""Most rows of a kernel machine."""
+
+_GRAPH_NETWORKS = (Architecture.CGCNN, Architecture.SCHNET)
+_CGCNN = {Architecture.CGCNN: Architecture.CGCNN}
+_SCHNET = {Architecture.SCHNET: Architecture.SCHNET}
+_ELEMNET = {Architecture.ELEMNET: Architecture.ELEMNET}
+_ON_ELEMNET = {Architecture.ELEMNET: Architecture.ELEMNET_REPRESENTATION}
+_BASELINE = (Architecture.BASELINE,)
+_LEE = "Lee & Asahi 2021"
+_KRAWCZUK = "Krawczuk & Venturi 2020"
+_GUPTA = "Gupta et al. 2024"
+
+_NETWORK_METHODS = (
     MethodInfo(
         Method.SCRATCH,
-        (Architecture.CGCNN, Architecture.ELEMNET),
-        False,
-        "Train every weight from random numbers. The baseline any transfer has to beat.",
+        "Train every weight from random numbers: CGCNN or SchNet (`network`) on structures, ElemNet on elemental "
+        "fractions or physical attributes (`features`). The baseline any transfer has to beat.",
+        f"{_LEE}, 2.1; {_KRAWCZUK}, 4; {_GUPTA}, SC",
+        makes=(Architecture.CGCNN, Architecture.SCHNET, Architecture.ELEMNET),
     ),
     MethodInfo(
         Method.FINE_TUNE,
-        (Architecture.CGCNN, Architecture.ELEMNET),
-        True,
-        "Start from the base model's weights and train them all, at a lower learning rate (Lee & Asahi 2021, 2.2).",
+        "Start from the base model's weights and train them all, at a lower learning rate.",
+        f"{_LEE}, 2.2; {_GUPTA}, TL",
+        bases=_CGCNN | _ELEMNET,
     ),
     MethodInfo(
         Method.FREEZE,
-        (Architecture.CGCNN,),
-        True,
-        "Keep embedding and convolutions of the base model, train only the fully connected layers (Lee & Asahi 2021, "
-        "S2).",
+        "Keep the base model's representation (embedding and convolutions, or all hidden layers of ElemNet), train "
+        "only what follows it.",
+        f"{_LEE}, S2; {_GUPTA}, RL: Freezing",
+        bases=_CGCNN | _ELEMNET,
     ),
     MethodInfo(
         Method.FREEZE_EARLY,
-        (Architecture.CGCNN,),
-        True,
         "Keep the embedding and the first convolutions (`frozen_convolutions`) of the base model, train the rest.",
+        f"{_LEE}, 2.2",
+        bases=_CGCNN,
+    ),
+    MethodInfo(Method.TL1, "Start from a SchNet and train all its weights.", f"{_KRAWCZUK}, TL1", bases=_SCHNET),
+    MethodInfo(Method.TL2, "Keep the embedding of a SchNet, train the rest.", f"{_KRAWCZUK}, TL2", bases=_SCHNET),
+    MethodInfo(
+        Method.TL3,
+        "Keep embedding and interactions of a SchNet, train only the output layers.",
+        f"{_KRAWCZUK}, TL3",
+        bases=_SCHNET,
     ),
 )
+
+_REPRESENTATION_METHODS = (
+    MethodInfo(
+        Method.RL_RELU,
+        "Train a new ElemNet on what hidden layer `layer` of the base model gives after its ReLU.",
+        f"{_GUPTA}, RL: DL (ReLU)",
+        bases=_ON_ELEMNET,
+    ),
+    MethodInfo(
+        Method.RL_DENSE,
+        "The same on what the layer gives before its ReLU.",
+        f"{_GUPTA}, RL: DL (Dense)",
+        bases=_ON_ELEMNET,
+    ),
+    MethodInfo(
+        Method.TLRL_RELU,
+        "As `rl_relu`, with the new network starting from the base model's weights; its first layer is new.",
+        f"{_GUPTA}, TL+RL: DL (ReLU)",
+        bases=_ON_ELEMNET,
+    ),
+    MethodInfo(
+        Method.TLRL_DENSE,
+        "As `rl_dense`, with the new network starting from the base model's weights; its first layer is new.",
+        f"{_GUPTA}, TL+RL: DL (Dense)",
+        bases=_ON_ELEMNET,
+    ),
+)
+
+_BASELINE_METHODS = (
+    MethodInfo(Method.PLS, "Partial least squares on Magpie descriptors.", f"{_LEE}, Table S2", _BASELINE),
+    MethodInfo(Method.LASSO, "Lasso on Magpie descriptors.", f"{_LEE}, Table S2", _BASELINE),
+    MethodInfo(
+        Method.SVR,
+        "Support vectors with an RBF kernel on Magpie descriptors.",
+        f"{_LEE}, Table S2",
+        _BASELINE,
+        max_rows=KERNEL_ROWS,
+    ),
+    MethodInfo(Method.RANDOM_FOREST, "Random forest on Magpie descriptors.", f"{_LEE}, Table S2", _BASELINE),
+    MethodInfo(
+        Method.GRADIENT_BOOSTING, "Gradient-boosted trees on Magpie descriptors.", "beyond the papers", _BASELINE
+    ),
+    MethodInfo(
+        Method.SOAP_RIDGE,
+        "Kernel ridge regression with the average SOAP kernel.",
+        f"{_LEE}, Table S2",
+        _BASELINE,
+        max_rows=KERNEL_ROWS,
+    ),
+    MethodInfo(
+        Method.AUTOML_FRACTIONS,
+        "Search over eight families of scikit-learn regressors (`n_trials`) on elemental fractions.",
+        f"{_GUPTA}, SC: ML (EF)",
+        _BASELINE,
+    ),
+    MethodInfo(
+        Method.AUTOML_ATTRIBUTES,
+        "The same search on the 145 physical attributes.",
+        f"{_GUPTA}, SC: ML (PA)",
+        _BASELINE,
+    ),
+)
+
+METHODS: tuple[MethodInfo, ...] = (*_NETWORK_METHODS, *_REPRESENTATION_METHODS, *_BASELINE_METHODS)
 
 
 def method_info(method: Method) -> MethodInfo:
     return next(info for info in METHODS if info.name == method)
 
 
-class Hyperparameters(BaseModel):
-    """Of one training run. What is left out is chosen; the job echoes what was chosen."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    preset: Literal["default", "paper"] | None = Field(
-        default=None, description="`paper`: the settings of Lee & Asahi 2021, Table S1. `default`: better ones."
-    )
-    max_epochs: int | None = Field(default=None, ge=1, le=5000, description="Passes over the training rows.")
-    patience: int | None = Field(
-        default=None, ge=1, le=5000, description="Stop after so many epochs without a better one."
-    )
-    batch_size: int | None = Field(default=None, ge=2, le=8192, description="Rows per step.")
-    learning_rate: float | None = Field(default=None, gt=0, le=10, description="The highest one of the schedule.")
-    weight_decay: float | None = Field(default=None, ge=0, le=1, description="L2 penalty of the weights.")
-    optimizer: Literal["adamw", "sgd"] | None = None
-    schedule: Literal["one_cycle", "step", "constant"] | None = None
-    loss: Literal["mae", "mse", "huber"] | None = None
-    scaling: Literal["none", "standard", "tanh"] | None = Field(default=None, description="`tanh`: eq. 6 of the paper.")
-    ema_decay: float | None = Field(
-        default=None, ge=0, lt=1, description="Decay per step of the averaged weights that are kept; 0 = none."
-    )
-    gradient_clip: float | None = Field(default=None, ge=0, description="Largest gradient norm; 0 = unbounded.")
-    split: Literal["formula", "formula_hash", "random"] | None = Field(
-        default=None, description="`formula`: no formula stands in two of train, validation and test."
-    )
-    train_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share of rows that train.")
-    val_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share that stops the training.")
-    frozen_convolutions: int | None = Field(default=None, ge=0, le=12, description="For `freeze_early`.")
-    hidden_dim: int | None = Field(default=None, ge=1, le=4096, description="Width of the fully connected layer.")
-    precision: Literal["float32", "bfloat16"] | None = None
-    max_seconds: float | None = Field(default=None, gt=0, description="Stop training (not the job) after so long.")
+def methods_for_data(kind: InputKind) -> list[Method]:
+    """Methods that train on data sets of that kind."""
+    return [info.name for info in METHODS if any(kind in info.data_kinds(each) for each in info.architectures)]
 
 
-_CGCNN_DEFAULT = Hyperparameters(
-    preset="default",
-    max_epochs=100,
-    patience=100,
-    batch_size=32,
-    learning_rate=3e-3,
-    weight_decay=1e-2,
-    optimizer="adamw",
-    schedule="one_cycle",
-    loss="mae",
-    scaling="standard",
-    ema_decay=0.0,
-    gradient_clip=1.0,
-    split="formula",
-    train_fraction=4 / 6,
-    val_fraction=1 / 6,
-    frozen_convolutions=1,
-    hidden_dim=128,
-    precision="float32",
-    max_seconds=86_400.0,
-)
-
-_CGCNN_PAPER = _CGCNN_DEFAULT.model_copy(
-    update={
-        "preset": "paper",
-        "max_epochs": 500,
-        "patience": 500,
-        "batch_size": 256,
-        "learning_rate": 0.01,
-        "weight_decay": 0.0,
-        "optimizer": "sgd",
-        "schedule": "step",
-        "scaling": "tanh",
-        "gradient_clip": 0.0,
-        "split": "random",
-    }
-)
-
-_ELEMNET_DEFAULT = _CGCNN_DEFAULT.model_copy(
-    update={"max_epochs": 100, "batch_size": 64, "learning_rate": 3e-4, "weight_decay": 1e-4, "patience": 100}
-)
+def named(methods: Iterable[Method]) -> str:
+    return ", ".join(method.value for method in methods)
 
 
-def resolve_hyperparameters(
-    architecture: Architecture, method: Method, given: Hyperparameters, n_rows: int
-) -> Hyperparameters:
-    """Every field filled: what was given, else the preset's value for this method and this many rows.
-
-    Raises InvalidJob for contradictions.
-    """
-    info = method_info(method)
-    if architecture not in info.architectures:
-        offer = ", ".join(m.name for m in METHODS if architecture in m.architectures)
-        raise InvalidJob(f"Method {method.value!r} is not offered for {architecture.value} models. On offer: {offer}.")
-    if architecture is Architecture.ELEMNET:
-        if given.preset == "paper":
-            raise InvalidJob("Preset 'paper' holds the settings of the CGCNN paper; composition models have 'default'.")
-        base = _ELEMNET_DEFAULT
-    else:
-        base = _CGCNN_PAPER if given.preset == "paper" else _CGCNN_DEFAULT
-    chosen = dict(base.model_dump())
-    chosen.update(_for_method(architecture, method, paper=given.preset == "paper"))
-    chosen.update({k: v for k, v in given.model_dump().items() if v is not None})
-    resolved = Hyperparameters.model_validate(chosen)
-    if chosen["train_fraction"] + chosen["val_fraction"] >= 1:
-        raise InvalidJob("train_fraction and val_fraction must leave rows for the test set: their sum must be below 1.")
-    if chosen["batch_size"] > n_rows * chosen["train_fraction"]:
-        resolved.batch_size = max(2, int(n_rows * chosen["train_fraction"]) // 2)
-    return resolved
-
-
-def _for_method(architecture: Architecture, method: Method, paper: bool) -> dict[str, float]:
-    """What transfer changes: a lower learning rate and, in the paper, a narrower fully connected layer."""
-    if method is Method.SCRATCH:
-        return {}
-    if paper:
-        return {"learning_rate": 0.005, "hidden_dim": 64}
-    if architecture is Architecture.ELEMNET:
-        return {"learning_rate": 1e-4}
-    return {"learning_rate": 3e-3} if method is Method.FREEZE else {"learning_rate": 1e-3}
+def architecture_from(method: Method, base: Architecture) -> Architecture:
+    """Of the model the method makes from a base model. Raises InvalidJob naming the methods for such a base."""
+    made = method_info(method).bases.get(base)
+    if made is None:
+        offer = named(info.name for info in METHODS if base in info.bases)
+        raise InvalidJob(
+            f"Method {method.value!r} does not start from {base.value} models. "
+            + (f"Methods that do: {offer}." if offer else "No method does.")
+        )
+    return made

@@ -5,19 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from app.core.errors import ArtifactCorrupt, InvalidInput, XtalforgeError
+from app.core.errors import InvalidInput, XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
 from app.learning.graphs.crystal_graph import build_crystal_graph
-from app.learning.graphs.settings import GraphSettings
 from app.learning.networks.factory import inference_form
+from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import predict_outputs
-from app.registry.manifest import InputKind, Manifest
+from app.registry.manifest import Manifest
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,7 +32,7 @@ class Predictor:
         self.manifest = manifest
         self.network = inference_form(network)
         self.device = device
-        self.graph = _graph_settings(manifest)
+        self.representation = representation_of(manifest)
         self.target_map = TargetMap(manifest.property.transform, manifest.scaling)
 
     @classmethod
@@ -46,7 +45,7 @@ class Predictor:
         self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
     ) -> tuple[Samples, list[XtalforgeError | None]]:
         """Samples of the items that can be featurised, and the error (or None) of each item."""
-        return make_samples(items, self.graph, build)
+        return make_samples(items, self.representation, build)
 
     def forward(self, samples: Samples) -> FloatArray:
         """Predictions in the property's unit, (B,)."""
@@ -67,14 +66,3 @@ class Predictor:
             finite = np.isfinite(value)
             answers.append(value if finite else NotANumber("The model gives no finite value for this input."))
         return answers
-
-
-def _graph_settings(manifest: Manifest) -> GraphSettings | None:
-    if (manifest.graph is not None) != (manifest.input_kind is InputKind.STRUCTURE):
-        raise ArtifactCorrupt(f"The manifest of {manifest.name} must have graph settings if it reads structures, only.")
-    if manifest.graph is None:
-        return None
-    try:
-        return GraphSettings.model_validate(manifest.graph)
-    except ValidationError as error:
-        raise ArtifactCorrupt(f"The graph settings of {manifest.name} cannot be read: {error}") from error

@@ -15,8 +15,11 @@ from app.core.errors import XtalforgeError
 from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
 from app.learning.graphs.packed import PackedGraphs, write_packed
 from app.learning.graphs.settings import GRAPH_RULES, GraphSettings
-from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
+from app.learning.presets import resolve_hyperparameters
 from app.learning.recipes import Recipe
+from app.learning.representations import representation_for
 from app.learning.samples import (
     GraphSamples,
     Samples,
@@ -60,7 +63,7 @@ def pretrain(
     path = data_kit / recipe.file
     prepared = prepare_recipe(recipe, path, work_dir, max_sites, on_featurised)
     given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
-    method = Method.SCRATCH if recipe.base is None else Method.FINE_TUNE
+    method = _method(recipe)
     base, parent = _base(recipe, store)
     resolved = resolve_hyperparameters(recipe.architecture, method, given, len(prepared.labels))
     spec = TrainingSpec(
@@ -82,6 +85,12 @@ def pretrain(
     return train_model(prepared, spec, base, parent, run_dir, on_event, lambda: False, device)
 
 
+def _method(recipe: Recipe) -> Method:
+    if recipe.base is None:
+        return Method.SCRATCH
+    return Method.TL1 if recipe.architecture is Architecture.SCHNET else Method.FINE_TUNE
+
+
 def _base(recipe: Recipe, store: Path) -> tuple[tuple[Manifest, bytes] | None, Parent | None]:
     if recipe.base is None:
         return None, None
@@ -96,8 +105,9 @@ def prepare_recipe(
 ) -> PreparedTable:
     """The rows of a recipe's file that train or measure its model, featurised; graphs are kept under `work_dir`."""
     samples: Samples
-    if recipe.architecture is Architecture.CGCNN:
-        graphs, keys, elements, rows = _structure_samples(path, work_dir, on_featurised)
+    settings = representation_for(recipe.architecture, recipe.network)
+    if isinstance(settings, GraphSettings):
+        graphs, keys, elements, rows = _structure_samples(path, settings, work_dir, on_featurised)
         samples, sizes = graphs, graphs.source.n_sites
     else:
         samples, keys, elements, rows = _composition_samples(path, on_featurised)
@@ -132,13 +142,12 @@ def prepare_recipe(
 
 
 def _structure_samples(
-    path: Path, work_dir: Path, on_featurised: Callable[[int, int], None]
+    path: Path, settings: GraphSettings, work_dir: Path, on_featurised: Callable[[int, int], None]
 ) -> tuple[GraphSamples, list[str], list[tuple[int, ...]], npt.NDArray[np.int64]]:
     """Graphs of all readable rows, memory-mapped from `work_dir/graphs` after the first time; source row of each."""
-    settings = GraphSettings()
     made_from = f"{_file_digest(path)}{settings.model_dump_json()}{GRAPH_RULES}"
     key = hashlib.sha256(made_from.encode()).hexdigest()
-    folder = work_dir / "graphs" / path.stem
+    folder = work_dir / "graphs" / _folder_name(path, settings)
     packed = PackedGraphs.load(folder, key)
     if packed is None:
         write_packed(folder, key, _packed_parts(path, settings, folder / _ROWS_FILE, on_featurised))
@@ -147,6 +156,13 @@ def _structure_samples(
     described = json.loads((folder / _ROWS_FILE).read_text())
     elements = [tuple(numbers) for numbers in described["elements"]]
     return GraphSamples(packed), described["keys"], elements, np.array(described["rows"], dtype=np.int64)
+
+
+def _folder_name(path: Path, settings: GraphSettings) -> str:
+    """Graphs of other settings than the usual lie in a folder of their own."""
+    if settings == GraphSettings():
+        return path.stem
+    return f"{path.stem}-{hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:8]}"
 
 
 def _packed_parts(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from app.learning.methods import Hyperparameters
+from app.learning.hyperparameters import Hyperparameters
 from app.registry.manifest import Architecture
 
 

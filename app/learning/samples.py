@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from app.core.errors import InputKindMismatch, XtalforgeError
+from app.learning.descriptors.catalogue import describe
 from app.learning.graphs.batch import GraphBatch
 from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
 from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.settings import GraphSettings
 from app.learning.networks.elemnet import elemental_fractions
+from app.learning.representations import ELEMENTAL_FRACTIONS, Representation
 from app.structures.crystal import Crystal
 from app.structures.elements import ATOMIC_NUMBERS, MAX_ATOMIC_NUMBER, SYMBOLS
 from app.structures.formula import Composition
@@ -23,6 +25,7 @@ from app.structures.formula import Composition
 IntArray = npt.NDArray[np.int64]
 ModelInput = Crystal | Composition
 NetworkBatch = GraphBatch | Tensor
+Made = TypeVar("Made")
 
 
 class Samples(Protocol):
@@ -69,6 +72,11 @@ class GraphSamples:
         return GraphSamples(self.source, self._rows(indices))
 
     @property
+    def n_sites(self) -> IntArray:
+        """Atoms in the cell of each crystal, (B,)."""
+        return self.source.n_sites if self.rows is None else self.source.n_sites[self.rows]
+
+    @property
     def costs(self) -> IntArray:
         return self.source.n_edges if self.rows is None else self.source.n_edges[self.rows]
 
@@ -78,6 +86,8 @@ class GraphSamples:
 
 @dataclass(frozen=True, slots=True)
 class VectorSamples:
+    """Rows of a descriptor, (B, ...)."""
+
     features: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -116,24 +126,31 @@ def featurise_composition(item: ModelInput) -> npt.NDArray[np.float32]:
 
 
 def make_samples(
-    items: Sequence[ModelInput], graph: GraphSettings | None, build: GraphBuilder = build_crystal_graph
+    items: Sequence[ModelInput], representation: Representation, build: GraphBuilder = build_crystal_graph
 ) -> tuple[Samples, list[XtalforgeError | None]]:
     """Featurise what can be; the error of each item that cannot, else None. Samples keep the order of the good ones."""
-    features: list[CrystalGraph] = []
-    vectors: list[npt.NDArray[np.float32]] = []
+    if isinstance(representation, GraphSettings):
+        graphs, errors = _each(items, lambda item: featurise_structure(item, representation, build))
+        return GraphSamples(PackedGraphs.pack(graphs)) if graphs else VectorSamples(_NOTHING), errors
+    if representation == ELEMENTAL_FRACTIONS:
+        vectors, errors = _each(items, featurise_composition)
+        return VectorSamples(np.stack(vectors) if vectors else _NOTHING), errors
+    rows, errors = describe(representation.descriptor, items, representation.soap)
+    return VectorSamples(rows), errors
+
+
+def _each(
+    items: Sequence[ModelInput], featurise: Callable[[ModelInput], Made]
+) -> tuple[list[Made], list[XtalforgeError | None]]:
+    made: list[Made] = []
     errors: list[XtalforgeError | None] = []
     for item in items:
         try:
-            if graph is not None:
-                features.append(featurise_structure(item, graph, build))
-            else:
-                vectors.append(featurise_composition(item))
+            made.append(featurise(item))
             errors.append(None)
         except XtalforgeError as error:
             errors.append(error)
-    if graph is not None:
-        return GraphSamples(PackedGraphs.pack(features)) if features else VectorSamples(_NOTHING), errors
-    return VectorSamples(np.stack(vectors) if vectors else _NOTHING), errors
+    return made, errors
 
 
 _NOTHING = np.zeros((0, 0), dtype=np.float32)

@@ -1,6 +1,7 @@
 """Model cards: what a model predicts, how well, on what it was trained, and where it should not be used."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from app.registry.manifest import Manifest, SplitMetrics, TrainingRecord
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
@@ -55,7 +56,16 @@ def _accuracy(manifest: Manifest) -> str:
         if learned is not None
         else ""
     )
-    return f"{header}\n{rows}{note}"
+    return f"{header}\n{rows}{note}{_totals(manifest.metrics.test)}"
+
+
+def _totals(test: SplitMetrics | None) -> str:
+    if test is None or test.mae_total is None or test.within_chemical_accuracy is None:
+        return ""
+    return (
+        f"\n\nOf the energy of whole cells the test MAE is {test.mae_total:.4g} eV; "
+        f"{test.within_chemical_accuracy:.1%} are within chemical accuracy (1 kcal/mol)."
+    )
 
 
 def _accuracy_row(name: str, m: SplitMetrics) -> str:
@@ -71,11 +81,30 @@ def _training(record: TrainingRecord) -> str:
         f"- **Split:** {record.split}",
         *(f"- **Left out:** {rule}" for rule in record.filters),
         f"- **Method:** `{record.method}`" + (f", seed {record.seed}" if record.seed is not None else ""),
-        f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}",
+        *(
+            [f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}"]
+            if record.epochs
+            else []
+        ),
+        *([f"- **Chosen by a search:** {_chosen(record.search)}"] if record.search else []),
         *([f"- **Wall time:** {record.wall_s:,.0f} s on {record.device}"] if record.wall_s is not None else []),
         *([f"- **Repeat it:** `{record.command}`"] if record.command else []),
     ]
     return "## Training\n\n" + "\n".join(lines)
+
+
+def _chosen(search: dict[str, Any]) -> str:
+    if "layer" in search:
+        errors = ", ".join(f"{error:.4g} with {name}" for name, error in search["validation_errors"].items())
+        return f"layer {search['layer']}; validation errors on the learned scale {errors}"
+    parameters = ", ".join(f"{name} {value:.4g}" for name, value in search.get("parameters", {}).items())
+    parts = [
+        f"{search.get('family')} ({parameters})",
+        f"cross-validated MAE on the learned scale {search.get('cv_mae', 0):.4g} ± {search.get('cv_std', 0):.2g}",
+        f"{search.get('n_compared')} compared",
+        *search.get("notes", []),
+    ]
+    return "; ".join(parts)
 
 
 def _rows(record: TrainingRecord) -> str:

@@ -23,7 +23,10 @@ class InputKind(StrEnum):
 
 class Architecture(StrEnum):
     CGCNN = "cgcnn"
+    SCHNET = "schnet"
     ELEMNET = "elemnet"
+    ELEMNET_REPRESENTATION = "elemnet_representation"
+    BASELINE = "baseline"
 
 
 class _Frozen(BaseModel):
@@ -76,6 +79,10 @@ class SplitMetrics(_Frozen):
     max_error: float
     mad: float = Field(description="Mean absolute deviation of the labels: the error of answering the mean.")
     mae_transformed: float | None = Field(default=None, description="MAE of the transformed label, e.g. log10(GPa).")
+    mae_total: float | None = Field(default=None, description="Of energies per atom: MAE of the whole cell's, in eV.")
+    within_chemical_accuracy: float | None = Field(
+        default=None, description="Share of cells, 0 to 1, whose energy is off by 1 kcal/mol (0.043 eV) at most."
+    )
 
 
 class Metrics(_Frozen):
@@ -112,6 +119,9 @@ class TrainingRecord(_Frozen):
     wall_s: float | None = None
     device: str = "cpu"
     software: dict[str, str] = Field(default_factory=dict)
+    search: dict[str, Any] | None = Field(
+        default=None, description="What a search chose, and its validation errors on the learned scale."
+    )
 
 
 class Manifest(_Frozen):

@@ -119,6 +119,31 @@ def test_fine_tuning_here(run: Command) -> None:
     assert predicted["unit"] == "GPa" and predicted["model"]["version"] == 1
 
 
+def test_a_baseline_here_answers_one_by_one_and_in_bulk(run: Command, folder: Path) -> None:
+    arguments = ("fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "trees", "--method", "rf")
+    done = run(*arguments, "--set", "n_folds=2", "--set", "split=random", "--json")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["status"], job["architecture"], job["base_model"]) == ("succeeded", "baseline", None)
+    assert (job["hyperparameters"]["n_folds"], job["progress"]) == (2, None)
+    assert job["search"]["total"] >= 1
+    predicted = json.loads(run("predict", "nacl.cif", "-c", "NaCl", "-m", "trees", "--json").stdout)["predictions"]
+    assert len(predicted) == 2 and predicted[0]["value"] == predicted[1]["value"]
+    (folder / "formulas.csv").write_text("composition\nNaCl\n")
+    done = run("predict-bulk", "formulas.csv", "-m", "trees", "-o", "bulk.csv")
+    assert done.returncode == 0, done.stderr
+    assert "k_vrh" in (folder / "bulk.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [("layer", "NAME=VALUE"), ("layer=0", "greater than or equal to 1"), ("speed=9", "speed"), ("loss=mae", "not use")],
+)
+def test_wrong_hyperparameters_are_named(run: Command, given: str, reason: str) -> None:
+    done = run("fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "x", "--method", "lasso", "--set", given)
+    assert done.returncode != 0 and reason in " ".join(done.stderr.split())
+
+
 def test_wrong_settings_are_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "app.cli.main", "db", "upgrade"],

@@ -8,10 +8,13 @@ import redis
 
 from app.core.db import open_session
 from app.jobs.queue import QUEUE_NAME, JobQueue
+from app.learning.methods import Method
+from app.learning.presets import fields_used
+from app.registry.manifest import Architecture
 from tests.fine_tuning.conftest import Service
 
 JOBS = "/v1/fine-tuning/jobs"
-EPOCH = {"epoch": 1, "max_epochs": 9, "val_mae": 2.5, "best_val_mae": 2.5, "unit": "GPa", "eta_s": 8.0}
+EPOCH = {"epoch": 1, "max_epochs": 9, "val_mae": 2.5, "best_val_mae": 2.5, "unit": "GPa", "eta_s": 8.0, "stage": ""}
 
 
 def messages(service: Service) -> int:
@@ -22,10 +25,19 @@ def messages(service: Service) -> int:
 def test_methods_name_what_they_fit(service: Service) -> None:
     items = service.client.get("/v1/fine-tuning/methods").json()["items"]
     assert {(m["name"], m["family"]) for m in items} >= {
-        ("scratch", "cgcnn"), ("fine_tune", "elemnet"), ("freeze", "cgcnn"), ("freeze_early", "cgcnn")
+        ("scratch", "cgcnn"), ("scratch", "schnet"), ("fine_tune", "elemnet"), ("freeze", "elemnet"),
+        ("freeze_early", "cgcnn"), ("tl3", "schnet"), ("tlrl_dense", "elemnet_representation"), ("rf", "baseline"),
     }  # fmt: skip
-    assert ("freeze", "elemnet") not in {(m["name"], m["family"]) for m in items}
-    assert all(m["description"] for m in items)
+    assert ("freeze_early", "elemnet") not in {(m["name"], m["family"]) for m in items}
+    assert all(m["description"] and m["source"] for m in items)
+    assert {m["name"] for m in items} == {method.value for method in Method}
+    by_name = {m["name"]: m for m in items}
+    assert by_name["rl_relu"]["base_family"] == "elemnet" and by_name["lasso"]["base_family"] is None
+    assert (by_name["lasso"]["input_kind"], by_name["lasso"]["data_kinds"]) == (
+        "composition", ["structure", "composition"]
+    )  # fmt: skip
+    assert (by_name["soap_krr"]["input_kind"], by_name["soap_krr"]["data_kinds"]) == ("structure", ["structure"])
+    assert "layer" in by_name["tlrl_relu"]["hyperparameters"] and "loss" not in by_name["svr"]["hyperparameters"]
 
 
 def test_a_job_answers_with_every_choice_made(service: Service) -> None:
@@ -40,7 +52,8 @@ def test_a_job_answers_with_every_choice_made(service: Service) -> None:
     assert (job["base_model"]["name"], job["base_model"]["version"]) == ("cgcnn-formation-energy", 1)
     assert len(job["base_model"]["sha256"]) == 64
     assert (job["property"], job["unit"], job["attempts"]) == ("k_vrh", "GPa", 0)
-    assert all(value is not None for value in job["hyperparameters"].values())
+    filled = {name for name, value in job["hyperparameters"].items() if value is not None}
+    assert filled == set(fields_used(Architecture.CGCNN, Method.FINE_TUNE))
     assert (job["progress"], job["result"], job["error"]) == (None, None, None)
     assert service.client.get(f"{JOBS}/{job['id']}").json() == job
     assert messages(service) == 1
@@ -82,7 +95,7 @@ def test_given_hyperparameters_are_kept_and_auto_is_understood(service: Service)
         ({"base_model": "cgcnn-band-gap/9"}, 404, "model_version_not_found", "9"),
         ({"base_model": "cgcnn-band-gap@nope"}, 404, "alias_not_found", "nope"),
         ({"base_model": "elemnet"}, 422, "input_kind_mismatch", "composition"),
-        ({"method": "scratch", "base_model": "cgcnn-band-gap"}, 422, "invalid_job", "random weights"),
+        ({"method": "scratch", "base_model": "cgcnn-band-gap"}, 422, "invalid_job", "starts from nothing"),
         ({"model_name": "cgcnn-band-gap"}, 422, "invalid_job", "name of your own"),
         ({"model_name": "others"}, 409, "model_mismatch", "others"),
         ({"method": "freeze_early", "hyperparameters": {"frozen_convolutions": 9}}, 422, "invalid_job", "3 convol"),
@@ -104,9 +117,70 @@ def test_methods_that_do_not_fit_name_those_that_do(service: Service) -> None:
     service.add_shipped()
     dataset_id = service.add_dataset(input_kind="composition")
     for base in ("auto", "elemnet"):
-        problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="freeze", base_model=base)
+        problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="freeze_early", base_model=base)
         assert problem["code"] == "invalid_job"
-        assert "scratch, fine_tune" in problem["detail"]
+        assert "fine_tune, freeze, " in problem["detail"] and "tlrl_dense" in problem["detail"]
+    problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="soap_krr")
+    assert "On offer: scratch, fine_tune, freeze, rl_relu" in problem["detail"]
+    # No SchNet is shipped here.
+    problem = service.submit(422, dataset_id=service.add_dataset(), model_name="mine", method="tl1")
+    assert "want of a pretrained model" in problem["detail"] and "tl1" not in problem["detail"].split("offer")[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "input_kind", "architecture"),
+    [
+        ("freeze", "composition", "elemnet"),
+        ("tlrl_dense", "composition", "elemnet_representation"),
+        ("rl_relu", "composition", "elemnet_representation"),
+        ("lasso", "composition", "baseline"),
+        ("rf", "structure", "baseline"),
+        ("soap_krr", "structure", "baseline"),
+        ("automl_pa", "structure", "baseline"),
+    ],
+)
+def test_methods_choose_their_family_and_source(
+    service: Service, method: str, input_kind: str, architecture: str
+) -> None:
+    service.add_shipped()
+    job = service.submit(dataset_id=service.add_dataset(input_kind=input_kind), model_name="mine", method=method)
+    assert job["architecture"] == architecture
+    assert (job["base_model"] or {}).get("name") == (None if architecture == "baseline" else "elemnet")
+
+
+def test_networks_by_name(service: Service) -> None:
+    crystals, compositions = service.add_dataset(), service.add_dataset(input_kind="composition")
+    energies = service.add_dataset("formation_energy_per_atom")
+
+    def ask(dataset_id: str, status: int = 201, **given: Any) -> dict[str, Any]:
+        return service.submit(
+            status, dataset_id=dataset_id, model_name=f"m-{dataset_id}", method="scratch", hyperparameters=given
+        )
+
+    assert ask(crystals)["hyperparameters"]["network"] == "cgcnn"
+    small = ask(crystals, network="schnet-2", preset="paper", target="per_atom")
+    assert (small["architecture"], small["hyperparameters"]["network"]) == ("schnet", "schnet-2")
+    assert (small["hyperparameters"]["optimizer"], small["hyperparameters"]["schedule"]) == ("adam", "plateau")
+    assert "elemnet-17" in ask(compositions, 422, network="schnet-1")["detail"]
+    assert "per atom" in ask(crystals, 422, network="schnet-1", target="total")["detail"]
+    assert ask(energies, network="schnet-1", target="total")["hyperparameters"]["target"] == "total"
+    attributes = ask(compositions, features="physical_attributes")
+    assert attributes["hyperparameters"]["features"] == "physical_attributes"
+    assert "does not use features" in ask(crystals, 422, features="physical_attributes")["detail"]
+
+
+def test_too_many_rows_for_a_kernel_machine_are_refused(service: Service) -> None:
+    dataset_id = service.add_dataset(n_rows=20_000)
+    problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="svr")
+    assert "16667 rows" in problem["detail"] and "10000" in problem["detail"]
+
+
+def test_a_model_that_reads_compositions_of_structures_keeps_its_kind(service: Service) -> None:
+    dataset_id = service.add_dataset()
+    service.submit(dataset_id=dataset_id, model_name="mine", method="lasso")
+    clash = service.submit(409, dataset_id=dataset_id, model_name="mine", method="scratch")
+    assert clash["code"] == "model_mismatch" and "composition" in clash["detail"]
+    service.submit(dataset_id=service.add_dataset(input_kind="composition"), model_name="mine", method="scratch")
 
 
 def test_too_few_rows_and_no_pretrained_model(service: Service) -> None:

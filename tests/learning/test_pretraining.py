@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.learning.methods import Hyperparameters
+from app.learning.hyperparameters import Hyperparameters
 from app.learning.predictor import Predictor
 from app.learning.pretraining import pretrain
 from app.learning.recipes import RECIPES, Recipe

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from app.learning.graphs.settings import GraphSettings
-from app.learning.methods import Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.elemnet import ElemNet17, ElemNetSettings
 from app.learning.networks.stacked import NotStackable, StackedForward, StackedWeights
 from app.learning.networks.stacked_batch import StackedBatch
+from app.learning.presets import resolve_hyperparameters
+from app.learning.representations import ELEMENTAL_FRACTIONS
 from app.learning.samples import Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training import stacked
@@ -63,7 +66,7 @@ def graphs() -> Samples:
 @pytest.fixture(scope="module")
 def vectors() -> Samples:
     formulas = [f"{a}{i}{x}" for a in METALS for x in ANIONS for i in (1, 2)]
-    return make_samples([parse_composition(formula) for formula in formulas], None)[0]
+    return make_samples([parse_composition(formula) for formula in formulas], ELEMENTAL_FRACTIONS)[0]
 
 
 def labels_of(samples: Samples) -> np.ndarray:

@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from app.core.errors import InvalidJob
 from app.learning.graphs.settings import GraphSettings
-from app.learning.methods import METHODS, Hyperparameters, Method, resolve_hyperparameters
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import METHODS, Method
 from app.learning.predictor import Predictor
+from app.learning.presets import fields_used, resolve_hyperparameters
 from app.learning.samples import make_samples
 from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped, evaluation_batches
 from app.learning.training.plan import TrainingPlan, learning_rate_at
@@ -294,11 +296,18 @@ def test_elements_of_the_training_rows_are_recorded(base: TrainedModel) -> None:
 def test_hyperparameters_are_filled_and_kept() -> None:
     for info in METHODS:
         for architecture in info.architectures:
-            resolved = resolve_hyperparameters(architecture, info.name, Hyperparameters(max_epochs=7), 1000)
-            assert all(value is not None for value in resolved.model_dump().values())
-            assert resolved.max_epochs == 7
-    with pytest.raises(InvalidJob, match="On offer: scratch, fine_tune"):
-        resolve_hyperparameters(Architecture.ELEMNET, Method.FREEZE, Hyperparameters(), 100)
+            for preset in ("default", "paper"):
+                given = Hyperparameters(train_fraction=0.5, preset=preset)
+                resolved = resolve_hyperparameters(architecture, info.name, given, 1000)
+                filled = {name for name, value in resolved.model_dump().items() if value is not None}
+                assert filled == set(fields_used(architecture, info.name))
+                assert (resolved.train_fraction, resolved.preset) == (0.5, preset)
+    with pytest.raises(InvalidJob, match="On offer: scratch, fine_tune, freeze"):
+        resolve_hyperparameters(Architecture.ELEMNET, Method.FREEZE_EARLY, Hyperparameters(), 100)
+    with pytest.raises(InvalidJob, match=r"'lasso' does not use learning_rate, loss\. It uses preset, scaling"):
+        resolve_hyperparameters(Architecture.BASELINE, Method.LASSO, Hyperparameters(learning_rate=1, loss="mse"), 100)
+    with pytest.raises(InvalidJob, match="'schnet-1' is no cgcnn network"):
+        resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, Hyperparameters(network="schnet-1"), 100)
     given = Hyperparameters(train_fraction=0.9, val_fraction=0.2)
     with pytest.raises(InvalidJob, match="sum must be below 1"):
         resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, given, 100)

@@ -44,6 +44,21 @@ def test_a_job_makes_one_model_version(any_installation: Installation) -> None:
     assert not (jobs_folder(here.settings) / first.id).exists()
 
 
+def test_a_baseline_tells_of_its_search_and_can_be_cancelled(served: Served) -> None:
+    installation, _ = served
+    job = installation.wait_for_end(installation.submit(model_name="linear", method=Method.LASSO))
+    assert job.status == JobStatus.SUCCEEDED, job.status_reason
+    assert job.progress is None and job.search is not None and job.search.total >= 1
+    (version,) = installation.versions("linear")
+    assert version.manifest["input_kind"] == "composition"
+    assert "search" in [event.kind for event in installation.events(job.id)]
+    long = installation.submit(model_name="long", method=Method.AUTOML_ATTRIBUTES, hyperparameters={"n_trials": 2000})
+    wait_until(lambda: installation.job(long).search, "the search")
+    installation.cancel(long)
+    assert installation.wait_for_end(long).status == JobStatus.CANCELLED
+    assert installation.versions("linear") == [version]
+
+
 def test_a_training_process_that_is_killed_or_stopped_is_started_again(served: Served) -> None:
     installation, worker = served
     job_id = installation.submit(model_name="killed-once", hyperparameters=SEVERAL_SECONDS)

@@ -1,6 +1,7 @@
 """ElemNet with 17 layers: formation enthalpy from elemental fractions alone (Jha 2018; Gupta 2024)."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,18 +25,30 @@ class ElemNetSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    features: Literal["elemental_fractions", "physical_attributes"] = Field(
+        default="elemental_fractions", description="What it reads; attributes, unlike fractions, are standardised."
+    )
     n_features: int = Field(default=len(ELEMNET_ELEMENTS), ge=1)
     widths: tuple[int, ...] = (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64,) * 2 + (32,)
     dropout: float = Field(default=0.0, ge=0, lt=1, description="After each block of equal widths.")
 
 
 class ElemNet17(nn.Module):
-    """1024x4-512x3-256x3-128x3-64x2-32-1, ReLU after every layer but the last."""
+    """1024x4-512x3-256x3-128x3-64x2-32-1, ReLU after every layer but the last.
+
+    On physical attributes x it reads (x - mean) / scale; both are part of the weights, see `standardise`.
+    """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, settings: ElemNetSettings) -> None:
         super().__init__()
         self.settings = settings
         sizes = (settings.n_features, *settings.widths)
+        if settings.features == "physical_attributes":
+            self.register_buffer("mean", torch.zeros(settings.n_features))
+            self.register_buffer("scale", torch.ones(settings.n_features))
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.output = nn.Linear(sizes[-1], 1)
         self.dropout = nn.Dropout(settings.dropout)
@@ -45,9 +58,16 @@ class ElemNet17(nn.Module):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
 
-    def forward(self, fractions: Tensor) -> Tensor:
+    def standardise(self, rows: npt.NDArray[np.float32]) -> None:
+        """Take mean and scale from training rows (n, n_features); a column that does not vary is only centred."""
+        deviation = rows.std(axis=0, dtype=np.float64)
+        self.mean.copy_(torch.from_numpy(rows.mean(axis=0, dtype=np.float64)))
+        self.scale.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
+
+    def forward(self, features: Tensor) -> Tensor:
         """(B, n_features) -> one number per composition on the learned scale, (B,) float32."""
-        features = fractions
+        if self.settings.features == "physical_attributes":
+            features = (features - self.mean) / self.scale
         for index, layer in enumerate(self.hidden):
             features = torch.relu(layer(features))
             ends_block = index + 1 == len(self.hidden) or (

@@ -4,9 +4,12 @@ from typing import Any
 
 from torch import nn
 
+from app.learning.baselines.factory import build_baseline
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.cgcnn_inference import InferenceCgcnn
 from app.learning.networks.elemnet import ElemNet17, ElemNetSettings
+from app.learning.networks.representation import RepresentationElemNet, RepresentationSettings
+from app.learning.networks.schnet import InferenceSchNet, SchNet, SchNetSettings
 from app.registry.manifest import Architecture
 
 
@@ -14,7 +17,13 @@ def build_network(architecture: Architecture, settings: dict[str, Any]) -> nn.Mo
     """A network with random weights. Raises pydantic.ValidationError for settings it does not know."""
     if architecture is Architecture.CGCNN:
         return Cgcnn(CgcnnSettings.model_validate(settings))
-    return ElemNet17(ElemNetSettings.model_validate(settings))
+    if architecture is Architecture.SCHNET:
+        return SchNet(SchNetSettings.model_validate(settings))
+    if architecture is Architecture.ELEMNET:
+        return ElemNet17(ElemNetSettings.model_validate(settings))
+    if architecture is Architecture.ELEMNET_REPRESENTATION:
+        return RepresentationElemNet(RepresentationSettings.model_validate(settings))
+    return build_baseline(settings)
 
 
 def inference_form(network: nn.Module) -> nn.Module:
@@ -22,4 +31,6 @@ def inference_form(network: nn.Module) -> nn.Module:
     network.eval()
     if isinstance(network, Cgcnn) and network.settings.convolution == "gated":
         return InferenceCgcnn(network).eval()
+    if isinstance(network, SchNet):
+        return InferenceSchNet(network).eval()
     return network

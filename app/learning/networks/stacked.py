@@ -108,6 +108,8 @@ def require_stackable(networks: Sequence[nn.Module]) -> None:
             raise NotStackable(f"Network {index} is built otherwise than network 0: stacked ones need equal settings.")
         if [name for name, p in network.named_parameters() if p.requires_grad] != trained:
             raise NotStackable(f"Network {index} trains other weights than network 0.")
+    if isinstance(first, ElemNet17) and first.settings.features != "elemental_fractions":
+        raise NotStackable("Networks that standardise what they read cannot be stacked.")
     if isinstance(first, ElemNet17) and first.settings.dropout > 0:
         raise NotStackable(
             f"dropout is {first.settings.dropout:g}, 0 is needed: its random numbers would not be those of single runs."

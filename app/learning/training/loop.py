@@ -18,6 +18,7 @@ from app.learning.samples import NetworkBatch, Samples
 from app.learning.targets import TargetMap, apply_transform
 from app.learning.training.feeding import training_batches
 from app.learning.training.plan import TrainingPlan, learning_rate_at
+from app.learning.training.plateau import rate_on_plateau
 from app.learning.training.state import Progress, RunState
 
 IntArray = npt.NDArray[np.int64]
@@ -42,7 +43,10 @@ class TrainingDiverged(XtalforgeError):
 
 @dataclass(frozen=True, slots=True)
 class TrainingEvent:
-    """One epoch. `val_mae` is in the property's unit, `train_loss` on the learned scale."""
+    """One epoch. `val_mae` is in the property's unit, `train_loss` on the learned scale.
+
+    `stage` says which of several trainings it belongs to, whose epochs are counted on.
+    """
 
     epoch: int
     max_epochs: int
@@ -51,15 +55,20 @@ class TrainingEvent:
     best_val_mae: float
     learning_rate: float
     elapsed_s: float
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What the run came to. `elapsed_s` counts every attempt, `earlier_s` those before this one."""
+    """What the run came to. `elapsed_s` counts every attempt, `earlier_s` those before this one.
+
+    `best_val_error` is that of the best epoch on the transformed scale, weighted as the validation rows are.
+    """
 
     best_epoch: int
     epochs: int
     best_val_mae: float
+    best_val_error: float
     elapsed_s: float
     earlier_s: float
     history: list[dict[str, float]]
@@ -67,10 +76,14 @@ class FitResult:
 
 @dataclass(frozen=True, slots=True)
 class LabelledSamples:
-    """Samples with labels in physical units, (B,)."""
+    """Samples with labels in physical units, (B,).
+
+    `error_weights` (B,) multiply each row's error in the loss and in the choice of the best epoch; None: 1.
+    """
 
     samples: Samples
     labels: FloatArray
+    error_weights: FloatArray | None = None
 
 
 def evaluation_batches(samples: Samples, budget: int) -> Iterator[IntArray]:
@@ -111,8 +124,11 @@ class Trainer:
     ) -> None:
         self.plan, self.target_map, self.train, self.val = plan, target_map, train, val
         self.work_dir, self.device = work_dir, device
+        self._plateau_rate = plan.learning_rate
         self.network = network.to(device)
         self.targets = torch.from_numpy(target_map.to_network(train.labels)).float().to(device)
+        weights = train.error_weights
+        self.weights = None if weights is None else torch.from_numpy(weights).float().to(device)
         self.steps_per_epoch = max(1, len(train.samples) // plan.batch_size)
         trainable = [p for p in self.network.parameters() if p.requires_grad]
         self.state = RunState(self.network, _optimizer(trainable, plan), {}, {}, Progress(run_key))
@@ -131,6 +147,7 @@ class Trainer:
             if progress.epoch - progress.best_epoch >= self.plan.patience:
                 break
             started = time.monotonic()
+            self._plateau_rate = rate_on_plateau([h["train_loss"] for h in progress.history], self.plan.learning_rate)
             loss = self._train_epoch(progress.epoch, should_stop)
             progress.epoch += 1
             val_mae, val_error = self._validate()
@@ -147,7 +164,7 @@ class Trainer:
             self._report(loss, val_mae, val_error, on_event)
             before = time.monotonic()
             if before - saved_at >= saving_s / _SAVE_SHARE:
-                self._save()
+                self.save()
                 saved_at = time.monotonic()
                 saving_s = saved_at - before
         self.network.load_state_dict(self.state.best)
@@ -155,13 +172,14 @@ class Trainer:
             best_epoch=progress.best_epoch,
             epochs=progress.epoch,
             best_val_mae=progress.best_val_mae,
+            best_val_error=progress.best_val_error,
             elapsed_s=progress.elapsed_s,
             earlier_s=earlier_s,
             history=progress.history,
         )
 
-    def _save(self) -> None:
-        """A state that cannot be written (disk full) costs a later resume, not the run."""
+    def save(self) -> None:
+        """Write the state. One that cannot be written (disk full) costs a later resume, not the run."""
         try:
             self.state.save(self.work_dir)
         except (OSError, SafetensorError) as error:
@@ -169,7 +187,7 @@ class Trainer:
 
     def _report(self, loss: float, val_mae: float, val_error: float, on_event: Callable[[TrainingEvent], None]) -> None:
         progress = self.state.progress
-        rate = learning_rate_at(self.plan, max(progress.step - 1, 0), self.steps_per_epoch)
+        rate = self._rate(max(progress.step - 1, 0))
         progress.history.append(
             {"epoch": progress.epoch, "train_loss": loss, "val_mae": val_mae, "val_mae_transformed": val_error}
         )
@@ -196,17 +214,26 @@ class Trainer:
         for indices, batch in training_batches(self.train.samples, parts, self.device):
             if should_stop():
                 raise TrainingStopped
-            rate = learning_rate_at(self.plan, self.state.progress.step, self.steps_per_epoch)
+            rate = self._rate(self.state.progress.step)
             for group in self.state.optimizer.param_groups:
                 group["lr"] = rate
             total += self._train_step(indices, batch) * len(indices)
             self.state.progress.step += 1
         return float(total) / len(order)
 
+    def _rate(self, step: int) -> float:
+        if self.plan.schedule == "plateau":
+            return self._plateau_rate
+        return learning_rate_at(self.plan, step, self.steps_per_epoch)
+
     def _train_step(self, indices: IntArray, batch: NetworkBatch) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
             outputs = self.network(batch)
-        loss = _LOSSES[self.plan.loss](outputs, self.targets[torch.from_numpy(indices).to(self.device)])
+        rows = torch.from_numpy(indices).to(self.device)
+        targets = self.targets[rows]
+        if self.weights is not None:
+            outputs, targets = outputs * self.weights[rows], targets * self.weights[rows]
+        loss = _LOSSES[self.plan.loss](outputs, targets)
         self.state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.plan.gradient_clip > 0:
@@ -232,7 +259,9 @@ class Trainer:
             self.network.load_state_dict(live)
         physical = np.abs(self.target_map.to_physical(outputs) - self.val.labels).mean()
         labels = apply_transform(self.val.labels, self.target_map.transform)
-        return float(physical), float(np.abs(self.target_map.to_transformed(outputs) - labels).mean())
+        errors = np.abs(self.target_map.to_transformed(outputs) - labels)
+        weights = 1.0 if self.val.error_weights is None else self.val.error_weights
+        return float(physical), float((errors * weights).mean())
 
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -245,6 +274,8 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def _optimizer(parameters: list[nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
     if plan.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay)
+    if plan.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
     return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from app.learning.methods import Hyperparameters
+from app.learning.hyperparameters import Hyperparameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def learning_rate_at(plan: TrainingPlan, step: int, steps_per_epoch: int) -> flo
     """Learning rate of optimiser step `step`, counted from 0. A function of the step alone, so resuming is exact.
 
     `one_cycle`: cosine up to the full rate over 30 % of the steps, cosine down to almost nothing (Smith 2018).
-    `step`: a tenth from epoch 100 on (Lee & Asahi 2021, Table S1).
+    `step`: a tenth from epoch 100 on (Lee & Asahi 2021, Table S1). `plateau` depends on the losses too: see
+    `rate_on_plateau`.
     """
     if plan.schedule == "constant":
         return plan.learning_rate

@@ -132,7 +132,9 @@ class StackedTrainer:
         for state, before in zip(self.states, earlier_s, strict=True):
             state.network.load_state_dict(state.best)
             p = state.progress
-            results.append(FitResult(p.best_epoch, p.epoch, p.best_val_mae, p.elapsed_s, before, p.history))
+            results.append(
+                FitResult(p.best_epoch, p.epoch, p.best_val_mae, p.best_val_error, p.elapsed_s, before, p.history)
+            )
         return results
 
     def _goes_on(self, index: int) -> bool:

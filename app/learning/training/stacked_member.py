@@ -43,6 +43,10 @@ def require_equal_plans(members: Sequence[Member]) -> None:
     for index, member in enumerate(members):
         if replace(member.plan, seed=0) != replace(members[0].plan, seed=0):
             raise NotStackable(f"Member {index} is trained otherwise than member 0: only the seed may differ.")
+        if member.plan.schedule == "plateau" or member.plan.optimizer == "adam":
+            raise NotStackable("Plateau schedules and optimizer 'adam' are for single runs.")
+        if member.train.error_weights is not None:
+            raise NotStackable("Rows with weights are for single runs.")
         if len(member.train.samples) < 2 or len(member.val.samples) < 1:
             raise NotStackable(f"Member {index} needs at least two training rows and one validation row.")
 

@@ -1,0 +1,63 @@
+"""Hyperparameters of a training run as users give them. Importable without torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NetworkName = Literal["cgcnn", "cgcnn-plain", "schnet-1", "schnet-2", "elemnet-17"]
+
+
+class Hyperparameters(BaseModel):
+    """Of one training run. What is left out is chosen; the job echoes what was chosen."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    preset: Literal["default", "paper"] | None = Field(
+        default=None, description="`paper`: the settings of the paper the method is from. `default`: better ones."
+    )
+    network: NetworkName | None = Field(
+        default=None, description="Which network `scratch` trains; that of the data's own kind when left out."
+    )
+    features: Literal["elemental_fractions", "physical_attributes"] | None = Field(
+        default=None, description="What an ElemNet trained from scratch reads of a composition."
+    )
+    target: Literal["per_atom", "total"] | None = Field(
+        default=None,
+        description="For SchNet and properties per atom. `total`: the error of the whole cell is learned from; labels "
+        "and predictions stay per atom.",
+    )
+    layer: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] | None = Field(
+        default=None,
+        description="Hidden layer of the source whose activations are the features, counted from 1. `auto`: layers 1 "
+        "to 4 are tried, the one with the lowest validation error is kept.",
+    )
+    max_epochs: int | None = Field(default=None, ge=1, le=5000, description="Passes over the training rows.")
+    patience: int | None = Field(
+        default=None, ge=1, le=5000, description="Stop after so many epochs without a better one."
+    )
+    batch_size: int | None = Field(default=None, ge=2, le=8192, description="Rows per step.")
+    learning_rate: float | None = Field(default=None, gt=0, le=10, description="The highest one of the schedule.")
+    weight_decay: float | None = Field(default=None, ge=0, le=1, description="L2 penalty of the weights.")
+    optimizer: Literal["adamw", "adam", "sgd"] | None = Field(
+        default=None, description="`adam` adds the L2 penalty to the loss, `adamw` takes it off the weights."
+    )
+    schedule: Literal["one_cycle", "step", "plateau", "constant"] | None = Field(
+        default=None, description="Of the learning rate. `plateau`: it falls when the training loss does not."
+    )
+    loss: Literal["mae", "mse", "huber"] | None = None
+    scaling: Literal["none", "standard", "tanh"] | None = Field(default=None, description="`tanh`: eq. 6 of the paper.")
+    ema_decay: float | None = Field(
+        default=None, ge=0, lt=1, description="Decay per step of the averaged weights that are kept; 0 = none."
+    )
+    gradient_clip: float | None = Field(default=None, ge=0, description="Largest gradient norm; 0 = unbounded.")
+    split: Literal["formula", "formula_hash", "random"] | None = Field(
+        default=None, description="`formula`: no formula stands in two of train, validation and test."
+    )
+    train_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share of rows that train.")
+    val_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share that stops the training.")
+    frozen_convolutions: int | None = Field(default=None, ge=0, le=12, description="For `freeze_early`.")
+    hidden_dim: int | None = Field(default=None, ge=1, le=4096, description="Width of the fully connected layer.")
+    precision: Literal["float32", "bfloat16"] | None = None
+    n_folds: int | None = Field(default=None, ge=2, le=20, description="Of the cross-validation of a baseline.")
+    n_trials: int | None = Field(default=None, ge=1, le=2000, description="Models that a model search compares.")
+    max_seconds: float | None = Field(default=None, gt=0, description="Stop training (not the job) after so long.")

@@ -1,0 +1,94 @@
+"""Networks, by gradient descent."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.networks.elemnet import ElemNet17
+from app.learning.networks.factory import build_network
+from app.learning.samples import GraphSamples, VectorSamples
+from app.learning.splits import IntArray
+from app.learning.strategies.run import Fitted, Run
+from app.learning.targets import TargetMap
+from app.learning.training.loop import FitResult, LabelledSamples, Trainer, TrainingEvent
+from app.learning.training.plan import TrainingPlan
+from app.learning.transfer import initial_network, keeps_output
+
+
+def fit_network(run: Run) -> Fitted:
+    """Train the network that the method starts from. Raises InvalidJob, TrainingStopped, TrainingDiverged."""
+    spec = run.spec
+    network = starting_network(run, spec.hyperparameters)
+    plan = TrainingPlan.of(spec.hyperparameters, spec.seed)
+    result = train_network(run, network, plan, run.work_dir, run.run_key, run.on_event)
+    return Fitted(
+        network,
+        target_map_of(run),
+        run.split,
+        result.best_epoch,
+        result.epochs,
+        result.earlier_s,
+        result.history,
+    )
+
+
+def starting_network(run: Run, hyperparameters: Hyperparameters) -> nn.Module:
+    """What training starts from; the same for the same seed."""
+    spec = run.spec
+    torch.manual_seed(spec.seed)
+    if run.base is None and spec.network:
+        network = build_network(spec.architecture, spec.network)
+    else:
+        network = initial_network(spec.architecture, spec.method, hyperparameters, run.base, spec.property)
+    if run.base is None and isinstance(network, ElemNet17) and network.settings.features == "physical_attributes":
+        training = run.prepared.samples.take(run.split.train)
+        assert isinstance(training, VectorSamples)
+        network.standardise(training.features)
+    return network
+
+
+def train_network(
+    run: Run,
+    network: nn.Module,
+    plan: TrainingPlan,
+    work_dir: Path,
+    run_key: str,
+    on_event: Callable[[TrainingEvent], None],
+) -> FitResult:
+    """Leave the best weights in the network, and the last state in `work_dir`."""
+    trainer = Trainer(
+        network,
+        plan,
+        target_map_of(run),
+        _part(run, run.split.train),
+        _part(run, run.split.val),
+        work_dir,
+        run_key,
+        run.device,
+    )
+    result = trainer.fit(on_event, run.should_stop)
+    trainer.save()
+    return result
+
+
+def target_map_of(run: Run) -> TargetMap:
+    """Between labels and what the network gives: the base model's where its output layer goes on."""
+    spec, labels = run.spec, run.prepared.labels
+    manifest = None if run.base is None else run.base[0]
+    if manifest is not None and keeps_output(spec.method, spec.property, spec.hyperparameters, manifest):
+        return TargetMap(spec.property.transform, manifest.scaling)
+    assert spec.hyperparameters.scaling
+    return TargetMap.fit(labels[run.split.train], spec.property.transform, spec.hyperparameters.scaling)
+
+
+def _part(run: Run, rows: IntArray) -> LabelledSamples:
+    samples = run.prepared.samples.take(rows)
+    weights = None
+    if run.spec.hyperparameters.target == "total":
+        assert isinstance(samples, GraphSamples)
+        # The error of a cell's total is that of its value per atom times its atoms.
+        weights = samples.n_sites.astype(float)
+    return LabelledSamples(samples, run.prepared.labels[rows], weights)

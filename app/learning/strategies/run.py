@@ -1,0 +1,86 @@
+"""One training run as every strategy sees it, and what each of them hands back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from app.learning.graphs.settings import GraphSettings
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
+from app.learning.representations import Representation
+from app.learning.splits import Split
+from app.learning.tables import PreparedTable
+from app.learning.targets import TargetMap
+from app.learning.training.loop import TrainingEvent
+from app.learning.transfer import Base
+from app.registry.manifest import Architecture, PropertyRecord
+
+
+class TrainingSpec(BaseModel):
+    """What to train; `hyperparameters` must be resolved (every field the method uses filled).
+
+    `network` and `graph` are those of a network that starts from nothing, where they are not the usual ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    method: Method
+    architecture: Architecture
+    property: PropertyRecord
+    seed: int
+    hyperparameters: Hyperparameters
+    network: dict[str, Any] = {}
+    graph: GraphSettings | None = None
+    dataset_name: str
+    dataset_sha256: str | None = None
+    licence: str | None = None
+    command: str | None = None
+    description: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEvent:
+    """A search for hyperparameters is about to do fit `done` + 1 of `total`."""
+
+    done: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A specification with the rows it trains on. `run_key` names the run in the state it keeps in `work_dir`."""
+
+    spec: TrainingSpec
+    base: Base | None
+    prepared: PreparedTable
+    representation: Representation
+    split: Split
+    run_key: str
+    work_dir: Path
+    device: torch.device
+    on_event: Callable[[TrainingEvent], None]
+    on_search: Callable[[SearchEvent], None]
+    should_stop: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model. `split` holds the rows as they were used, `search` what was chosen and from what."""
+
+    network: nn.Module
+    target_map: TargetMap
+    split: Split
+    best_epoch: int = 0
+    epochs: int = 0
+    earlier_s: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    search: dict[str, Any] | None = None
+    software: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,93 @@
+"""The manifest of a model that was just trained, and its errors."""
+
+import platform
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from app.learning.checkpoints import weights_digest
+from app.learning.evaluation import split_metrics
+from app.learning.graphs.settings import GraphSettings
+from app.learning.presets import PER_ATOM
+from app.learning.representations import needs_structure
+from app.learning.samples import GraphSamples
+from app.learning.strategies.run import Fitted, Run
+from app.learning.training.loop import TrainingDiverged, predict_outputs
+from app.registry.manifest import InputKind, Manifest, Metrics, Parent, SplitMetrics, TrainingRecord
+
+FloatArray = npt.NDArray[np.float64]
+
+_ENERGY_PER_ATOM = f"eV{PER_ATOM}"
+
+
+def evaluate(run: Run, fitted: Fitted) -> tuple[Metrics, FloatArray]:
+    """Errors on each part of the rows, and the predictions of the test rows in physical units.
+
+    Raises TrainingDiverged for predictions that are no numbers.
+    """
+    prepared, split, target = run.prepared, fitted.split, run.spec.property
+    measured: dict[str, SplitMetrics] = {}
+    predictions = np.zeros(0)
+    for name, rows in (("train", split.train), ("val", split.val), ("test", split.test)):
+        if not len(rows):
+            continue
+        samples = prepared.samples.take(rows)
+        predictions = fitted.target_map.to_physical(predict_outputs(fitted.network, samples, run.device))
+        if not np.all(np.isfinite(predictions)):
+            raise TrainingDiverged(f"The model gives no finite value for some {name} rows: try a lower learning_rate.")
+        is_energy = isinstance(samples, GraphSamples) and target.unit == _ENERGY_PER_ATOM
+        n_sites = samples.n_sites if is_energy and isinstance(samples, GraphSamples) else None
+        measured[name] = split_metrics(prepared.labels[rows], predictions, target.transform, n_sites)
+    return Metrics(**measured), predictions
+
+
+def manifest_of(
+    run: Run, fitted: Fitted, metrics: Metrics, parent: Parent | None, weights: bytes, wall_s: float
+) -> Manifest:
+    """Everything that answers, and the repetition of the run, need."""
+    spec, representation = run.spec, run.representation
+    return Manifest(
+        name=spec.name,
+        architecture=spec.architecture,
+        input_kind=InputKind.STRUCTURE if needs_structure(representation) else InputKind.COMPOSITION,
+        property=spec.property,
+        network=fitted.network.settings.model_dump(mode="json"),  # type: ignore[operator,union-attr]
+        graph=representation.model_dump(mode="json") if isinstance(representation, GraphSettings) else None,
+        scaling=fitted.target_map.scaling,
+        elements=list(run.prepared.elements),
+        metrics=metrics,
+        training=_record(run, fitted, wall_s),
+        parent=parent,
+        description=spec.description,
+        scope=spec.scope,
+        weights_sha256=weights_digest(weights),
+        weights_bytes=len(weights),
+    )
+
+
+def _record(run: Run, fitted: Fitted, wall_s: float) -> TrainingRecord:
+    spec, split, chosen = run.spec, fitted.split, run.spec.hyperparameters
+    return TrainingRecord(
+        method=spec.method.value,
+        dataset=spec.dataset_name,
+        dataset_sha256=spec.dataset_sha256,
+        licence=spec.licence,
+        split=f"{chosen.split}, train {chosen.train_fraction:.3g} / val {chosen.val_fraction:.3g} / test rest, "
+        f"seed {spec.seed}"
+        + ("" if len(split.val) else ", validation rows train too")
+        + "".join(f", all of {key} in training" for key in run.prepared.always_train),
+        n_train=len(split.train),
+        n_val=len(split.val),
+        n_test=len(split.test),
+        seed=spec.seed,
+        hyperparameters=chosen.model_dump(mode="json", exclude_none=True),
+        best_epoch=fitted.best_epoch,
+        epochs=fitted.epochs,
+        filters=list(run.prepared.filters),
+        command=spec.command,
+        wall_s=wall_s,
+        device=run.device.type,
+        software={"torch": torch.__version__, "python": platform.python_version()} | fitted.software,
+        search=fitted.search,
+    )
