@@ -8,6 +8,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -47,13 +48,14 @@ class ServiceFailed(Exception):
 
 
 class Supervisor:
-    """Start services, restart those that die, stop all."""
+    """Start services, restart those that die, stop all. Children that were there before are left alone."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._running: list[_Running] = []
         self._pumps: set[asyncio.Task[None]] = set()
         self._is_stopping = False
+        self._others = {child.pid for child in psutil.Process().children()}
         _adopt_orphans()
 
     async def start(self, service: Service) -> "asyncio.Task[None]":
@@ -68,7 +70,7 @@ class Supervisor:
         self._is_stopping = True
         for rank in sorted({running.service.stop_rank for running in self._running}):
             await asyncio.gather(*(self._end(r) for r in self._running if r.service.stop_rank == rank))
-        await asyncio.to_thread(_kill_descendants)
+        await asyncio.to_thread(_kill_descendants, self._others)
         await asyncio.gather(*self._pumps)
 
     async def _keep(self, running: _Running) -> None:
@@ -91,7 +93,7 @@ class Supervisor:
             delay_s = min(2 * delay_s, LAST_RESTART_DELAY_S)
             if self._is_stopping:
                 return
-            _reap_adopted({r.process.pid for r in self._running if r.process is not None})
+            _reap_adopted(self._others | {r.process.pid for r in self._running if r.process is not None})
             await self._spawn(running)
 
     async def _spawn(self, running: _Running) -> None:
@@ -174,8 +176,13 @@ def _reap_adopted(own: Set[int]) -> None:
                 continue
 
 
-def _kill_descendants() -> None:
-    doomed = psutil.Process().children(recursive=True)
+def _kill_descendants(others: Set[int]) -> None:
+    """All but the children `others` and theirs."""
+    doomed: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        if child.pid not in others:
+            with suppress(psutil.NoSuchProcess):
+                doomed += [child, *child.children(recursive=True)]
     for process in doomed:
         try:
             process.kill()
