@@ -139,7 +139,7 @@ def main() -> None:
     keep_freed_memory()
     started = time.perf_counter()
     path = options.data_kit / RECIPE.file
-    prepared = prepare_recipe(RECIPE, path, options.work_dir, None, lambda done, total: print(f"graphs {done}/{total}"))
+    prepared = prepare_recipe(RECIPE, path, options.work_dir, lambda done, total: print(f"graphs {done}/{total}"))
     start_s = time.perf_counter() - started
     rss_mb = psutil.Process().memory_info().rss / 1e6
     print(f"{len(prepared.labels)} structures ready after {start_s:.1f} s, {rss_mb:.0f} MB")

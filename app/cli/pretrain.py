@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,9 @@ def pretrain(
     ),
     seed: Annotated[int, typer.Option(min=0)] = 0,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    max_sites: Annotated[int | None, typer.Option(min=1, help="Only crystals with at most so many sites.")] = None,
+    max_sites: Annotated[
+        int | None, typer.Option(min=1, help="Only crystals with at most so many sites, instead of the recipe's.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
 ) -> None:
@@ -30,6 +33,8 @@ def pretrain(
     if name not in RECIPES:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(RECIPES)}.", param_hint="NAME/VERSION")
     recipe = RECIPES[name]
+    if max_sites is not None:
+        recipe = replace(recipe, rows=replace(recipe.rows, max_sites=max_sites))
     folder = out / recipe.name / str(recipe.version)
     if folder.exists():
         typer.echo(f"{folder} is there already: versions are immutable.", err=True)
@@ -66,7 +71,7 @@ def pretrain(
         + (["--max-sites", str(max_sites)] if max_sites else [])
     )
     model = run(
-        recipe, data_kit, work_dir, out, seed, Hyperparameters(max_epochs=max_epochs), max_sites, device, command,
+        recipe, data_kit, work_dir, out, seed, Hyperparameters(max_epochs=max_epochs), device, command,
         on_event, on_featurised,
     )  # fmt: skip
     preparing.close()

@@ -28,6 +28,7 @@ from app.learning.samples import (
     elements_of,
     featurise_composition,
 )
+from app.learning.source_rows import SourceRows, file_digest, select_rows
 from app.learning.training_job import PreparedTable, TrainedModel, TrainingEvent, TrainingSpec, train_model
 from app.properties.catalogue import get_property
 from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, Parent, PropertyRecord
@@ -50,7 +51,6 @@ def pretrain(
     store: Path,
     seed: int,
     overrides: Hyperparameters,
-    max_sites: int | None,
     device: str,
     command: str,
     on_event: Callable[[TrainingEvent], None],
@@ -61,7 +61,7 @@ def pretrain(
     `on_featurised(done, total)` reports the preparation. Raises FileNotFoundError when the source is not in `data_kit`.
     """
     path = data_kit / recipe.file
-    prepared = prepare_recipe(recipe, path, work_dir, max_sites, on_featurised)
+    prepared = prepare_recipe(recipe, path, work_dir, on_featurised)
     given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
     method = _method(recipe)
     base, parent = _base(recipe, store)
@@ -75,7 +75,7 @@ def pretrain(
         hyperparameters=resolved,
         network=recipe.network,
         dataset_name=recipe.dataset,
-        dataset_sha256=_file_digest(path),
+        dataset_sha256=file_digest(path),
         licence=recipe.licence,
         command=command,
         description=recipe.description,
@@ -101,9 +101,12 @@ def _base(recipe: Recipe, store: Path) -> tuple[tuple[Manifest, bytes] | None, P
 
 
 def prepare_recipe(
-    recipe: Recipe, path: Path, work_dir: Path, max_sites: int | None, on_featurised: Callable[[int, int], None]
+    recipe: Recipe, path: Path, work_dir: Path, on_featurised: Callable[[int, int], None]
 ) -> PreparedTable:
-    """The rows of a recipe's file that train or measure its model, featurised; graphs are kept under `work_dir`."""
+    """The rows of a recipe's file that train or measure its model, featurised; graphs are kept under `work_dir`.
+
+    Raises what `select_rows` raises.
+    """
     samples: Samples
     settings = representation_for(recipe.architecture, recipe.network)
     if isinstance(settings, GraphSettings):
@@ -114,29 +117,14 @@ def prepare_recipe(
         sizes = np.ones(len(rows), dtype=np.int64)
     column = pq.read_table(path, columns=[recipe.label_column]).column(0).to_numpy()
     labels = column.astype(np.float64)[rows]
-    known = ~np.isnan(labels)
-    filters = [
-        f"{int(len(column) - len(rows))} rows left out: their input could not be used",
-        f"{int((~known).sum())} rows left out: no label",
-    ]
-    kept = known.copy()
-    if recipe.lower is not None:
-        kept &= ~(labels <= recipe.lower)
-    if recipe.upper is not None:
-        kept &= ~(labels > recipe.upper)
-    if recipe.bound_reason:
-        filters.append(f"{int((known & ~kept).sum())} rows left out: {recipe.bound_reason}")
-    if max_sites is not None:
-        filters.append(f"{int((kept & (sizes > max_sites)).sum())} rows left out: more than {max_sites} sites")
-        kept &= sizes <= max_sites
-    chosen = np.flatnonzero(kept)
+    chosen, left_out = select_rows(recipe.rows, SourceRows(path, rows, labels, keys, sizes))
     present = sorted(set().union(*(elements[i] for i in chosen)))
     return PreparedTable(
         samples=samples.take(chosen),
         labels=labels[chosen],
         keys=[keys[i] for i in chosen],
         elements=[SYMBOLS[z] for z in present],
-        filters=tuple(filters),
+        filters=(f"{len(column) - len(rows)} rows left out: their input could not be used", *left_out),
         always_train=recipe.always_train,
     )
 
@@ -145,7 +133,7 @@ def _structure_samples(
     path: Path, settings: GraphSettings, work_dir: Path, on_featurised: Callable[[int, int], None]
 ) -> tuple[GraphSamples, list[str], list[tuple[int, ...]], npt.NDArray[np.int64]]:
     """Graphs of all readable rows, memory-mapped from `work_dir/graphs` after the first time; source row of each."""
-    made_from = f"{_file_digest(path)}{settings.model_dump_json()}{GRAPH_RULES}"
+    made_from = f"{file_digest(path)}{settings.model_dump_json()}{GRAPH_RULES}"
     key = hashlib.sha256(made_from.encode()).hexdigest()
     folder = work_dir / "graphs" / _folder_name(path, settings)
     packed = PackedGraphs.load(folder, key)
@@ -220,8 +208,3 @@ def _composition_samples(
         keys.append(composition_key(composition))
         elements.append(tuple(sorted(elements_of(composition))))
     return VectorSamples(np.stack(vectors)), keys, elements, np.array(rows, dtype=np.int64)
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

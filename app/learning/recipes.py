@@ -1,8 +1,10 @@
 """What the shipped models are trained on and how: data, not code."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from app.learning.hyperparameters import Hyperparameters
+from app.learning.row_filter import Only, RowFilter
 from app.registry.manifest import Architecture
 
 
@@ -10,8 +12,8 @@ from app.registry.manifest import Architecture
 class Recipe:
     """One shipped model.
 
-    `lower`/`upper` bound the labels kept (in the property's unit, exclusive / inclusive), for the stated reason.
-    `base` names the shipped version it starts from. Rows of the formulas `always_train` never measure the model.
+    `rows` says which rows of `file` it sees. `base` names the shipped version it starts from. Rows of the formulas
+    `always_train` never measure the model.
     """
 
     name: str
@@ -22,9 +24,7 @@ class Recipe:
     dataset: str
     licence: str
     description: str
-    lower: float | None = None
-    upper: float | None = None
-    bound_reason: str = ""
+    rows: RowFilter = field(default_factory=RowFilter)
     scope: str = ""
     version: int = 1
     base: int | None = None
@@ -36,7 +36,6 @@ class Recipe:
 _MP = (
     "Materials Project (matbench_v0.1 mp_gap with formation energies joined from matbench mp_e_form), 94,946 structures"
 )
-_MP_LICENCE = "CC BY 4.0 (Materials Project)"
 CGCNN_NETWORK: dict[str, object] = {"activation": "silu", "atom_feature_dim": 96}
 """Shape of the shipped CGCNN models: SiLU learns faster than softplus, see the README's Decisions."""
 
@@ -51,45 +50,66 @@ _CGCNN_TRAINING = Hyperparameters(
     val_fraction=0.05,
 )
 
+
+def _of_mp(name: str, architecture: Architecture, description: str, **changes: Any) -> Recipe:
+    """A model of structures of the Materials Project, of their formation energy unless `changes` say otherwise."""
+    usual: dict[str, Any] = {
+        "property_key": "formation_energy_per_atom",
+        "file": "source_mp_structures_106k.parquet",
+        "label_column": "formation_energy_eV_per_atom",
+        "dataset": _MP,
+        "licence": "CC BY 4.0 (Materials Project)",
+    }
+    return Recipe(name=name, architecture=architecture, description=description, **usual | changes)
+
+
+def _cgcnn(name: str, description: str, **changes: Any) -> Recipe:
+    usual = {"network": CGCNN_NETWORK, "hyperparameters": _CGCNN_TRAINING}
+    return _of_mp(name, Architecture.CGCNN, description, **usual | changes)
+
+
+_SCHNET_TRAINING = _CGCNN_TRAINING.model_copy(
+    update={"max_epochs": 40, "patience": 40, "learning_rate": 1e-3, "weight_decay": 1e-4}
+)
+_TARGET_OXIDES = "target_tmo_fe_ti_v_cr_mn_11825.parquet"
+_SMALL_CELLS = "Trained on cells of at most 20 atoms: errors on larger ones are not known."
+
+
+def _schnet(name: str, description: str, **changes: Any) -> Recipe:
+    """Arch 1 of Krawczuk & Venturi 2020, per atom, on cells of at most 20 atoms: what a CPU learns in half an hour."""
+    usual = {"rows": RowFilter(max_sites=20), "scope": _SMALL_CELLS, "hyperparameters": _SCHNET_TRAINING}
+    return _of_mp(name, Architecture.SCHNET, description, **usual | changes)
+
+
+_GAP = {"property_key": "band_gap", "label_column": "band_gap_pbe_eV"}
+
 _FIRST = (
-    Recipe(
-        name="cgcnn-formation-energy",
-        architecture=Architecture.CGCNN,
-        property_key="formation_energy_per_atom",
-        file="source_mp_structures_106k.parquet",
-        label_column="formation_energy_eV_per_atom",
-        dataset=_MP,
-        licence=_MP_LICENCE,
-        description="CGCNN for the formation energy of inorganic crystals (PBE, Materials Project).",
-        network=CGCNN_NETWORK,
+    _cgcnn(
+        "cgcnn-formation-energy",
+        "CGCNN for the formation energy of inorganic crystals (PBE, Materials Project).",
         hyperparameters=_CGCNN_TRAINING.model_copy(update={"max_epochs": 60, "patience": 60}),
     ),
-    Recipe(
-        name="cgcnn-band-gap",
-        architecture=Architecture.CGCNN,
-        property_key="band_gap",
-        file="source_mp_structures_106k.parquet",
-        label_column="band_gap_pbe_eV",
-        dataset=_MP,
-        licence=_MP_LICENCE,
-        description="CGCNN for the PBE band gap of inorganic crystals, metals (gap 0) included.",
-        network=CGCNN_NETWORK,
-        hyperparameters=_CGCNN_TRAINING,
-    ),
-    Recipe(
-        name="cgcnn-band-gap-nonmetal",
-        architecture=Architecture.CGCNN,
-        property_key="band_gap",
-        file="source_mp_structures_106k.parquet",
-        label_column="band_gap_pbe_eV",
-        dataset=_MP,
-        licence=_MP_LICENCE,
-        description="CGCNN for the PBE band gap of materials known not to be metals (Lee & Asahi 2021).",
-        lower=0.1,
-        bound_reason="metals: PBE gap of 0.1 eV or less",
+    _cgcnn("cgcnn-band-gap", "CGCNN for the PBE band gap of inorganic crystals, metals (gap 0) included.", **_GAP),
+    _cgcnn(
+        "cgcnn-band-gap-nonmetal",
+        "CGCNN for the PBE band gap of materials known not to be metals (Lee & Asahi 2021).",
+        **_GAP,
+        rows=RowFilter(lower=0.1, bound_reason="metals: PBE gap of 0.1 eV or less"),
         scope="Only for materials known to be no metals: trained on PBE gaps above 0.1 eV, it cannot answer 0.",
-        network=CGCNN_NETWORK,
-        hyperparameters=_CGCNN_TRAINING,
+    ),
+    _schnet(
+        "schnet-formation-energy", "SchNet for the formation energy of inorganic crystals (PBE, Materials Project)."
+    ),
+    _schnet(
+        "schnet-formation-energy-no-tmo",
+        "SchNet for the formation energy of inorganic crystals (PBE, Materials Project) but for the oxides of Fe, Ti, "
+        "V, Cr and Mn: a source for transfer to these (Krawczuk & Venturi 2020).",
+        rows=RowFilter(
+            max_sites=20,
+            only=(Only("oxide_tm", "", "oxides of Fe, Ti, V, Cr or Mn"),),
+            without_formulas_of=(_TARGET_OXIDES,),
+        ),
+        scope=f"As a source for models of oxides of Fe, Ti, V, Cr and Mn, which it has never seen. {_SMALL_CELLS}",
     ),
     Recipe(
         name="elemnet-formation-energy",
@@ -100,9 +120,7 @@ _FIRST = (
         dataset="OQMD compositions (CrabNet 2.0.8 benchmark data)",
         licence="CC BY 4.0 (OQMD)",
         description="17-layer ElemNet for the formation enthalpy from the composition alone (PBE, OQMD).",
-        lower=-5.0,
-        upper=5.0,
-        bound_reason="broken calculations: formation enthalpy beyond 5 eV/atom",
+        rows=RowFilter(lower=-5.0, upper=5.0, bound_reason="broken calculations: formation enthalpy beyond 5 eV/atom"),
         hyperparameters=Hyperparameters(
             max_epochs=50,
             patience=50,

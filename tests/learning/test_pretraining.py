@@ -54,7 +54,7 @@ def run_recipe(recipe: Recipe, kit: Path, work: Path, **changes: object) -> tupl
         {"max_epochs": 2, "batch_size": 8, "train_fraction": 0.6, "val_fraction": 0.2, **changes}
     )
     model = pretrain(
-        recipe, kit, work, work, 0, overrides, None, "cpu", "xtalforge pretrain", lambda _: None,
+        recipe, kit, work, work, 0, overrides, "cpu", "xtalforge pretrain", lambda _: None,
         lambda done, total: seen.append(done),
     )  # fmt: skip
     return model, seen
