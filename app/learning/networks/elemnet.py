@@ -64,8 +64,17 @@ class ElemNet17(nn.Module):
         self.mean.copy_(torch.from_numpy(rows.mean(axis=0, dtype=np.float64)))
         self.scale.copy_(torch.from_numpy(np.where(deviation > 0, deviation, 1.0)))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, n_features) -> one number per composition on the learned scale, (B,) float32."""
+    @property
+    def has_fixed_representation(self) -> bool:
+        """Whether no hidden layer changes in training, so that a row's features are the same at every step."""
+        return self.settings.dropout == 0 and not any(p.requires_grad for p in self.hidden.parameters())
+
+    @property
+    def representation_dim(self) -> int:
+        return self.settings.widths[-1]
+
+    def represent(self, features: Tensor) -> Tensor:
+        """(B, n_features) -> activations of the last hidden layer, (B, widths[-1])."""
         if self.settings.features == "physical_attributes":
             features = (features - self.mean) / self.scale
         for index, layer in enumerate(self.hidden):
@@ -75,7 +84,26 @@ class ElemNet17(nn.Module):
             )
             if ends_block and self.settings.dropout > 0:
                 features = self.dropout(features)
-        return torch.as_tensor(self.output(features).squeeze(1).float())
+        return features
+
+    def after_representation(self) -> nn.Module:
+        """What follows: (B, widths[-1]) -> (B,); its weights are this network's own."""
+        return nn.Sequential(self.output, _Answer())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, n_features) -> one number per composition on the learned scale, (B,) float32."""
+        answer: Tensor = _ANSWER(self.output(self.represent(features)))
+        return answer
+
+
+class _Answer(nn.Module):
+    """(B, 1) -> (B,) float32."""
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        return outputs.squeeze(1).float()
+
+
+_ANSWER = _Answer()
 
 
 def elemental_fractions(fractions: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -57,6 +57,14 @@ class RepresentationElemNet(nn.Module):
             own.load_state_dict(other.state_dict())
         return network
 
+    @property
+    def has_fixed_representation(self) -> bool:
+        return True
+
+    @property
+    def representation_dim(self) -> int:
+        return self.settings.source_widths[-1]
+
     def represent(self, fractions: Tensor) -> Tensor:
         """(B, n_features) -> features of the source, (B, source_widths[-1])."""
         values = fractions
@@ -64,6 +72,10 @@ class RepresentationElemNet(nn.Module):
             values = torch.relu(layer(values))
         values = self.source[-1](values)
         return torch.relu(values) if self.settings.features == "relu" else values
+
+    def after_representation(self) -> nn.Module:
+        """The head: (B, source_widths[-1]) -> (B,)."""
+        return self.head
 
     def forward(self, fractions: Tensor) -> Tensor:
         """(B, n_features) -> one number per composition on the learned scale, (B,) float32."""

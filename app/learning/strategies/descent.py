@@ -1,14 +1,17 @@
 """Networks, by gradient descent."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.networks.elemnet import ElemNet17
 from app.learning.networks.factory import build_network
+from app.learning.networks.representation import RepresentationElemNet
 from app.learning.samples import GraphSamples, VectorSamples
 from app.learning.splits import IntArray
 from app.learning.strategies.run import Fitted, Run
@@ -16,6 +19,9 @@ from app.learning.targets import TargetMap
 from app.learning.training.loop import FitResult, LabelledSamples, Trainer, TrainingEvent
 from app.learning.training.plan import TrainingPlan
 from app.learning.transfer import initial_network, keeps_output
+
+_ROWS_AT_ONCE = 1024
+"""Of a representation: the activations of one layer fit into the caches."""
 
 
 def fit_network(run: Run) -> Fitted:
@@ -59,12 +65,17 @@ def train_network(
     on_event: Callable[[TrainingEvent], None],
 ) -> FitResult:
     """Leave the best weights in the network, and the last state in `work_dir`."""
+    train, val = _part(run, run.split.train), _part(run, run.split.val)
+    trained = network
+    if isinstance(network, ElemNet17 | RepresentationElemNet) and network.has_fixed_representation:
+        train, val = (represented(network, part, run.device) for part in (train, val))
+        trained = network.after_representation()
     trainer = Trainer(
-        network,
+        trained,
         plan,
         target_map_of(run),
-        _part(run, run.split.train),
-        _part(run, run.split.val),
+        train,
+        val,
         work_dir,
         run_key,
         run.device,
@@ -72,6 +83,21 @@ def train_network(
     result = trainer.fit(on_event, run.should_stop)
     trainer.save()
     return result
+
+
+def represented(
+    network: ElemNet17 | RepresentationElemNet, part: LabelledSamples, device: torch.device
+) -> LabelledSamples:
+    """The same rows as the fixed layers of the network give them: computed once, not at each step of the training."""
+    represent = network.to(device).eval().represent
+    features = np.empty((len(part.samples), network.representation_dim), dtype=np.float32)
+    with torch.inference_mode():
+        for first in range(0, len(part.samples), _ROWS_AT_ONCE):
+            rows = np.arange(first, min(first + _ROWS_AT_ONCE, len(part.samples)))
+            batch = part.samples.batch(rows, device)
+            assert isinstance(batch, torch.Tensor)
+            features[rows] = represent(batch).cpu().numpy()
+    return replace(part, samples=VectorSamples(features))
 
 
 def target_map_of(run: Run) -> TargetMap:

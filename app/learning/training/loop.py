@@ -274,9 +274,9 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def _optimizer(parameters: list[nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
     if plan.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=0.9, weight_decay=plan.weight_decay)
-    if plan.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    # Fused: one pass over the weights at each step instead of a dozen.
+    kind = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
 
 
 def set_training_mode(network: nn.Module) -> None:
