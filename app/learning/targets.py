@@ -23,12 +23,18 @@ class TargetMap:
 
     @classmethod
     def fit(cls, labels: FloatArray, transform: Transform, kind: str) -> "TargetMap":
-        """Statistics from training labels in physical units, (n,). A constant label gets unit spread."""
+        """Statistics from training labels in physical units, (n,). A constant label gets unit spread.
+
+        `tanh`: equation 6 squeezes labels into about 0.49 to 0.51, where steps of the paper's learning rate are larger
+        than all differences. The code that the paper's is built on standardises whatever it is given to learn, so what
+        comes of equation 6 is standardised too; without that, errors are larger than those of answering the mean.
+        """
         values = apply_transform(labels, transform)
-        std = float(values.std())
-        scaling = TargetScaling.model_validate(
-            {"kind": kind, "mean": float(values.mean()), "std": std if std > 0 else 1.0}
-        )
+        mean, std = _moments(values)
+        if kind != "tanh":
+            return cls(transform, TargetScaling.model_validate({"kind": kind, "mean": mean, "std": std}))
+        squashed_mean, squashed_std = _moments(_squash(values, mean, std))
+        scaling = TargetScaling(kind="tanh", mean=mean, std=std, squashed_mean=squashed_mean, squashed_std=squashed_std)
         return cls(transform, scaling)
 
     def to_network(self, labels: FloatArray) -> FloatArray:
@@ -38,7 +44,7 @@ class TargetMap:
         if self.scaling.kind == "standard":
             return (values - mean) / std
         if self.scaling.kind == "tanh":
-            return (np.tanh(_TANH_SLOPE * (values - mean) / std) + 1.0) / 2.0
+            return (_squash(values, mean, std) - self.scaling.squashed_mean) / self.scaling.squashed_std
         return values
 
     def to_transformed(self, outputs: FloatArray) -> FloatArray:
@@ -47,13 +53,25 @@ class TargetMap:
         if self.scaling.kind == "standard":
             return outputs * std + mean
         if self.scaling.kind == "tanh":
-            inner = np.clip(2.0 * outputs - 1.0, -_TANH_LIMIT, _TANH_LIMIT)
+            squashed = outputs * self.scaling.squashed_std + self.scaling.squashed_mean
+            inner = np.clip(2.0 * squashed - 1.0, -_TANH_LIMIT, _TANH_LIMIT)
             return np.arctanh(inner) * std / _TANH_SLOPE + mean
         return outputs
 
     def to_physical(self, outputs: FloatArray) -> FloatArray:
         """Learned scale -> physical units, (n,)."""
         return invert_transform(self.to_transformed(outputs), self.transform)
+
+
+def _squash(values: FloatArray, mean: float, std: float) -> FloatArray:
+    """Lee & Asahi 2021, eq. 6; values (n,) to between 0 and 1."""
+    return np.asarray((np.tanh(_TANH_SLOPE * (values - mean) / std) + 1.0) / 2.0)
+
+
+def _moments(values: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation, 1 for a constant."""
+    std = float(values.std())
+    return float(values.mean()), std if std > 0 else 1.0
 
 
 def apply_transform(labels: FloatArray, transform: Transform) -> FloatArray:

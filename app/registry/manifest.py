@@ -60,13 +60,15 @@ class PropertyRecord(_Frozen):
 class TargetScaling(_Frozen):
     """How the transformed label t = transform(y) maps to what the network outputs.
 
-    `standard`: (t - mean) / std.   `tanh`: (tanh(0.01 (t - mean) / std) + 1) / 2 (Lee & Asahi 2021, eq. 6).
-    `none`: t itself.
+    `standard`: (t - mean) / std.   `tanh`: y' = (tanh(0.01 (t - mean) / std) + 1) / 2 (Lee & Asahi 2021, eq. 6), then
+    (y' - squashed_mean) / squashed_std.   `none`: t itself.
     """
 
     kind: Literal["none", "standard", "tanh"]
     mean: float = 0.0
     std: float = 1.0
+    squashed_mean: float = 0.0
+    squashed_std: float = 1.0
 
 
 class SplitMetrics(_Frozen):
@@ -141,6 +143,11 @@ class Manifest(_Frozen):
     parent: Parent | None = None
     description: str = ""
     scope: str = Field(default="", description="On which materials the model may be used, when not on all.")
+    only_when_named: bool = Field(
+        default=False,
+        description="Answers only requests that name the model: a source for transfer, beside a better model of the "
+        "same property.",
+    )
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     weights_sha256: str = ""
     weights_bytes: int = 0

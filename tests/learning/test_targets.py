@@ -28,9 +28,10 @@ def test_tanh_is_equation_six() -> None:
     assert target_map.to_network(np.array([3.0]))[0] == pytest.approx((math.tanh(0.01 * (3.0 - 2.0) / 0.5) + 1) / 2)
 
 
-def test_standardised_training_labels_have_unit_spread() -> None:
+@pytest.mark.parametrize("kind", ["standard", "tanh"])
+def test_training_labels_are_learned_with_unit_spread(kind: str) -> None:
     values = np.random.default_rng(0).lognormal(3, 1, 500)
-    scaled = TargetMap.fit(values, Transform.LOG10, "standard").to_network(values)
+    scaled = TargetMap.fit(values, Transform.LOG10, kind).to_network(values)
     assert (scaled.mean(), scaled.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
 
 
@@ -39,9 +40,10 @@ def test_log10_refuses_what_has_no_logarithm() -> None:
         TargetMap.fit(np.array([1.0, 0.0]), Transform.LOG10, "standard")
 
 
-def test_constant_labels_do_not_divide_by_zero() -> None:
-    target_map = TargetMap.fit(np.full(5, 7.0), Transform.IDENTITY, "standard")
-    assert target_map.to_physical(np.zeros(2)).tolist() == [7.0, 7.0]
+@pytest.mark.parametrize("kind", ["standard", "tanh"])
+def test_constant_labels_do_not_divide_by_zero(kind: str) -> None:
+    target_map = TargetMap.fit(np.full(5, 7.0), Transform.IDENTITY, kind)
+    assert target_map.to_physical(np.zeros(2)) == pytest.approx([7.0, 7.0])
 
 
 def test_metrics_are_in_the_propertys_unit() -> None:
