@@ -80,6 +80,7 @@ def pretrain(
         command=command,
         description=recipe.description,
         scope=recipe.scope,
+        only_when_named=recipe.only_when_named,
     )
     run_dir = work_dir / "runs" / f"{recipe.name}-{recipe.version}-seed{seed}"
     return train_model(prepared, spec, base, parent, run_dir, on_event, lambda: False, device)

@@ -12,8 +12,8 @@ from app.registry.manifest import Architecture
 class Recipe:
     """One shipped model.
 
-    `rows` says which rows of `file` it sees. `base` names the shipped version it starts from. Rows of the formulas
-    `always_train` never measure the model.
+    `rows` says which rows of `file` it sees. One that is `only_when_named` is no default answer to its property.
+    `base` names the shipped version it starts from. Rows of the formulas `always_train` never measure the model.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Recipe:
     description: str
     rows: RowFilter = field(default_factory=RowFilter)
     scope: str = ""
+    only_when_named: bool = False
     version: int = 1
     base: int | None = None
     always_train: tuple[str, ...] = ()
@@ -77,7 +78,10 @@ _SMALL_CELLS = "Trained on cells of at most 20 atoms: errors on larger ones are 
 
 def _schnet(name: str, description: str, **changes: Any) -> Recipe:
     """Arch 1 of Krawczuk & Venturi 2020, per atom, on cells of at most 20 atoms: what a CPU learns in half an hour."""
-    usual = {"rows": RowFilter(max_sites=20), "scope": _SMALL_CELLS, "hyperparameters": _SCHNET_TRAINING}
+    usual = {
+        "rows": RowFilter(max_sites=20), "scope": _SMALL_CELLS, "hyperparameters": _SCHNET_TRAINING,
+        "only_when_named": True,
+    }  # fmt: skip
     return _of_mp(name, Architecture.SCHNET, description, **usual | changes)
 
 

@@ -61,6 +61,7 @@ def manifest_of(
         parent=parent,
         description=spec.description,
         scope=spec.scope,
+        only_when_named=spec.only_when_named,
         weights_sha256=weights_digest(weights),
         weights_bytes=len(weights),
     )

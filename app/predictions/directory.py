@@ -45,6 +45,8 @@ class ModelDirectory:
     def select(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
         """The named models, or the champions of these properties, or every champion; each version once.
 
+        Champions that answer only when they are named are not among the others.
+
         Raises ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound; nothing of that is remembered.
         """
         key = (tuple(models) if models is not None else None, tuple(properties) if properties is not None else None)
@@ -77,6 +79,7 @@ class ModelDirectory:
                 versions = registry.champions(property_keys=list(properties) if properties is not None else None)
             unique = {version.id: version for version in versions}.values()
             selected = [self._selected(registry, version, is_named=models is not None) for version in unique]
+            selected = [model for model in selected if model.is_named or not model.manifest.only_when_named]
         refuse_unserved(selected, properties)
         return selected
 

@@ -19,6 +19,7 @@ class ServingModel(BaseModel):
     name: str = Field(examples=["cgcnn-formation-energy"])
     version: int = Field(description="Counts from 1 within the model.", examples=[1])
     input_kind: InputKind
+    only_when_named: bool = Field(description="Answers only requests that name it in `models`.")
     test_mae: float | None = Field(description="Mean absolute error on held-out rows, in the property's unit.")
 
 
@@ -57,6 +58,7 @@ def _serving_model(version: ModelVersion, manifest: Manifest) -> ServingModel:
         name=version.model_name,
         version=version.version,
         input_kind=manifest.input_kind,
+        only_when_named=manifest.only_when_named,
         test_mae=manifest.metrics.test.mae if manifest.metrics.test is not None else None,
     )
 

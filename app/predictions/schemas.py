@@ -43,7 +43,8 @@ def _refuse_endless(inputs: Any) -> Any:
 
 
 class PredictionRequest(BaseModel):
-    """What to predict, and with which models; without `models` and `properties`, every champion that fits."""
+    """What to predict, and with which models. Without `models` and `properties`, every champion that fits answers, but
+    for those that answer only when they are named."""
 
     model_config = ConfigDict(extra="forbid")
 

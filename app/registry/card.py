@@ -6,6 +6,7 @@ from typing import Any
 from app.registry.manifest import Manifest, SplitMetrics, TrainingRecord
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 
+_ASKED = "- **Answers:** only requests that name it; others get the model that answers its property by default."
 _KNOWN_ELEMENTS = SYMBOLS[1 : MAX_ATOMIC_NUMBER + 1]
 
 
@@ -32,6 +33,7 @@ def _heading(manifest: Manifest) -> str:
                 f"- **From:** a {manifest.input_kind.value}",
                 f"- **Architecture:** {manifest.architecture.value}",
                 *([f"- **Use it on:** {manifest.scope}"] if manifest.scope else []),
+                *([_ASKED] if manifest.only_when_named else []),
                 f"- **Made:** {manifest.created_at:%Y-%m-%d}",
             ]
         ),

@@ -16,6 +16,7 @@ from app.learning.recipes import RECIPES, Recipe
 from app.learning.release import write_model
 from app.learning.training_job import TrainedModel
 from app.properties.catalogue import get_property
+from app.registry.card import render_card
 from app.registry.manifest import Manifest
 from tests.crystals import rocksalt
 from tests.datasets.tables import cif_of
@@ -104,6 +105,16 @@ def test_metals_are_left_out_of_the_non_metal_model(kit: Path, tmp_path: Path) -
     ]
     assert counts[0] - counts[1] == int(np.sum(gaps <= 0.1))
     assert "no metals" in model.manifest.scope
+
+
+def test_a_schnet_source_answers_only_when_it_is_named(kit: Path, tmp_path: Path) -> None:
+    model, _ = run("schnet-formation-energy", kit, tmp_path / "work")
+    assert model.manifest.only_when_named
+    assert model.manifest.architecture == "schnet" and model.manifest.graph
+    assert "only requests that name it" in render_card(model.manifest)
+    other, _ = run("cgcnn-formation-energy", kit, tmp_path / "work")
+    assert not other.manifest.only_when_named
+    assert "only requests that name it" not in render_card(other.manifest)
 
 
 def test_a_second_version_goes_on_from_the_first(kit: Path, tmp_path: Path) -> None:

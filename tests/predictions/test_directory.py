@@ -74,6 +74,19 @@ def test_a_deleted_version_is_gone(sessions: sessionmaker[Session], store: Artif
         directory.select([f"{NAME}/3"], None)
 
 
+def test_a_model_for_those_who_name_it_answers_nobody_else(
+    sessions: sessionmaker[Session], store: ArtifactStore
+) -> None:
+    weights = b"source"
+    source = make_manifest("schnet-band-gap", weights, only_when_named=True)
+    _change(sessions, store, lambda registry: registry.register_version(source, weights, "", IMPORT))
+    directory = ModelDirectory(sessions, store)
+    for properties in (None, ["band_gap"]):
+        assert [model.label for model in directory.select(None, properties)] == [f"{NAME}/1"]
+    (named,) = directory.select([source.name], None)
+    assert named.label == "schnet-band-gap/1"
+
+
 def test_what_is_missing_is_asked_for_again(sessions: sessionmaker[Session], store: ArtifactStore) -> None:
     directory = ModelDirectory(sessions, store, FOREVER_S)
     with pytest.raises(ModelNotFound):

@@ -43,6 +43,7 @@ class TrainingSpec(BaseModel):
     command: str | None = None
     description: str = ""
     scope: str = ""
+    only_when_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
