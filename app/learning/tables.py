@@ -9,6 +9,7 @@ import numpy.typing as npt
 from app.core.errors import InvalidJob
 from app.learning.representations import Representation
 from app.learning.samples import ModelInput, Samples, composition_key, elements_of, make_samples
+from app.learning.splits import Split
 from app.properties.catalogue import Transform
 from app.structures.elements import SYMBOLS
 
@@ -30,7 +31,8 @@ class TrainingTable:
 class PreparedTable:
     """Featurised inputs with labels, composition keys (for splitting) and elements of all rows.
 
-    Rows whose key is in `always_train` are never held out.
+    Rows whose key is in `always_train` are never held out. `split` is used as it is where it is given; else the
+    hyperparameters say how rows are split.
     """
 
     samples: Samples
@@ -39,6 +41,7 @@ class PreparedTable:
     elements: Sequence[str]
     filters: tuple[str, ...] = ()
     always_train: tuple[str, ...] = ()
+    split: Split | None = None
 
 
 def prepare(table: TrainingTable, representation: Representation) -> PreparedTable:

@@ -77,6 +77,24 @@ def train_model(
     InvalidJob.
     """
     started = time.monotonic()
+    run = open_run(table, spec, base, parent, work_dir, on_event, should_stop, device, on_search)
+    with flushed_denormals():
+        fitted = _fit(run)
+    return close_run(run, fitted, parent, time.monotonic() - started)
+
+
+def open_run(
+    table: TrainingTable | PreparedTable,
+    spec: TrainingSpec,
+    base: Base | None,
+    parent: Parent | None,
+    work_dir: Path,
+    on_event: Callable[[TrainingEvent], None],
+    should_stop: Callable[[], bool],
+    device: str = "cpu",
+    on_search: Callable[[SearchEvent], None] = lambda _: None,
+) -> Run:
+    """The rows featurised and split, ready to train. Raises InvalidJob."""
     require_fitting_target(spec.hyperparameters, spec.property)
     representation = _representation(spec, base)
     prepared = prepare(table, representation) if isinstance(table, TrainingTable) else table
@@ -86,16 +104,17 @@ def train_model(
     if where.type == "cpu":
         keep_freed_memory()
     run_key = _run_key(spec, representation, parent, prepared)
-    run = Run(
-        spec, base, prepared, representation, split, run_key, work_dir, where, on_event, on_search, should_stop
-    )  # fmt: skip
+    return Run(spec, base, prepared, representation, split, run_key, work_dir, where, on_event, on_search, should_stop)
+
+
+def close_run(run: Run, fitted: Fitted, parent: Parent | None, seconds: float) -> TrainedModel:
+    """Measure what was trained in `seconds`, this attempt's. Raises TrainingDiverged."""
     with flushed_denormals():
-        fitted = _fit(run)
         metrics, test_predictions = evaluate(run, fitted)
     weights = network_to_bytes(fitted.network)
-    wall_s = round(fitted.earlier_s + time.monotonic() - started, 1)
-    manifest = manifest_of(run, fitted, metrics, parent, weights, wall_s)
-    return TrainedModel(manifest, weights, fitted.history, split.test, prepared.labels[split.test], test_predictions)
+    manifest = manifest_of(run, fitted, metrics, parent, weights, round(fitted.earlier_s + seconds, 1))
+    test = run.split.test
+    return TrainedModel(manifest, weights, fitted.history, test, run.prepared.labels[test], test_predictions)
 
 
 def _fit(run: Run) -> Fitted:
@@ -121,8 +140,10 @@ def _representation(spec: TrainingSpec, base: Base | None) -> Representation:
 def _split(spec: TrainingSpec, prepared: PreparedTable) -> Split:
     chosen = spec.hyperparameters
     assert chosen.split and chosen.train_fraction and chosen.val_fraction
-    split = split_rows(prepared.keys, chosen.split, chosen.train_fraction, chosen.val_fraction, spec.seed)
-    split = move_to_training(split, prepared.keys, prepared.always_train)
+    split = prepared.split
+    if split is None:
+        split = split_rows(prepared.keys, chosen.split, chosen.train_fraction, chosen.val_fraction, spec.seed)
+        split = move_to_training(split, prepared.keys, prepared.always_train)
     if len(split.train) < _MIN_TRAINING_ROWS or min(len(split.val), len(split.test)) < 1:
         raise InvalidJob(
             f"{len(prepared.labels)} rows cannot be split into train, validation and test: too few, or too few "
@@ -139,4 +160,7 @@ def _run_key(spec: TrainingSpec, representation: Representation, parent: Parent 
         "keys": hashlib.sha256("\n".join(prepared.keys).encode()).hexdigest(),
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
+    if prepared.split is not None:
+        parts = (prepared.split.train, prepared.split.val, prepared.split.test)
+        described["split"] = [hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -67,6 +67,14 @@ def manifest_of(
     )
 
 
+def _split_rule(run: Run) -> str:
+    chosen = run.spec.hyperparameters
+    if run.prepared.split is not None:
+        return "given with the rows"
+    fractions = f"train {chosen.train_fraction:.3g} / val {chosen.val_fraction:.3g} / test rest"
+    return f"{chosen.split}, {fractions}, seed {run.spec.seed}"
+
+
 def _record(run: Run, fitted: Fitted, wall_s: float) -> TrainingRecord:
     spec, split, chosen = run.spec, fitted.split, run.spec.hyperparameters
     return TrainingRecord(
@@ -74,8 +82,7 @@ def _record(run: Run, fitted: Fitted, wall_s: float) -> TrainingRecord:
         dataset=spec.dataset_name,
         dataset_sha256=spec.dataset_sha256,
         licence=spec.licence,
-        split=f"{chosen.split}, train {chosen.train_fraction:.3g} / val {chosen.val_fraction:.3g} / test rest, "
-        f"seed {spec.seed}"
+        split=_split_rule(run)
         + ("" if len(split.val) else ", validation rows train too")
         + "".join(f", all of {key} in training" for key in run.prepared.always_train),
         n_train=len(split.train),

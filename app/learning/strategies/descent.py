@@ -18,6 +18,7 @@ from app.learning.strategies.run import Fitted, Run
 from app.learning.targets import TargetMap
 from app.learning.training.loop import FitResult, LabelledSamples, Trainer, TrainingEvent
 from app.learning.training.plan import TrainingPlan
+from app.learning.training.stacked_member import Member
 from app.learning.transfer import initial_network, keeps_output
 
 _ROWS_AT_ONCE = 1024
@@ -38,6 +39,18 @@ def fit_network(run: Run) -> Fitted:
         result.epochs,
         result.earlier_s,
         result.history,
+    )
+
+
+def member_of(run: Run) -> Member:
+    """The run as one of several that are trained together."""
+    hyperparameters = run.spec.hyperparameters
+    return Member(
+        starting_network(run, hyperparameters),
+        TrainingPlan.of(hyperparameters, run.spec.seed),
+        target_map_of(run),
+        _part(run, run.split.train),
+        _part(run, run.split.val),
     )
 
 
