@@ -96,7 +96,7 @@ def open_run(
 ) -> Run:
     """The rows featurised and split, ready to train. Raises InvalidJob."""
     require_fitting_target(spec.hyperparameters, spec.property)
-    representation = _representation(spec, base)
+    representation = representation_of_run(spec, base)
     prepared = prepare(table, representation) if isinstance(table, TrainingTable) else table
     require_usable(prepared.labels, spec.property.transform)
     split = _split(spec, prepared)
@@ -125,7 +125,7 @@ def _fit(run: Run) -> Fitted:
     return fit_network(run)
 
 
-def _representation(spec: TrainingSpec, base: Base | None) -> Representation:
+def representation_of_run(spec: TrainingSpec, base: Base | None) -> Representation:
     """What the model reads: the same as its base model."""
     if base is not None:
         return representation_of(base[0])
