@@ -11,14 +11,16 @@ from app.core.errors import InvalidInput, XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
 from app.learning.graphs.crystal_graph import build_crystal_graph
+from app.learning.networks.embeddings import outputs_and_embeddings
 from app.learning.networks.factory import inference_form
 from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
-from app.learning.training.loop import predict_outputs
+from app.learning.training.loop import EVALUATION_COST, evaluation_batches, predict_outputs
 from app.registry.manifest import Manifest
 
 FloatArray = npt.NDArray[np.float64]
+Embeddings = npt.NDArray[np.float32]
 
 
 class NotANumber(InvalidInput):
@@ -51,6 +53,21 @@ class Predictor:
         """Predictions in the property's unit, (B,)."""
         return self.target_map.to_physical(predict_outputs(self.network, samples, self.device))
 
+    def forward_embedded(self, samples: Samples) -> tuple[FloatArray, Embeddings]:
+        """Predictions in the property's unit (B,), and feature vectors (B, F), from one pass."""
+        outputs, embeddings = embedded_outputs(self.network, samples, self.device)
+        return self.target_map.to_physical(outputs), embeddings
+
+    def embed(
+        self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
+    ) -> tuple[Embeddings, list[XtalforgeError | None]]:
+        """Feature vectors (B, F) of the items that can be featurised, in order, and the error (or None) of each item.
+
+        What they are for each architecture: `app.learning.networks.embeddings`. (0, 0) when there are none.
+        """
+        samples, errors = self.featurise(items, build)
+        return embedded_outputs(self.network, samples, self.device)[1], errors
+
     def predict(
         self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
     ) -> list[float | XtalforgeError]:
@@ -66,3 +83,17 @@ class Predictor:
             finite = np.isfinite(value)
             answers.append(value if finite else NotANumber("The model gives no finite value for this input."))
         return answers
+
+
+@torch.inference_mode()
+def embedded_outputs(network: nn.Module, samples: Samples, device: torch.device) -> tuple[FloatArray, Embeddings]:
+    """Answers on the learned scale (B,) and feature vectors (B, F) of a network in evaluation mode."""
+    network.eval()
+    outputs, embeddings = [], []
+    for indices in evaluation_batches(samples, EVALUATION_COST[device.type]):
+        answers, vectors = outputs_and_embeddings(network, samples.batch(indices, device))
+        outputs.append(answers.double().cpu().numpy())
+        embeddings.append(vectors.cpu().numpy())
+    if not outputs:
+        return np.zeros(0), np.zeros((0, 0), dtype=np.float32)
+    return np.concatenate(outputs), np.concatenate(embeddings)

@@ -135,9 +135,13 @@ class Cgcnn(nn.Module):
         pooled = torch.zeros(batch.n_crystals, nodes.shape[1], device=nodes.device, dtype=nodes.dtype)
         return pooled.index_add(0, batch.crystal_index, nodes * batch.node_weights[:, None].to(nodes.dtype))
 
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """One number per crystal on the learned scale, (B,) float32."""
-        features = self.activation(self.embed(batch))
+    def answer(self, crystals: Tensor) -> Tensor:
+        """What `embed` gives, (B, F) -> one number per crystal on the learned scale, (B,) float32."""
+        features = self.activation(crystals)
         for layer in self.hidden:
             features = self.activation(layer(features))
         return torch.as_tensor(self.output(features).squeeze(1).float())
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """One number per crystal on the learned scale, (B,) float32."""
+        return self.answer(self.embed(batch))

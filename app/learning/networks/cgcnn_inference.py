@@ -52,12 +52,16 @@ class InferenceCgcnn(nn.Module):
         return functional.embedding_bag(order, nodes, firsts, mode="sum", per_sample_weights=batch.node_weights)
 
     @torch.inference_mode()
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """One number per crystal on the learned scale, (B,) float32."""
-        features = self.activation(self.embed(batch))
+    def answer(self, crystals: Tensor) -> Tensor:
+        """What `embed` gives, (B, F) -> one number per crystal on the learned scale, (B,) float32."""
+        features = self.activation(crystals)
         for layer in self.hidden:
             features = self.activation(layer(features))
         return torch.as_tensor(self.output(features).squeeze(1))
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """One number per crystal on the learned scale, (B,) float32."""
+        return self.answer(self.embed(batch))
 
 
 class _FoldedConvolution(nn.Module):

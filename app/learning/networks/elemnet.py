@@ -73,18 +73,22 @@ class ElemNet17(nn.Module):
     def representation_dim(self) -> int:
         return self.settings.widths[-1]
 
-    def represent(self, features: Tensor) -> Tensor:
-        """(B, n_features) -> activations of the last hidden layer, (B, widths[-1])."""
+    def block_ends(self, features: Tensor) -> list[Tensor]:
+        """(B, n_features) -> activations after each block of layers of equal widths, (B, width of the block)."""
         if self.settings.features == "physical_attributes":
             features = (features - self.mean) / self.scale
+        ends = []
         for index, layer in enumerate(self.hidden):
             features = torch.relu(layer(features))
-            ends_block = index + 1 == len(self.hidden) or (
-                self.settings.widths[index] != self.settings.widths[index + 1]
-            )
-            if ends_block and self.settings.dropout > 0:
-                features = self.dropout(features)
-        return features
+            if index + 1 == len(self.hidden) or self.settings.widths[index] != self.settings.widths[index + 1]:
+                if self.settings.dropout > 0:
+                    features = self.dropout(features)
+                ends.append(features)
+        return ends
+
+    def represent(self, features: Tensor) -> Tensor:
+        """(B, n_features) -> activations of the last hidden layer, (B, widths[-1])."""
+        return self.block_ends(features)[-1]
 
     def after_representation(self) -> nn.Module:
         """What follows: (B, widths[-1]) -> (B,); its weights are this network's own."""

@@ -135,17 +135,28 @@ class SchNet(nn.Module):
             nodes = nodes + interaction(nodes, table, pairs)
         return nodes
 
+    def contributions(self, nodes: Tensor) -> Tensor:
+        """Of each atom, from its features (N, F), to the answer: (N,) float32, on the learned scale."""
+        outputs: Tensor = self.output(nodes).squeeze(1).float()
+        return outputs * self.settings.atom_scale + self.settings.atom_shift
+
+    def answer(self, nodes: Tensor, batch: GraphBatch) -> Tensor:
+        """What `nodes` gives -> one number per crystal on the learned scale, (B,) float32."""
+        mean = _pool(self.contributions(nodes) * batch.node_weights, batch)
+        return mean * batch.n_sites if self.settings.readout == "sum" else mean
+
+    @staticmethod
+    def pool(nodes: Tensor, batch: GraphBatch) -> Tensor:
+        """Crystal features: the mean of the atoms', (N, F) -> (B, F) float32."""
+        return _pool(nodes.float() * batch.node_weights[:, None], batch)
+
     def embed(self, batch: GraphBatch) -> Tensor:
-        """Crystal features: the mean of the atoms', (B, F)."""
-        nodes = self.nodes(batch, self.filters()).float()
-        return _pool(nodes * batch.node_weights[:, None], batch)
+        """Crystal features, (B, F)."""
+        return self.pool(self.nodes(batch, self.filters()), batch)
 
     def predict(self, batch: GraphBatch, filters: list[Tensor]) -> Tensor:
         """As `forward`, with `filters` as the method of that name gives them."""
-        contributions = self.output(self.nodes(batch, filters)).squeeze(1).float()
-        contributions = contributions * self.settings.atom_scale + self.settings.atom_shift
-        mean = _pool(contributions * batch.node_weights, batch)
-        return mean * batch.n_sites if self.settings.readout == "sum" else mean
+        return self.answer(self.nodes(batch, filters), batch)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """One number per crystal on the learned scale, (B,) float32."""
@@ -173,6 +184,11 @@ class InferenceSchNet(nn.Module):
                 self.register_buffer(f"filter_{index}", table, persistent=False)
 
     @torch.inference_mode()
+    def nodes(self, batch: GraphBatch) -> Tensor:
+        """Features of the atoms after all interactions, (N, F)."""
+        return self.network.nodes(batch, list(self.buffers(recurse=False)))
+
+    @torch.inference_mode()
     def forward(self, batch: GraphBatch) -> Tensor:
         """One number per crystal on the learned scale, (B,) float32."""
-        return self.network.predict(batch, list(self.buffers(recurse=False)))
+        return self.network.answer(self.nodes(batch), batch)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _SAVE_SHARE = 0.05
 """Share of the time that may go into writing the state."""
-_EVALUATION_COST = {"cpu": 20_000, "cuda": 500_000}
+EVALUATION_COST = {"cpu": 20_000, "cuda": 500_000}
 """Edges of one evaluation batch: on a CPU larger ones leave the cache, cost time and hundreds of megabytes."""
 
 
@@ -103,7 +103,7 @@ def evaluation_batches(samples: Samples, budget: int) -> Iterator[IntArray]:
 def predict_outputs(network: nn.Module, samples: Samples, device: torch.device) -> FloatArray:
     """Network outputs on the learned scale, (B,), in evaluation mode."""
     network.eval()
-    batches = evaluation_batches(samples, _EVALUATION_COST[device.type])
+    batches = evaluation_batches(samples, EVALUATION_COST[device.type])
     outputs = [network(samples.batch(indices, device)).double().cpu().numpy() for indices in batches]
     return np.concatenate(outputs) if outputs else np.zeros(0)
 
