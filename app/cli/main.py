@@ -12,6 +12,7 @@ from app.cli.output import ReportingGroup
 from app.cli.predict import predict
 from app.cli.predict_bulk import predict_bulk
 from app.cli.pretrain import pretrain
+from app.cli.reproduce import reproduce
 from app.cli.up import up
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command()(fine_tune)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.command()(pretrain)
+app.command()(reproduce)
 app.command("import")(import_model)
 app.add_typer(db.app, name="db")
 
