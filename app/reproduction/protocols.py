@@ -36,7 +36,10 @@ from app.learning.splits import Split
 from app.learning.tables import TrainingTable
 from app.registry.manifest import Architecture
 
-MODULES: dict[str, str] = {"tl-cgcnn": "app.reproduction.tl_cgcnn"}
+MODULES: dict[str, str] = {
+    "tl-cgcnn": "app.reproduction.tl_cgcnn",
+    "schnet-tl": "app.reproduction.schnet_tl",
+}
 """Protocols on offer: name -> module."""
 
 
