@@ -70,7 +70,7 @@ def _cgcnn(name: str, description: str, **changes: Any) -> Recipe:
 
 
 _SCHNET_TRAINING = _CGCNN_TRAINING.model_copy(
-    update={"max_epochs": 40, "patience": 40, "learning_rate": 1e-3, "weight_decay": 1e-4}
+    update={"max_epochs": 60, "patience": 60, "learning_rate": 2e-3, "weight_decay": 1e-4}
 )
 _TARGET_OXIDES = "target_tmo_fe_ti_v_cr_mn_11825.parquet"
 _SMALL_CELLS = "Trained on cells of at most 20 atoms: errors on larger ones are not known."
