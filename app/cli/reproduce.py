@@ -1,7 +1,6 @@
 """`xtalforge reproduce`: run a paper's protocol and write its tables and figures."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -74,8 +73,7 @@ def reproduce(
     except FileNotFoundError as error:
         print_error(f"{error.filename} is not there: --data-kit must name the folder with the data.", "data_missing")
         raise typer.Exit(1) from None
-    command = shlex.join(["xtalforge", *sys.argv[1:]])
-    typer.echo(str(write_report(protocol, store, places, command)))
+    typer.echo(str(write_report(protocol, store, places, ["xtalforge", *sys.argv[1:]])))
 
 
 class TrialMeter:

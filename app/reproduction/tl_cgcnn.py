@@ -43,7 +43,7 @@ _NOTES = (
 
 class TransferCgcnn(Protocol):
     def data(self, target: Target, seed: int, kit: Path) -> TrialData:
-        return trial_rows(POOLS[target.series], target, seed, kit)
+        return trial_rows(POOLS[target.property_key], target, seed, kit)
 
 
 def make(quick: bool) -> Protocol:
@@ -113,7 +113,6 @@ _PAPER = {
         0.200, 0.020, 0.189, 0.021, 0.200, 0.024, 0.171, 0.019, 0.225, 0.025,
     ),
     "180-NM-GW-Eg": _paper((0.783, 0.102), {"all-dEf": Published(0.591, 0.063)}, ("all-dEf", 0.867, 0.152)),
-    "1000-NM-Eg": {},
 }  # fmt: skip
 
 _SMALL: tuple[tuple[str, str, str, Measure, tuple[str, ...]], ...] = (
@@ -140,7 +139,7 @@ def _small(name: str, property_key: str, series: str, measure: Measure, sources:
     systems += [_from(Method.FREEZE, f"all-{sources[0]}", "paper", n_train, "freezing"), *_BASELINES]
     n_held = n_train // 4
     return Target(
-        name, property_key, n_train, n_held, n_held, _N_SMALL, (POOLS[series].file,), tuple(systems), (measure,),
+        name, property_key, n_train, n_held, n_held, _N_SMALL, (POOLS[property_key].file,), tuple(systems), (measure,),
         {measure.key: _PAPER[name]}, (SCRATCH, DEFAULT_SCRATCH), series,
     )  # fmt: skip
 
@@ -157,8 +156,8 @@ def _large(n_train: int, series: str) -> Target:
     ]
     n_held = n_train // 4
     return Target(
-        f"{n_train}-{series}", property_key, n_train, n_held, n_held, _N_LARGE, (POOLS[series].file,), tuple(systems),
-        (measure,), {}, (SCRATCH, DEFAULT_SCRATCH), series,
+        f"{n_train}-{series}", property_key, n_train, n_held, n_held, _N_LARGE, (POOLS[property_key].file,),
+        tuple(systems), (measure,), {}, (SCRATCH, DEFAULT_SCRATCH), series,
     )  # fmt: skip
 
 
@@ -169,8 +168,10 @@ def _scans() -> tuple[Target, ...]:
     rates = [_varied(tuned, f"rate {rate:g}", learning_rate=rate) for rate in (1.0, 0.1, 0.01, 0.005, 0.001, 0.0001)]
     widths = [_varied(tuned, f"width {width}", hidden_dim=width) for width in (4, 16, 64, 128, 256)]
     return (
-        replace(usual, name="S1a, 500-NM-Eg", systems=tuple(rates), published={}, references=("rate 0.005",)),
-        replace(usual, name="S1c, 500-NM-Eg", systems=tuple(widths), published={}, references=("width 64",)),
+        replace(
+            usual, name="S1a, 500-NM-Eg", systems=tuple(rates), published={}, references=("rate 0.005",), series=""
+        ),
+        replace(usual, name="S1c, 500-NM-Eg", systems=tuple(widths), published={}, references=("width 64",), series=""),
     )
 
 

@@ -30,7 +30,7 @@ _POOL_SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Rows of a file that trials of a series are drawn from.
+    """Rows of a file that trials are drawn from.
 
     `lower`/`upper` bound the label, both inclusive. `known` are columns that must have a value. `n_rows` of what is
     left are drawn once, for all trials, where there are more.
@@ -47,13 +47,13 @@ class Pool:
 
 _OF_SOURCE = {"known": (_GAP, _ENERGY), "non_metals": True, "n_rows": 9_000}
 POOLS = {
-    "K_VRH": Pool("target_elastic_mp2020_6k.parquet", "K_VRH_GPa", lower=2.0),
-    "NM-GW-Eg": Pool("target_gap_gllbsc_2k.parquet", "band_gap_gllbsc_eV", n_rows=270),
-    "NM-eps": Pool("target_dielectric_mp2020_5k.parquet", "eps_total", 1.0001, 1000.0, non_metals=True),
-    "NM-Eg": Pool(SOURCE_FILE, _GAP, **_OF_SOURCE),  # type: ignore[arg-type]
-    "NM-dEf": Pool(SOURCE_FILE, _ENERGY, **_OF_SOURCE),  # type: ignore[arg-type]
+    "k_vrh": Pool("target_elastic_mp2020_6k.parquet", "K_VRH_GPa", lower=2.0),
+    "band_gap_gllbsc": Pool("target_gap_gllbsc_2k.parquet", "band_gap_gllbsc_eV", n_rows=270),
+    "dielectric_total": Pool("target_dielectric_mp2020_5k.parquet", "eps_total", 1.0001, 1000.0, non_metals=True),
+    "band_gap": Pool(SOURCE_FILE, _GAP, **_OF_SOURCE),  # type: ignore[arg-type]
+    "formation_energy_per_atom": Pool(SOURCE_FILE, _ENERGY, **_OF_SOURCE),  # type: ignore[arg-type]
 }
-"""By series. Gaps and energies are those of the same rows of the source's own file, known for both."""
+"""By property. Gaps and energies are those of the same rows of the source's own file, known for both."""
 
 
 def trial_rows(pool: Pool, target: Target, seed: int, kit: Path) -> TrialData:
@@ -78,7 +78,7 @@ def trial_rows(pool: Pool, target: Target, seed: int, kit: Path) -> TrialData:
         raise InvalidJob(f"{target.name} needs {target.n_rows} rows of {pool.file}, but only {len(used)} can be used.")
     parts = np.split(np.arange(target.n_rows), [target.n_train, target.n_train + target.n_val])
     table = TrainingTable(crystals, labels[used], [str(row) for row in used])
-    return TrialData(f"{target.series} {target.n_rows} seed {seed}", table, Split(*parts))
+    return TrialData(f"{target.property_key} {target.n_rows} seed {seed}", table, Split(*parts))
 
 
 @cache

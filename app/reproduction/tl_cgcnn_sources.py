@@ -22,7 +22,7 @@ def _recipe(name: str, shipped: str, n_train: int | None, strict: bool, kit: Pat
     if strict:
         files = tuple(sorted({pool.file for pool in POOLS.values()} - {SOURCE_FILE}))
         # Trials of gaps and energies share their rows.
-        rows = replace(rows, without_formulas_of=files, without_formulas=pool_formulas(POOLS["NM-Eg"], kit))
+        rows = replace(rows, without_formulas_of=files, without_formulas=pool_formulas(POOLS["band_gap"], kit))
     if n_train is not None:
         rows = replace(rows, n_rows=round(n_train / _TRAIN_SHARE))
     epochs = _EPOCHS[n_train]
