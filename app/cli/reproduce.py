@@ -69,7 +69,7 @@ def reproduce(
             stderr.print(f"left out: {reason}", markup=False, highlight=False)
         if not report_only:
             with TrialMeter() as meter:
-                run_trials(protocol, wanted, store, places, where, processes, quick, meter)
+                run_trials(protocol, wanted, store, places, where, processes, meter)
     except FileNotFoundError as error:
         print_error(f"{error.filename} is not there: --data-kit must name the folder with the data.", "data_missing")
         raise typer.Exit(1) from None

@@ -130,7 +130,8 @@ class Source:
     """A model to start from: a version that comes with the package (NAME/VERSION), or one that `--source` trains.
 
     The recipe is made from the data kit's folder, since which formulas are left out may depend on the data; it has the
-    source's own name. `note` says what the source stands for.
+    source's own name. It is a function of a module or a partial of one, since protocols go to other processes. `note`
+    says what the source stands for.
     """
 
     shipped: str | None = None

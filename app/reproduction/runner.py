@@ -12,7 +12,7 @@ import torch
 
 from app.core.processes import die_with_parent
 from app.reproduction.execution import Bench, Result
-from app.reproduction.protocols import Protocol, Target, get_protocol
+from app.reproduction.protocols import Protocol, Target
 from app.reproduction.store import ResultStore
 from app.reproduction.trials import Places, SourceMissing, Trial, make_trial
 
@@ -74,13 +74,11 @@ def run_trials(
     places: Places,
     device: str,
     n_processes: int,
-    quick: bool,
     meter: Meter,
 ) -> int:
     """Run what is not in the store yet and put each result there at once; how many were run.
 
-    `quick` says how the protocol was made, for processes to make it again. Interrupted, at most the trials at work
-    are lost, and those go on from their last state.
+    Interrupted, at most the trials at work are lost, and those go on from their last state.
     """
     stored = store.records()
     pending = [trial for trial in trials if trial.key not in stored]
@@ -90,7 +88,7 @@ def run_trials(
     if device == "cuda":
         work = _in_groups(protocol, pending, store, places, device, meter)
     elif n_processes > 1:
-        work = _on_processes(protocol, pending, store, places, n_processes, quick)
+        work = _on_processes(protocol, pending, store, places, n_processes)
     else:
         work = _one_by_one(protocol, pending, store, places, device, meter)
     for text in work:
@@ -128,12 +126,11 @@ def _on_processes(
     store: ResultStore,
     places: Places,
     n_processes: int,
-    quick: bool,
 ) -> Iterator[str]:
     """Processes of one thread each; this one alone writes. Ctrl-C ends them all."""
     context = multiprocessing.get_context("spawn")
     by_key = {trial.key: trial for trial in pending}
-    executor = ProcessPoolExecutor(n_processes, context, _start_process, (os.getpid(), protocol.name, quick, places))
+    executor = ProcessPoolExecutor(n_processes, context, _start_process, (os.getpid(), protocol, places))
     try:
         futures = [executor.submit(_run_one, trial) for trial in pending]
         for future in as_completed(futures):
@@ -150,12 +147,12 @@ def _on_processes(
 _bench_of_process: Bench | None = None
 
 
-def _start_process(parent: int, protocol: str, quick: bool, places: Places) -> None:
+def _start_process(parent: int, protocol: Protocol, places: Places) -> None:
     global _bench_of_process
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    _bench_of_process = Bench(get_protocol(protocol, quick), places)
+    _bench_of_process = Bench(protocol, places)
 
 
 def _run_one(trial: Trial) -> Result:
