@@ -102,7 +102,9 @@ _FIRST = (
         scope="Only for materials known to be no metals: trained on PBE gaps above 0.1 eV, it cannot answer 0.",
     ),
     _schnet(
-        "schnet-formation-energy", "SchNet for the formation energy of inorganic crystals (PBE, Materials Project)."
+        "schnet-formation-energy",
+        "SchNet for the formation energy of inorganic crystals (PBE, Materials Project).",
+        hyperparameters=_SCHNET_TRAINING.model_copy(update={"max_epochs": 40, "patience": 40}),
     ),
     _schnet(
         "schnet-formation-energy-no-tmo",
