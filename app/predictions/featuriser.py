@@ -11,7 +11,7 @@ from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.predictions.pool import Answer, FeaturisingPool, PooledTasks, StructureGivenUp
-from app.predictions.tasks import ServiceFault, Structures, Task, TextTask, failed, featurise, guarded
+from app.predictions.tasks import ObjectTask, ServiceFault, Structures, Task, failed, featurise, guarded
 
 MAX_SEEN_BYTES = 24_000_000
 
@@ -79,7 +79,7 @@ class Underway:
 
 
 class Featuriser:
-    """Texts and crystals in, crystals with graphs or errors out. Thread-safe.
+    """Texts and objects in, crystals with graphs or errors out. Thread-safe.
 
     In the pool a task takes no time from other requests and can be given up; the caller's own thread saves small tasks
     the way to another process.
@@ -157,14 +157,11 @@ class _SeenTexts:
 
 
 def _key(task: Task) -> tuple[object, ...]:
-    digest = hashlib.blake2b(digest_size=16)
-    if isinstance(task, TextTask):
-        digest.update(task.text.encode("utf-8", "surrogatepass"))
-        # A file's name matters only where its format is recognised by it.
-        return (digest.digest(), task.fmt, task.file_name if task.fmt is None else "", task.settings)
-    for array in (task.crystal.lattice, task.crystal.fractional_coordinates, task.crystal.atomic_numbers):
-        digest.update(array.tobytes())
-    return (digest.digest(), task.crystal.notes, task.settings)
+    digest = hashlib.blake2b(task.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    if isinstance(task, ObjectTask):
+        return (digest, task.settings)
+    # A file's name matters only where its format is recognised by it.
+    return (digest, task.fmt, task.file_name if task.fmt is None else "", task.settings)
 
 
 def _size(entry: FeaturisedStructure) -> int:

@@ -1,20 +1,21 @@
 """From what was sent to crystals and compositions: one item or one error for each, never an exception."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.core.errors import InvalidRequest, XtalforgeError
+from app.core.errors import InvalidRequest, UnparsableStructure, XtalforgeError
 from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.engine import ModelItem
 from app.predictions.schemas import PredictionInput
-from app.predictions.tasks import CrystalTask, Structures, Task, TextTask
+from app.predictions.tasks import ObjectTask, Structures, Task, TextTask
 from app.structures.archive import shown_name
 from app.structures.composition import parse_composition
-from app.structures.reader import StructureFormat, structure_from_dict
+from app.structures.reader import StructureFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Reading:
         self._inputs = inputs
         self._settings = settings
         self._prepared = [_prepare(given, settings, only_light) for given in inputs]
-        self.tasks = [entry for entry in self._prepared if isinstance(entry, TextTask | CrystalTask)]
+        self.tasks = [entry for entry in self._prepared if isinstance(entry, TextTask | ObjectTask)]
 
     def results(self, structures: Sequence[Structures]) -> list[ReadInput | FailedInput]:
         """Every crystal or composition, in order, from the structures of each task; a file may give several."""
@@ -90,7 +91,7 @@ class Reading:
         taken: set[str] = set()
         read: list[ReadInput | FailedInput] = []
         for given, entry in zip(self._inputs, self._prepared, strict=True):
-            if isinstance(entry, TextTask | CrystalTask):
+            if isinstance(entry, TextTask | ObjectTask):
                 found = _results(given.id, next(following), self._settings)
                 read.extend(_with_unique_id(result, taken) for result in found)
             else:
@@ -115,11 +116,18 @@ def _prepare(given: RawInput, settings: tuple[GraphSettings, ...], only_light: b
             case Formula(text):
                 return ReadInput(given.id, parse_composition(text))
             case StructureObject(data):
-                return CrystalTask(structure_from_dict(data), settings, only_light)
+                return ObjectTask(_json(data), settings)
             case StructureText(text, fmt, file_name):
                 return TextTask(text, fmt, file_name, settings, only_light)
     except XtalforgeError as error:
         return FailedInput(given.id, error)
+
+
+def _json(data: dict[str, Any]) -> str:
+    try:
+        return json.dumps(data)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits
+        raise UnparsableStructure("The object is nested too deeply, or holds a number of too many digits.") from None
 
 
 def _results(

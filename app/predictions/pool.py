@@ -1,7 +1,9 @@
-"""Processes that read structures for the API: they may hang, crash or be killed, and only that structure fails."""
+"""Processes that read structures for the API: they may hang, crash, lie or be killed, and only that structure fails.
+
+They parse what strangers send, so nothing they answer is run or believed: see `app.predictions.answer_format`.
+"""
 
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -10,13 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from io import BufferedReader
 
 from app.core.errors import NotReady, StructureError, XtalforgeError
 from app.core.logging import get_logger
 from app.core.settings import PROJECT_ROOT
-from app.learning.featurising import FeaturisedStructure
-from app.predictions.tasks import Task, TextTask
+from app.predictions.answer_format import MAX_ANSWER_BYTES, MalformedAnswer, unpack_answer
+from app.predictions.messages import MessageTooLong, is_quiet, receive, send
+from app.predictions.request_format import pack_request
+from app.predictions.tasks import Structures, Task, TextTask
 
 MAX_CHUNK = 8
 MAX_LIGHT_CHUNK = 2
@@ -24,10 +27,13 @@ MAX_LIGHT_CHUNK = 2
 MAX_CHUNK_CHARACTERS = 200_000
 _MAX_ATTEMPTS = 2
 _ANSWER_GRACE_S = 5.0
+_WORKER = "app.predictions.pool_worker"
+_VARIABLES = frozenset(("HOME", "LANG", "PATH", "TMPDIR", "TZ"))
+_VARIABLE_PREFIXES = ("LC_", "LD_", "PYTHON")
 
 log = get_logger(__name__)
 
-Answer = Future[list[FeaturisedStructure]]
+Answer = Future[Structures]
 _Chunk = deque[tuple[Task, Answer]]
 
 
@@ -57,12 +63,14 @@ class FeaturisingPool:
     """At most `size` processes, each started when it is first needed, by a thread of its own that lives as long.
 
     A task that takes longer than `limit_s` is ended with its process; one whose process dies is tried in a new process
-    once. Both get an error of their own, and the tasks behind them go on.
+    once, one that gives no proper answer is ended. All get an error of their own, and the tasks behind them go on.
     """
 
-    def __init__(self, size: int, limit_s: float) -> None:
+    def __init__(self, size: int, limit_s: float, worker: str = _WORKER) -> None:
+        """`worker` is the module that each process runs."""
         self._size = size
         self._limit_s = limit_s
+        self._worker = worker
         self._calls: deque[PooledTasks] = deque()
         self._changed = threading.Condition()
         self._n_idle = 0
@@ -108,7 +116,7 @@ class FeaturisingPool:
     def _start_threads(self, n_waiting: int) -> None:
         while self._n_idle < n_waiting and len(self._threads) < self._size:
             # Linux ends the process together with the thread that started it: this thread must live as long.
-            process = _Process(self._limit_s)
+            process = _Process(self._limit_s, self._worker)
             name = f"featurising-{len(self._threads)}"
             thread = threading.Thread(target=self._serve, args=(process,), name=name, daemon=True)
             self._threads.append(thread)
@@ -143,10 +151,12 @@ class FeaturisingPool:
         characters = 0
         while self._calls and len(chunk) < most and characters < MAX_CHUNK_CHARACTERS:
             call = self._calls[0]
+            if chunk and call.waiting[0][0].only_light != chunk[0][0].only_light:
+                break  # what takes milliseconds must not stand behind what may take `limit_s`
             task, answer = call.waiting.popleft()
             if task.only_light:
                 most = min(most, MAX_LIGHT_CHUNK)
-            characters += len(task.text) if isinstance(task, TextTask) else 0
+            characters += len(task.text)
             chunk.append((task, answer))
             self._calls.rotate(-1)
             if not call.waiting:
@@ -157,12 +167,12 @@ class FeaturisingPool:
 class _Process:
     """One process, started when there is work for it and anew when it died. All but `close` is for one thread."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, worker: str) -> None:
         self._limit_s = limit_s
+        self._worker = worker
         self._is_closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
-        self._incoming: BufferedReader | None = None
 
     def run(self, chunk: "_Chunk") -> None:
         """Answer all tasks, whatever becomes of the process."""
@@ -175,9 +185,9 @@ class _Process:
                 for structures in self._answers([task for task, _ in chunk]):
                     chunk.popleft()[1].set_result(structures)
                     attempts = 0
-            except (EOFError, OSError, pickle.UnpicklingError) as error:
+            except (EOFError, OSError, MessageTooLong, MalformedAnswer) as error:
                 attempts += 1
-                failure = self._failure(self.end(), attempts, is_late=isinstance(error, TimeoutError))
+                failure = self._failure(error, self.end(), attempts)
                 if failure is not None:
                     chunk.popleft()[1].set_exception(failure)
                     attempts = 0
@@ -185,11 +195,10 @@ class _Process:
     def end(self) -> int:
         """End the process, wait for it, and forget it; how it ended: a negative number is a signal."""
         self._kill()
-        for opened in (self._incoming, self._connection):
-            if opened is not None:
-                opened.close()
+        if self._connection is not None:
+            self._connection.close()
         status = self._process.wait() if self._process is not None else 0
-        self._process = self._connection = self._incoming = None
+        self._process = self._connection = None
         return status
 
     def close(self) -> None:
@@ -202,31 +211,36 @@ class _Process:
         if process is not None and process.poll() is None:
             process.kill()
 
-    def _answers(self, tasks: Sequence[Task]) -> Iterator[list[FeaturisedStructure]]:
-        if self._connection is None or self._incoming is None:
+    def _answers(self, tasks: Sequence[Task]) -> Iterator[Structures]:
+        # The process ends itself when a task takes too long; this is for one that cannot or will not.
+        within_s = self._limit_s + _ANSWER_GRACE_S
+        if self._connection is None:
             self._connection = self._started()
-            self._incoming = self._connection.makefile("rb")
-        self._connection.sendall(pickle.dumps((self._limit_s, tasks), pickle.HIGHEST_PROTOCOL))
-        for _ in tasks:
-            yield pickle.load(self._incoming)  # noqa: S301 - from a process of our own
+        if not is_quiet(self._connection):
+            raise MalformedAnswer("an answer that nobody asked for")
+        self._connection.settimeout(within_s)
+        send(self._connection, pack_request(self._limit_s, tasks))
+        for task in tasks:
+            yield unpack_answer(receive(self._connection, MAX_ANSWER_BYTES, within_s), task)
 
     def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - a module of this program
-                [sys.executable, "-m", "app.predictions.pool_worker", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-m", self._worker, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(),),
                 cwd=PROJECT_ROOT,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
             )
-        # The process ends itself when a task takes too long; this is for one that cannot, because it was halted.
-        ours.settimeout(self._limit_s + _ANSWER_GRACE_S)
         return ours
 
-    def _failure(self, status: int, attempts: int, *, is_late: bool) -> XtalforgeError | None:
+    def _failure(self, error: Exception, status: int, attempts: int) -> XtalforgeError | None:
         """Why the first task gets no answer; None when it should be tried once more."""
-        if is_late or status == -signal.SIGALRM:
+        if isinstance(error, MessageTooLong | MalformedAnswer):
+            log.error("a process that reads structures gave no proper answer and was ended", reason=str(error)[:200])
+            return StructureNotReadable("The process that read it gave no proper answer. Check the file.")
+        if isinstance(error, TimeoutError) or status == -signal.SIGALRM:
             return StructureTooSlow(
                 f"Reading it was given up after {self._limit_s:g} s. Simplify the file, or send fewer atoms.",
                 limit_s=self._limit_s,
@@ -235,6 +249,12 @@ class _Process:
             return None
         log.error("a structure ended the process that read it", status=status)
         return StructureNotReadable("Reading it ended the process that tried, twice. Check the file.")
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the service's own settings, which hold passwords."""
+    kept = {k: v for k, v in os.environ.items() if k in _VARIABLES or k.startswith(_VARIABLE_PREFIXES)}
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _stopping() -> NotReady:

@@ -1,23 +1,34 @@
 """What is to be read, as it is handed to another process, and how it is read there or here."""
 
+import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import pi
 
-import numpy as np
-
-from app.core.errors import StructureTooLarge, XtalforgeError
-from app.learning.featurising import BuildGraph, FeaturisedStructure, featurise_crystal, featurise_text
-from app.learning.graphs.crystal_graph import build_crystal_graph
+from app.core.errors import StructureError, StructureTooLarge, XtalforgeError
+from app.learning.featurising import BuildGraph, FeaturisedStructure, featurise_crystal
+from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
 from app.learning.graphs.settings import GraphSettings
 from app.structures.crystal import Crystal
 from app.structures.detect import StructureFormat
+from app.structures.geometry import cell_heights
+from app.structures.limits import DEFAULT_LIMITS, StructureLimits
+from app.structures.reader import read_structures, structure_from_dict
+from app.structures.result import StructureResult
 
 LIGHT_CHARACTERS = 4_000
-LIGHT_SITES = 150
-LIGHT_IMAGES = 200_000
-REACH = 8.0
-"""Å. How far neighbours are looked for."""
+LIGHT_LIMITS = StructureLimits(
+    max_bytes=4 * LIGHT_CHARACTERS,
+    max_blocks=8,
+    max_sites=150,
+    max_images=5_000,
+    max_images_of_text=5_000,
+    max_operations=192,
+)
+"""What is read beside other requests, in the thread they wait for: a matter of milliseconds whatever the text."""
+LIGHT_IMAGES = 100_000
+LIGHT_EDGES = 20_000
 
 Structures = list[FeaturisedStructure]
 
@@ -26,8 +37,8 @@ Structures = list[FeaturisedStructure]
 class TextTask:
     """A text to be read; without a format it is recognised by file name and content.
 
-    `only_light`: it is given back unread, as no structure at all, when that turns out to be more than a matter of
-    milliseconds.
+    `only_light`: it is given back unread, as no structure at all, when that would be more than a matter of
+    milliseconds; see LIGHT_LIMITS.
     """
 
     text: str
@@ -38,15 +49,18 @@ class TextTask:
 
 
 @dataclass(frozen=True, slots=True)
-class CrystalTask:
-    """A crystal that was read already and needs graphs only; `only_light` as in TextTask."""
+class ObjectTask:
+    """One structure object (pymatgen, ASE or OPTIMADE) as JSON text."""
 
-    crystal: Crystal
+    text: str
     settings: tuple[GraphSettings, ...]
-    only_light: bool = False
+
+    @property
+    def only_light(self) -> bool:
+        return False
 
 
-Task = TextTask | CrystalTask
+Task = TextTask | ObjectTask
 
 
 class ServiceFault(XtalforgeError):
@@ -58,17 +72,14 @@ def featurise(task: Task, build: BuildGraph = build_crystal_graph) -> Structures
 
     Never raises XtalforgeError.
     """
-    if isinstance(task, CrystalTask):
-        read = [FeaturisedStructure("", task.crystal, (), None)]
-    else:
-        read = featurise_text(task.text, task.fmt, task.file_name, ())
-    if task.only_light and not all(entry.crystal is None or _is_light(entry.crystal) for entry in read):
+    read = _read(task)
+    if task.only_light and not all(_is_light(result, task.settings) for result in read):
         return []
     return [
-        entry
-        if entry.crystal is None
-        else replace(entry, graphs=featurise_crystal(entry.crystal, task.settings, build))
-        for entry in read
+        FeaturisedStructure(name, None, (), error)
+        if crystal is None
+        else FeaturisedStructure(name, crystal, _graphs(crystal, task.settings, build), None)
+        for name, crystal, error in read
     ]
 
 
@@ -88,12 +99,42 @@ def failed(error: XtalforgeError) -> Structures:
     return [FeaturisedStructure("", None, (), error)]
 
 
-def _is_light(crystal: Crystal) -> bool:
-    """Whether its graph is quick: few atoms, and a cell that is no splinter with countless images in reach."""
-    if crystal.n_sites > LIGHT_SITES:
-        return False
-    a, b, c = crystal.lattice
+def _read(task: Task) -> list[StructureResult]:
+    if isinstance(task, TextTask):
+        return read_structures(task.text, task.fmt, task.file_name, LIGHT_LIMITS if task.only_light else DEFAULT_LIMITS)
+    try:
+        return [StructureResult("", structure_from_dict(json.loads(task.text)), None)]
+    except StructureError as error:
+        return [StructureResult("", None, error)]
+
+
+def _graphs(
+    crystal: Crystal, settings: tuple[GraphSettings, ...], build: BuildGraph
+) -> tuple[CrystalGraph | XtalforgeError, ...]:
+    """One for each of the settings, none with more edges than they allow: the bound before is an estimate."""
+    return tuple(
+        StructureTooLarge(f"The structure has {graph.n_edges:,} neighbours; at most {each.max_edges:,} are allowed.")
+        if isinstance(graph, CrystalGraph) and graph.n_edges > each.max_edges
+        else graph
+        for graph, each in zip(featurise_crystal(crystal, settings, build), settings, strict=True)
+    )
+
+
+def _is_light(result: StructureResult, settings: tuple[GraphSettings, ...]) -> bool:
+    """Whether it was read within LIGHT_LIMITS, and its graphs are quick: few neighbours, in a cell that is no splinter
+    with countless images in reach."""
+    if result.crystal is None:
+        return not isinstance(result.error, StructureTooLarge)
+    return all(_is_quick(result.crystal, each) for each in settings)
+
+
+def _is_quick(crystal: Crystal, settings: GraphSettings) -> bool:
     images = 8.0 * crystal.n_sites
-    for area in (np.cross(b, c), np.cross(c, a), np.cross(a, b)):
-        images *= 1.0 + REACH * float(np.sqrt(area @ area)) / crystal.volume
-    return images < LIGHT_IMAGES
+    for height in cell_heights(crystal.lattice):
+        images *= 1.0 + settings.cutoff / height
+    if images >= LIGHT_IMAGES:
+        return False
+    if settings.n_neighbours is not None and settings.ties == "complete":
+        return True
+    # Unless they are few by number, all within the cutoff are looked at.
+    return crystal.n_sites**2 / crystal.volume * 4 / 3 * pi * settings.cutoff**3 < LIGHT_EDGES

@@ -1,5 +1,6 @@
 """Processes that read structures: whatever becomes of one, the others and the service go on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,9 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
@@ -20,13 +20,19 @@ from app.learning.graphs.settings import GraphSettings
 from app.predictions.examples import NACL_CIF
 from app.predictions.featuriser import Featuriser
 from app.predictions.pool import FeaturisingPool, StructureNotReadable, StructureTooSlow
-from app.predictions.tasks import CrystalTask, TextTask
+from app.predictions.tasks import LIGHT_CHARACTERS, ObjectTask, TextTask
 from app.structures.detect import StructureFormat
-from app.structures.reader import read_structure
-from tests.crystals import rocksalt
-from tests.predictions.hostile_texts import Crash, Fault, Greedy, Hang, Report, Sleep
+from tests.predictions.hostile_worker import LIES, MODULE, PICKLE_MARK
 
 SETTINGS = (GraphSettings(),)
+EDGE = 5.6402
+_PLACES = [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+SALT = {
+    "numbers": [11] * 4 + [17] * 4,
+    "positions": [[x * EDGE / 2, y * EDGE / 2, z * EDGE / 2] for x, y, z in _PLACES],
+    "cell": [EDGE] * 3,
+    "pbc": True,
+}
 WAIT_S = 30.0
 LIMIT_S = 1.5
 
@@ -36,11 +42,12 @@ def _text(text: str) -> TextTask:
 
 
 GOOD = _text(NACL_CIF)
+SALT_OBJECT = ObjectTask(json.dumps(SALT), SETTINGS)
 
 
 @pytest.fixture
 def pool() -> Iterator[FeaturisingPool]:
-    pool = FeaturisingPool(2, LIMIT_S)
+    pool = FeaturisingPool(2, LIMIT_S, MODULE)
     yield pool
     pool.close()
 
@@ -50,7 +57,7 @@ def _pid(pool: FeaturisingPool) -> int:
 
 
 def _report(pool: FeaturisingPool) -> list[str]:
-    error = pool.submit([_text(Report("report"))]).answers[0].result(WAIT_S)[0].error
+    error = pool.submit([_text("!report")]).answers[0].result(WAIT_S)[0].error
     assert error is not None
     return error.detail.split(" ")
 
@@ -69,9 +76,8 @@ def _good(answer: list[FeaturisedStructure]) -> bool:
 
 
 def test_it_reads_what_is_read_here(pool: FeaturisingPool) -> None:
-    crystal = read_structure(NACL_CIF)
-    text, graph = (answer.result(WAIT_S) for answer in pool.submit([GOOD, CrystalTask(crystal, SETTINGS)]).answers)
-    assert _good(text) and _good(graph)
+    text, obj = (answer.result(WAIT_S) for answer in pool.submit([GOOD, SALT_OBJECT]).answers)
+    assert _good(text) and _good(obj)
 
 
 def test_it_loads_no_torch(pool: FeaturisingPool) -> None:
@@ -79,7 +85,7 @@ def test_it_loads_no_torch(pool: FeaturisingPool) -> None:
 
 
 def test_a_crash_costs_one_structure(pool: FeaturisingPool) -> None:
-    answers = pool.submit([GOOD, _text(Crash("x")), *[GOOD] * 20]).answers
+    answers = pool.submit([GOOD, _text("!crash"), *[GOOD] * 20]).answers
     with pytest.raises(StructureNotReadable, match="twice"):
         answers[1].result(WAIT_S)
     assert all(_good(answer.result(WAIT_S)) for i, answer in enumerate(answers) if i != 1)
@@ -94,15 +100,16 @@ def test_a_process_that_is_killed_is_replaced(pool: FeaturisingPool) -> None:
 
 def test_a_text_that_hangs_is_given_up(pool: FeaturisingPool) -> None:
     started = time.monotonic()
-    answers = pool.submit([GOOD, _text(Hang("x")), *[GOOD] * 20]).answers
+    answers = pool.submit([GOOD, _text("!hang"), *[GOOD] * 20]).answers
     with pytest.raises(StructureTooSlow, match=r"1\.5 s"):
         answers[1].result(WAIT_S)
     assert all(_good(answer.result(WAIT_S)) for i, answer in enumerate(answers) if i != 1)
     assert time.monotonic() - started < 15
 
 
-def test_a_halted_process_is_given_up() -> None:
-    pool = FeaturisingPool(1, 0.3)
+def test_a_halted_process_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.predictions.pool._ANSWER_GRACE_S", 0.5)
+    pool = FeaturisingPool(1, 0.3, MODULE)
     try:
         pid = _pid(pool)
         os.kill(pid, signal.SIGSTOP)
@@ -115,11 +122,49 @@ def test_a_halted_process_is_given_up() -> None:
         pool.close()
 
 
-@pytest.mark.parametrize(("text", "code"), [(Fault("x"), "internal_error"), (Greedy("x"), "structure_too_large")])
+@pytest.mark.parametrize(("text", "code"), [("!fault", "internal_error"), ("!greedy", "structure_too_large")])
 def test_faults_and_greed_are_errors_of_one_structure(pool: FeaturisingPool, text: str, code: str) -> None:
     bad, good = (answer.result(WAIT_S) for answer in pool.submit([_text(text), GOOD]).answers)
     assert bad[0].error is not None and bad[0].error.code == code
     assert _good(good)
+
+
+@pytest.mark.parametrize("how", LIES)
+def test_a_lie_ends_the_process_and_costs_one_structure(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.predictions.pool._ANSWER_GRACE_S", 0.1)
+    Path(PICKLE_MARK).unlink(missing_ok=True)
+    pool = FeaturisingPool(1, 0.6, MODULE)
+    try:
+        pid = _pid(pool)
+        (answer,) = pool.submit([_text(f"!lie {how}")]).answers
+        if how == "unasked":  # the first of the answers is in order, the process is not
+            answer.result(WAIT_S)
+            (answer,) = pool.submit([GOOD]).answers
+        with pytest.raises(StructureTooSlow if how in ("silent", "drip") else StructureNotReadable):
+            answer.result(WAIT_S)
+        assert _is_gone(pid, 5)
+        assert _good(pool.submit([GOOD]).answers[0].result(WAIT_S))
+        assert not Path(PICKLE_MARK).exists()
+    finally:
+        pool.close()
+
+
+def test_it_does_not_know_the_settings_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XTALFORGE_DATABASE_URL", "postgresql://user:secret@host/x")
+    pool = FeaturisingPool(1, LIMIT_S, MODULE)
+    try:
+        error = pool.submit([_text("!environment")]).answers[0].result(WAIT_S)[0].error
+    finally:
+        pool.close()
+    assert error is not None and "PATH" in error.detail and "XTALFORGE" not in error.detail
+
+
+def test_what_is_light_does_not_stand_behind_what_may_hang(pool: FeaturisingPool) -> None:
+    started = time.monotonic()
+    heavy = pool.submit([_text("!sleep")] * 1).answers
+    light = pool.submit([_light(NACL_CIF.replace("5.6402", f"5.{i}")) for i in range(10, 20)]).answers
+    assert all(_good(answer.result(WAIT_S)) for answer in light)
+    assert not heavy[0].done() and time.monotonic() - started < LIMIT_S
 
 
 def test_it_hears_no_interrupt(pool: FeaturisingPool) -> None:
@@ -130,9 +175,9 @@ def test_it_hears_no_interrupt(pool: FeaturisingPool) -> None:
 
 
 def test_closing_leaves_nobody_and_answers_all() -> None:
-    pool = FeaturisingPool(1, LIMIT_S)
+    pool = FeaturisingPool(1, LIMIT_S, MODULE)
     pid = _pid(pool)
-    answers = pool.submit([_text(Sleep("x")), *[GOOD] * 30]).answers
+    answers = pool.submit([_text("!sleep"), *[GOOD] * 30]).answers
     time.sleep(0.2)
     pool.close()
     assert _is_gone(pid, 1)
@@ -144,9 +189,9 @@ def test_closing_leaves_nobody_and_answers_all() -> None:
 _PARENT = """
 import time
 from tests.predictions import test_pool as t
-pool = t.FeaturisingPool(1, 60.0)
+pool = t.FeaturisingPool(1, 60.0, t.MODULE)
 print(t._pid(pool), flush=True)
-pool.submit([t._text(t.Hang("x"))])
+pool.submit([t._text('!hang')])
 time.sleep(60)
 """
 
@@ -182,13 +227,18 @@ def test_a_caller_helps(pool: FeaturisingPool) -> None:
 
 
 def test_what_is_not_light_comes_back_unread(pool: FeaturisingPool) -> None:
-    # 96 times as many atoms as the file lists, and a cell with a height of 0.002 Å.
+    # 96 times as many atoms as the file lists, and a cell with a height of 0.02 Å.
     large = NACL_CIF.replace("5.6402", "25").replace("Na 0 0 0", "Na 0.06 0.11 0.19")
     large = large.replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
-    splinter = CrystalTask(replace(rocksalt(5.64, "Na", "Cl"), lattice=np.diag([300.0, 300.0, 0.002])), SETTINGS, True)
+    sites = "".join(f"C {137 * i % 1000 / 1000} {71 * i % 1000 / 1000} {251 * i % 1000 / 1000}\n" for i in range(60))
+    heads = "".join(f"_atom_site_{name}\n" for name in ("label", "fract_x", "fract_y", "fract_z"))
+    cell = "_cell_length_a 2\n_cell_length_b 500\n_cell_length_c 500\n_cell_angle_alpha 90\n_cell_angle_beta 90\n"
+    splinter = f"data_x\n{cell}_cell_angle_gamma 0.5\nloop_\n{heads}{sites}"
+    many = "".join(NACL_CIF.replace("data_NaCl", f"data_{i}") for i in range(9))
     for featuriser in (Featuriser(), Featuriser(pool)):
-        assert featuriser.featurise([_light(large), _light(NACL_CIF), splinter])[::2] == [[], []]
-    assert len(Featuriser(pool).featurise([_text(large)])[0]) == 1
+        asked = [_light(text) for text in (large, splinter, many, f"{NACL_CIF}{' ' * LIGHT_CHARACTERS * 4}", NACL_CIF)]
+        assert [len(structures) for structures in featuriser.featurise(asked)] == [0, 0, 0, 0, 1]
+    assert [len(read) for read in Featuriser(pool).featurise([_text(large), _text(splinter), _text(many)])] == [1, 1, 9]
 
 
 def test_the_same_text_is_read_once(pool: FeaturisingPool) -> None:
@@ -202,15 +252,16 @@ def test_the_same_text_is_read_once(pool: FeaturisingPool) -> None:
 
 def test_what_was_given_up_is_tried_again(pool: FeaturisingPool) -> None:
     featuriser = Featuriser(pool)
-    hang = _text(Hang("x"))
+    hang = _text("!hang")
     for _ in range(2):
         ((structure,),) = featuriser.featurise([hang])
         assert isinstance(structure.error, StructureTooSlow)
     assert not featuriser._seen._entries
 
 
-def test_without_a_pool_everything_is_read_here() -> None:
+def test_without_a_pool_everything_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     featuriser = Featuriser()
-    answers = featuriser.featurise([GOOD, _text(Fault("x")), _text("hello")])
+    monkeypatch.setattr("app.predictions.tasks.json.loads", lambda _: 1 / 0)
+    answers = featuriser.featurise([GOOD, SALT_OBJECT, _text("hello")])
     assert _good(answers[0])
     assert [a[0].error.code for a in answers[1:] if a[0].error] == ["internal_error", "unparsable_structure"]
