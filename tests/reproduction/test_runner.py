@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from app.core.errors import InvalidJob
 from app.learning.hyperparameters import Hyperparameters
@@ -161,3 +162,13 @@ def test_quick_systems_are_short() -> None:
     assert search.hyperparameters.n_trials == 2
     grid = System("c", Method.PLS, Architecture.BASELINE)
     assert quickly(grid) == grid
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_groups_on_a_gpu_give_the_same_results(protocol: Protocol, places: Places, store: ResultStore) -> None:
+    trials = trials_of(protocol, places)
+    run_trials(protocol, trials, store, places, "cpu", 1, Quiet())
+    other = ResultStore(store.folder.with_name("others"))
+    run_trials(protocol, trials, other, places, "cuda", 1, Quiet())
+    assert maes(other) == pytest.approx(maes(store), rel=1e-2)

@@ -1,0 +1,105 @@
+"""Tables and figures say what was measured, what was not, and refuse to compare what cannot be compared."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.learning.evaluation import split_metrics
+from app.properties.catalogue import Transform
+from app.registry.manifest import Metrics
+from app.reproduction.protocols import Protocol
+from app.reproduction.report import write_report
+from app.reproduction.store import Record, ResultStore, TestRows
+from app.reproduction.summary import UnequalTestRows, summarise
+from app.reproduction.trials import Places, make_trial
+from tests.reproduction.tiny import make
+
+COMMAND = ["xtalforge", "reproduce", "tiny"]
+SCRATCH = {0: 0.5, 1: 0.6}
+TRANSFER = {0: 0.3, 1: 0.4000001}
+
+
+def put(store: ResultStore, protocol: Protocol, places: Places, line: str, maes: dict[int, float], rows: str) -> None:
+    """Results as a run would leave them: every test row is off by the seed's error."""
+    for target in protocol.targets:
+        system = next(s for s in target.systems if s.line == line and not s.strict)
+        for seed, mae in maes.items():
+            trial = make_trial(protocol, target, system, seed, places)
+            labels = np.linspace(-1, 1, 8)
+            error = mae * math.sqrt(24 / target.n_train)
+            metrics = split_metrics(labels, labels + error, Transform.IDENTITY, np.full(8, 2))
+            store.add(
+                Record(
+                    key=trial.key, trial=trial.identity, metrics=Metrics(train=metrics, test=metrics),
+                    test_rows=f"{rows}{seed}", wall_s=3.0, device="cpu", machine="a desk", versions={"torch": "9"},
+                    at="2026-01-02T03:04:05+00:00",
+                ),
+                TestRows(labels, labels + error),
+            )  # fmt: skip
+
+
+@pytest.fixture
+def both() -> Protocol:
+    return make(quick=False)
+
+
+@pytest.fixture
+def report(both: Protocol, places: Places, store: ResultStore) -> str:
+    put(store, both, places, "scratch", SCRATCH, "same")
+    put(store, both, places, "transfer", TRANSFER, "same")
+    return write_report(both, store, places, COMMAND).read_text()
+
+
+def test_header_names_circumstances(report: str) -> None:
+    for text in ("2026-01-02T03:04", "`xtalforge reproduce tiny`", "a desk", "torch 9", "seeds 0 to 1", "A note."):
+        assert text in report
+
+
+def test_table_has_the_papers_column_ours_and_p(report: str) -> None:
+    assert "| scratch | 0.500 ± 0.100 | 0.550 ± 0.071 | - | - |" in report
+    # Differences 0.2 and 0.1999999: t is huge, p tiny.
+    line = next(line for line in report.splitlines() if line.startswith("| transfer |"))
+    assert "| 0.350 ± 0.071 | - | **" in line
+
+
+def test_equivalent_size_of_the_transfer(report: str) -> None:
+    # Scratch falls as 1 / sqrt(rows), so an error smaller by 0.35 / 0.55 is worth (0.55 / 0.35)^2 as many rows.
+    size = round(24 * (0.55 / 0.35000005) ** 2)
+    assert f"| 24-salts | transfer | scratch | 36.4 % | {size} | 24, 32 |" in report
+
+
+def test_what_is_missing_is_named(report: str) -> None:
+    assert "* 24-salts: transfer, strict (0 of 2); pls (0 of 2)" in report
+    assert "not trained yet: `xtalforge reproduce tiny --source strict`" in report
+
+
+def test_figures_of_all_kinds_are_written(report: str, store: ResultStore) -> None:
+    kinds = ("error against training size", "gain against training size", "parity", "error distribution", "chemical")
+    drawn = sorted(path.name for path in store.folder.glob("*.png"))
+    for kind in kinds:
+        assert any(name.startswith(kind.replace(" ", "-")) for name in drawn), drawn
+    assert all(f"]({name})" in report for name in drawn)
+    assert all((store.folder / name).stat().st_size < 200_000 for name in drawn)
+
+
+def test_a_report_without_trials(both: Protocol, places: Places, store: ResultStore) -> None:
+    assert "No trial has been run yet." in write_report(both, store, places, COMMAND).read_text()
+
+
+def test_unequal_test_rows_are_refused(both: Protocol, places: Places, store: ResultStore) -> None:
+    put(store, both, places, "scratch", SCRATCH, "these")
+    put(store, both, places, "transfer", TRANSFER, "those")
+    with pytest.raises(UnequalTestRows, match="transfer and scratch"):
+        write_report(both, store, places, COMMAND)
+
+
+def test_results_of_other_data_are_not_shown(both: Protocol, places: Places, store: ResultStore) -> None:
+    put(store, both, places, "scratch", SCRATCH, "same")
+    kit = Path(str(places.kit) + "-other")
+    kit.mkdir()
+    (kit / "energies.txt").write_text("3.0")
+    summary = summarise(both, store, Places(kit, places.models, places.work))
+    assert not summary.results
+    assert summary.n_outdated == 4
