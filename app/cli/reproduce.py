@@ -73,7 +73,9 @@ def reproduce(
     except FileNotFoundError as error:
         print_error(f"{error.filename} is not there: --data-kit must name the folder with the data.", "data_missing")
         raise typer.Exit(1) from None
-    typer.echo(str(write_report(protocol, store, places, ["xtalforge", *sys.argv[1:]])))
+    # Selections add up in the store, and folders are the user's own: the paper's name is what repeats the tables.
+    command = ["xtalforge", "reproduce", paper, *(["--quick"] if quick else [])]
+    typer.echo(str(write_report(protocol, store, places, command)))
 
 
 class TrialMeter:
