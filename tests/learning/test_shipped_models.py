@@ -35,10 +35,13 @@ def inputs_of(manifest: Manifest) -> Iterator[tuple[str, ModelInput]]:
             yield name, parse_composition(crystal.reduced_formula)
 
 
-def test_there_is_a_model_for_each_shipped_property() -> None:
+def test_these_models_ship_and_sources_for_transfer_answer_only_when_named() -> None:
+    asked = {folder.parent.name for folder in MODELS if read(folder)[0].only_when_named}
+    assert asked == {folder.parent.name for folder in MODELS if folder.parent.name.startswith("schnet-")}
     names = {folder.parent.name for folder in MODELS}
     assert names == {
         "cgcnn-formation-energy", "cgcnn-band-gap", "cgcnn-band-gap-nonmetal", "elemnet-formation-energy",
+        "schnet-formation-energy-no-tmo",
     }  # fmt: skip
 
 

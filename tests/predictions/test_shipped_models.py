@@ -37,6 +37,19 @@ def test_a_composition_gets_the_composition_model(shipped: TestClient) -> None:
     assert prediction["value"] == pytest.approx(-3.45, abs=0.2)
 
 
+def test_a_source_for_transfer_answers_who_names_it(shipped: TestClient) -> None:
+    name = "schnet-formation-energy-no-tmo"
+    asked = {"inputs": [{"cif": NACL_CIF}], "models": [name, "cgcnn-formation-energy"]}
+    source, usual = shipped.post("/v1/predictions", json=asked).json()["predictions"]
+    assert source["model"]["name"] == name
+    assert source["value"] == pytest.approx(usual["value"], abs=0.2)
+    assert "has never seen" in source["notes"][0]
+    served = {item["key"]: item["models"] for item in shipped.get("/v1/properties").json()["items"]}
+    assert {m["name"] for m in served["formation_energy_per_atom"] if not m["only_when_named"]} == {
+        "cgcnn-formation-energy", "elemnet-formation-energy",
+    }  # fmt: skip
+
+
 def test_the_newest_shipped_version_is_the_champion(shipped: TestClient) -> None:
     versions = shipped.get("/v1/models/cgcnn-band-gap/versions").json()["items"]
     champion = shipped.get("/v1/models/cgcnn-band-gap/aliases/champion").json()
