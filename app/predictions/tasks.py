@@ -12,7 +12,7 @@ from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
 from app.learning.graphs.settings import GraphSettings
 from app.structures.crystal import Crystal
 from app.structures.detect import StructureFormat
-from app.structures.geometry import cell_heights
+from app.structures.geometry import box_volume, cell_heights
 from app.structures.limits import DEFAULT_LIMITS, StructureLimits
 from app.structures.reader import read_structures, structure_from_dict
 from app.structures.result import StructureResult
@@ -25,10 +25,14 @@ LIGHT_LIMITS = StructureLimits(
     max_images=5_000,
     max_images_of_text=5_000,
     max_operations=192,
+    max_skew=20.0,
+    min_height=1.0,
 )
 """What is read beside other requests, in the thread they wait for: a matter of milliseconds whatever the text."""
 LIGHT_IMAGES = 100_000
 LIGHT_EDGES = 20_000
+LIGHT_CUBES = 50_000
+"""A search for neighbours divides the box around the cell into cubes, at the most as wide as the cutoff."""
 
 Structures = list[FeaturisedStructure]
 
@@ -132,7 +136,7 @@ def _is_quick(crystal: Crystal, settings: GraphSettings) -> bool:
     images = 8.0 * crystal.n_sites
     for height in cell_heights(crystal.lattice):
         images *= 1.0 + settings.cutoff / height
-    if images >= LIGHT_IMAGES:
+    if images >= LIGHT_IMAGES or box_volume(crystal.lattice) > LIGHT_CUBES * settings.cutoff**3:
         return False
     if settings.n_neighbours is not None and settings.ties == "complete":
         return True

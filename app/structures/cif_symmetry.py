@@ -64,6 +64,7 @@ def block_operations(block: cif.Block, gamma: float, limits: StructureLimits) ->
         triplets = _texts(block, (operation_tag,))
         if triplets:
             centrings = _texts(block, (centring_tag,)) or ("x,y,z",)
+            _refuse_many(len(centrings) * len(triplets), limits)
             operations = _read_operations(_without_time(centrings), limits).times(
                 _read_operations(_without_time(triplets), limits)
             )
@@ -119,10 +120,7 @@ def _read_group(group: gemmi.SpaceGroup, limits: StructureLimits) -> Operations:
 
 
 def _read_operations(triplets: tuple[str, ...], limits: StructureLimits) -> Operations:
-    if len(triplets) > limits.max_operations:
-        raise StructureTooLarge(
-            f"The file lists {len(triplets)} symmetry operations; at most {limits.max_operations} are read."
-        )
+    _refuse_many(len(triplets), limits)
     try:
         return operations_from_triplets(triplets)
     except (RuntimeError, ValueError):
@@ -133,6 +131,13 @@ def _read_operations(triplets: tuple[str, ...], limits: StructureLimits) -> Oper
         except (RuntimeError, ValueError):
             raise UnparsableStructure(f"{text[:60]!r} is not a symmetry operation such as -x+1/2,y,z.") from None
     raise UnparsableStructure("The symmetry operations cannot be read.")
+
+
+def _refuse_many(n_operations: int, limits: StructureLimits) -> None:
+    if n_operations > limits.max_operations:
+        raise StructureTooLarge(
+            f"The file lists {n_operations} symmetry operations; at most {limits.max_operations} are read."
+        )
 
 
 def _contradiction(block: cif.Block, triplets: tuple[str, ...]) -> tuple[str, ...]:

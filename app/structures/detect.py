@@ -22,7 +22,8 @@ _SUFFIXES = {
     ".contcar": StructureFormat.POSCAR,
     ".json": StructureFormat.JSON,
 }
-_DATA_BLOCK = re.compile(r"^\s*data_", flags=re.MULTILINE | re.IGNORECASE)
+_DATA_BLOCK = re.compile(r"^[^\S\n]*data_", flags=re.MULTILINE | re.IGNORECASE)
+"""Blanks within one line only: over many empty lines the time would grow with the square of their number."""
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _POSCAR_LINES = 5
 

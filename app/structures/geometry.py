@@ -51,6 +51,12 @@ def cell_volume(lattice: FloatArray) -> float:
     return abs(_dot(a, _cross(b, c)))
 
 
+def box_volume(lattice: FloatArray) -> float:
+    """Volume of the smallest box along x, y and z that holds the cell (3, 3), Å³."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
+    return (abs(ax) + abs(bx) + abs(cx)) * (abs(ay) + abs(by) + abs(cy)) * (abs(az) + abs(bz) + abs(cz))
+
+
 def cell_heights(lattice: FloatArray) -> tuple[float, float, float]:
     """Distances between opposite faces of the cell (3, 3), Å; zeros for a flat one."""
     return _cell_heights(lattice.astype(np.float64, copy=False).tobytes())

@@ -113,7 +113,9 @@ def _plain(value: Any) -> Any:
             raise UnparsableStructure("An __ndarray__ must be [shape, type, values].")
         shape, _, values = encoded
         try:
-            return np.array(values, dtype=np.float64).reshape(shape).tolist()
+            array = np.array(values, dtype=np.float64)
+            # Of nothing there can be any number of rows.
+            return array.reshape(shape).tolist() if array.size else []
         except (ValueError, TypeError, OverflowError):
             raise UnparsableStructure("The values of an __ndarray__ do not have its shape.") from None
     return value

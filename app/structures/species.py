@@ -7,7 +7,8 @@ from app.core.errors import DisorderedStructure, UnparsableStructure, Unsupporte
 from app.structures.elements import ATOMIC_NUMBERS, HYDROGEN_ISOTOPES, MAX_ATOMIC_NUMBER
 
 _TYPE = re.compile(r"([A-Za-z]+)[0-9.]*(?:[+-][0-9.]*|\([^)]*\))?")
-_MIXTURE = re.compile(r"[0-9.()]*\s*[A-Z][a-z]?[0-9.]*[+-]?(?:\s*[+,/]\s*[0-9.()]*\s*[A-Z][a-z]?[0-9.]*[+-]?)+")
+_MIXTURE = re.compile(r"[\s0-9.()]*[A-Z][a-z]?[0-9.]*[+-]?(?:\s*[+,/][\s0-9.()]*[A-Z][a-z]?[0-9.]*[+-]?)+")
+"""No two parts of it that follow each other match the same characters: a text is tried in one way only."""
 _LABEL = re.compile(r"([A-Za-z])([a-z]*)([A-Z]?)")
 MAX_SYMBOL = 80
 """Longer type symbols are refused, longer labels cut: what is cached and quoted in errors stays small."""

@@ -14,7 +14,7 @@ from app.core.errors import (
 )
 from app.structures.crystal import Crystal, FloatArray, IntArray
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
-from app.structures.geometry import cell_heights, cell_volume, reduced_lattice
+from app.structures.geometry import box_volume, cell_heights, cell_volume, reduced_lattice
 from app.structures.limits import DEFAULT_LIMITS, StructureLimits
 
 DENSE_SITES = 48
@@ -96,7 +96,8 @@ def check_elements(atomic_numbers: IntArray) -> None:
 
 
 def check_lattice(lattice: FloatArray, n_sites: int, limits: StructureLimits) -> None:
-    """Raise UnphysicalStructure for a flat, crowded, overlong or too finely repeating cell (3, 3), Å."""
+    """Raise UnphysicalStructure for a flat, crowded, overlong or too finely repeating cell (3, 3), Å, StructureTooLarge
+    for one thinner or more skewed than the limits allow."""
     longest = float(np.abs(lattice).max())
     if not longest <= limits.max_cell_length:
         raise UnphysicalStructure(
@@ -108,7 +109,10 @@ def check_lattice(lattice: FloatArray, n_sites: int, limits: StructureLimits) ->
             f"The cell has {volume:.3g} Å³ for {n_sites} atom{'s' if n_sites > 1 else ''}; below "
             f"{limits.min_volume_per_atom:g} Å³ per atom no crystal is known. Are the cell lengths in Å?"
         )
-    if min(cell_heights(lattice)) < limits.min_period:
+    height = min(cell_heights(lattice))
+    if box_volume(lattice) > limits.max_skew * volume or height < limits.min_height:
+        raise StructureTooLarge("The cell is so thin or skewed that a search for neighbours takes long.")
+    if height < limits.min_period:
         period = float(np.sqrt((reduced_lattice(lattice) ** 2).sum(axis=1).min()))
         if period < limits.min_period:
             raise UnphysicalStructure(

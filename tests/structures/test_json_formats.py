@@ -109,6 +109,7 @@ def pymatgen_dict(species: list[dict[str, Any]]) -> dict[str, Any]:
         ({"numbers": [11], "positions": [[0, 0, 0]], "cell": [[0] * 3] * 3}, StructureError, "Å³"),
         ({"numbers": [11], "positions": [[0, 0, 0]]}, MissingCell, "no cell"),
         ({"numbers": {"__ndarray__": [[9], "int64", [1]]}, "positions": []}, UnparsableStructure, "shape"),
+        ({"numbers": {"__ndarray__": [[10**15, 0], "int64", []]}, "positions": []}, NoAtoms, "no atoms"),
         ({}, UnparsableStructure, "neither"),
         ([], UnparsableStructure, "object"),
         (None, UnparsableStructure, "object"),
