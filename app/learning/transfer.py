@@ -34,7 +34,8 @@ _FEATURES: dict[Method, Literal["relu", "dense"]] = {
     Method.RL_DENSE: "dense",
     Method.TLRL_DENSE: "dense",
 }
-_NEW_HEAD = (Method.RL_RELU, Method.RL_DENSE)
+NEW_HEAD = (Method.RL_RELU, Method.RL_DENSE)
+"""Methods that take nothing of the source but its features."""
 
 
 def initial_network(
@@ -71,7 +72,7 @@ def keeps_output(
     method: Method, target: PropertyRecord, hyperparameters: Hyperparameters, base: Manifest | None
 ) -> bool:
     """Whether the base model's output layer answers on the target's scale: the same property, learned the same way."""
-    if base is None or method in _NEW_HEAD:
+    if base is None or method in NEW_HEAD:
         return False
     same = (base.property.key, base.property.unit, base.property.transform) == (
         target.key,
@@ -107,7 +108,7 @@ def _on_representation(
     if layer > len(source.hidden):
         raise InvalidJob(f"layer is {layer}, but the base model has {len(source.hidden)} hidden layers.")
     network = RepresentationElemNet.on(source, layer, _FEATURES[method])
-    if method not in _NEW_HEAD:
+    if method not in NEW_HEAD:
         _copy(source, network.head, ("hidden.0.",), () if keep_output else ("output.",))
     return network
 

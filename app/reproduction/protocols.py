@@ -39,6 +39,7 @@ from app.registry.manifest import Architecture
 MODULES: dict[str, str] = {
     "tl-cgcnn": "app.reproduction.tl_cgcnn",
     "schnet-tl": "app.reproduction.schnet_tl",
+    "tlrl": "app.reproduction.tlrl",
 }
 """Protocols on offer: name -> module."""
 

@@ -1,5 +1,8 @@
 """Representation learning: features of the source's layers, before and after ReLU, and a head of its own."""
 
+from typing import Literal
+
+import numpy as np
 import pytest
 import torch
 
@@ -48,3 +51,48 @@ def test_settings_and_weights_rebuild_it() -> None:
 def test_a_layer_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="1 to 3, not 4"):
         RepresentationElemNet.on(source(), 4, "relu")
+
+
+@pytest.mark.parametrize("features", ["relu", "dense"])
+def test_the_head_of_a_transfer_can_start_with_the_sources_answers(features: Literal["relu", "dense"]) -> None:
+    net, inputs = source(), torch.randn(40, 3)
+    new = RepresentationElemNet.on(net, 1, features)
+    later = {name: value for name, value in net.state_dict().items() if not name.startswith("hidden.0")}
+    new.head.load_state_dict({**new.head.state_dict(), **later})
+    assert not torch.allclose(new(inputs), net(inputs), atol=1e-2)
+    new.recall_first_layer(inputs)
+    by_hand = np.linalg.lstsq(
+        np.column_stack([new.represent(inputs).detach().numpy(), np.ones(40)]),
+        (inputs @ net.hidden[0].weight.T + net.hidden[0].bias).detach().numpy(),
+        rcond=None,
+    )[0]
+    first = new.head.hidden[0]
+    np.testing.assert_allclose(
+        new.represent(inputs).detach().numpy() @ by_hand[:-1] + by_hand[-1],
+        first(new.represent(inputs)).detach().numpy(),
+        atol=1e-3,
+    )
+    if features == "dense":
+        torch.testing.assert_close(new(inputs), net(inputs), atol=1e-3, rtol=1e-3)
+
+
+def test_training_on_kept_features_is_training_of_the_whole() -> None:
+    """What follows the fixed layers shares its weights with the network, and gives its answers."""
+    inputs = torch.randn(6, 3)
+    frozen = source()
+    assert not frozen.has_fixed_representation
+    frozen.hidden.requires_grad_(requires_grad=False)
+    for network in (frozen, RepresentationElemNet.on(source(), 2, "dense")):
+        assert network.has_fixed_representation
+        assert network.represent(inputs).shape == (6, network.representation_dim)
+        after = network.after_representation()
+        assert torch.equal(after(network.represent(inputs)), network(inputs))
+        with torch.no_grad():
+            next(after.parameters()).mul_(2.0)
+        assert torch.equal(after(network.represent(inputs)), network(inputs))
+
+
+def test_dropout_leaves_no_fixed_representation() -> None:
+    network = ElemNet17(SHAPE.model_copy(update={"dropout": 0.5}))
+    network.hidden.requires_grad_(requires_grad=False)
+    assert not network.has_fixed_representation

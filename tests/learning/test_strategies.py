@@ -285,16 +285,18 @@ def test_representation_methods_read_the_sources_layer(
 
 def test_the_layer_is_chosen_on_validation_and_the_search_goes_on_where_it_was(bases: Bases, tmp_path: Path) -> None:
     base = bases[Architecture.ELEMNET]
-    few = {"max_epochs": 3, "batch_size": 16}
+    few = {"max_epochs": 10, "batch_size": 16, "patience": 10}
     job = spec(Method.TLRL_DENSE, Architecture.ELEMNET_REPRESENTATION, **few)
     assert job.hyperparameters.layer == "auto"
     events: list[TrainingEvent] = []
     whole = run(job, tmp_path / "whole", base, on_event=events.append)
-    assert [event.epoch for event in events] == list(range(1, 13))
-    assert {event.max_epochs for event in events} == {12}
-    assert [event.stage for event in events][::3] == ["layer 1", "layer 2", "layer 3", "layer 4"]
+    assert [event.epoch for event in events] == list(range(1, 19))
+    assert {event.max_epochs for event in events} == {18}
+    assert [event.stage for event in events[:8:2]] == ["layer 1", "layer 2", "layer 3", "layer 4"]
     search = whole.manifest.training.search
     assert search is not None
+    assert {event.stage for event in events[8:]} == {f"layer {search['layer']}"}
+    assert search["epochs"] == 2
     errors = search["validation_errors"]
     assert list(errors) == ["layer 1", "layer 2", "layer 3", "layer 4"]
     assert errors[f"layer {search['layer']}"] == min(errors.values())
@@ -305,11 +307,24 @@ def test_the_layer_is_chosen_on_validation_and_the_search_goes_on_where_it_was(b
     assert f"layer {search['layer']}" in render_card(whole.manifest)
     told: list[TrainingEvent] = []
     with pytest.raises(TrainingStopped):
-        run(job, tmp_path / "parts", base, on_event=told.append, should_stop=lambda: len(told) >= 7)
+        run(job, tmp_path / "parts", base, on_event=told.append, should_stop=lambda: len(told) >= 5)
     resumed: list[TrainingEvent] = []
     again = run(job, tmp_path / "parts", base, on_event=resumed.append)
-    assert resumed[0].epoch in (7, 8) and resumed[0].stage == "layer 3"
+    assert resumed[0].epoch in (5, 6) and resumed[0].stage == "layer 3"
     assert again.weights == whole.weights
+
+
+def test_without_a_schedule_that_ends_low_each_layer_is_trained_in_full(bases: Bases, tmp_path: Path) -> None:
+    few = {"preset": "paper", "max_epochs": 3, "batch_size": 16}
+    events: list[TrainingEvent] = []
+    job = spec(Method.RL_DENSE, Architecture.ELEMNET_REPRESENTATION, **few)
+    whole = run(job, tmp_path / "whole", bases[Architecture.ELEMNET], on_event=events.append)
+    assert [event.stage for event in events][::3] == ["layer 1", "layer 2", "layer 3", "layer 4"]
+    assert len(events) == 12
+    search = whole.manifest.training.search
+    assert search is not None
+    fixed = spec(Method.RL_DENSE, Architecture.ELEMNET_REPRESENTATION, layer=search["layer"], **few)
+    assert run(fixed, tmp_path / "fixed", bases[Architecture.ELEMNET]).weights == whole.weights
 
 
 def test_a_layer_the_source_does_not_have_is_refused(bases: Bases, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from app.learning.networks.elemnet import ELEMNET_ELEMENTS, ElemNet17, ElemNetSettings
 
+_RIDGE = 1e-6
+"""Of the mean variance of the features."""
+
 
 class RepresentationSettings(BaseModel):
     """Constructor arguments. The head is an ElemNet of `widths` whose input is the last of `source_widths`."""
@@ -56,6 +59,25 @@ class RepresentationElemNet(nn.Module):
         for own, other in zip(network.source, source.hidden, strict=False):
             own.load_state_dict(other.state_dict())
         return network
+
+    @torch.no_grad()
+    def recall_first_layer(self, fractions: Tensor) -> None:
+        """Start the head's first layer as the linear map of the features that best gives what the source's first gave.
+
+        By ridge regression over training rows (n, n_features), n > 1. A head whose other layers are the source's then
+        starts close to the source's own answers; a random first layer would feed those layers with noise.
+        """
+        features = self.represent(fractions).double()
+        wanted = self.source[0](fractions).double()
+        centre, offset = features.mean(dim=0), wanted.mean(dim=0)
+        features -= centre
+        gram = features.T @ features
+        gram.diagonal().add_(_RIDGE * gram.diagonal().mean())
+        weights = torch.linalg.solve(gram, features.T @ (wanted - offset)).T
+        first = self.head.hidden[0]
+        assert isinstance(first, nn.Linear)
+        first.weight.copy_(weights)
+        first.bias.copy_(offset - weights @ centre)
 
     @property
     def has_fixed_representation(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -19,10 +20,12 @@ from app.learning.targets import TargetMap
 from app.learning.training.loop import FitResult, LabelledSamples, Trainer, TrainingEvent
 from app.learning.training.plan import TrainingPlan
 from app.learning.training.stacked_member import Member
-from app.learning.transfer import initial_network, keeps_output
+from app.learning.transfer import NEW_HEAD, initial_network, keeps_output
 
 _ROWS_AT_ONCE = 1024
 """Of a representation: the activations of one layer fit into the caches."""
+_ROWS_LOOKED_AT = 20_000
+"""Most rows that a new first layer is fitted to."""
 
 
 def fit_network(run: Run) -> Fitted:
@@ -63,10 +66,17 @@ def starting_network(run: Run, hyperparameters: Hyperparameters) -> nn.Module:
     else:
         network = initial_network(spec.architecture, spec.method, hyperparameters, run.base, spec.property)
     if run.base is None and isinstance(network, ElemNet17) and network.settings.features == "physical_attributes":
-        training = run.prepared.samples.take(run.split.train)
-        assert isinstance(training, VectorSamples)
-        network.standardise(training.features)
+        network.standardise(_training_rows(run))
+    recalls = hyperparameters.preset == "default" and spec.method not in NEW_HEAD
+    if isinstance(network, RepresentationElemNet) and recalls:
+        network.recall_first_layer(torch.from_numpy(_training_rows(run)[:_ROWS_LOOKED_AT]))
     return network
+
+
+def _training_rows(run: Run) -> npt.NDArray[np.float32]:
+    training = run.prepared.samples.take(run.split.train)
+    assert isinstance(training, VectorSamples)
+    return training.features
 
 
 def train_network(
