@@ -10,17 +10,16 @@ from torch import nn
 from app.core.errors import InvalidInput, XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
+from app.learning.embedding import Embeddings, embedded_outputs
 from app.learning.graphs.crystal_graph import build_crystal_graph
-from app.learning.networks.embeddings import outputs_and_embeddings
 from app.learning.networks.factory import inference_form
 from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
-from app.learning.training.loop import EVALUATION_COST, evaluation_batches, predict_outputs
+from app.learning.training.loop import predict_outputs
 from app.registry.manifest import Manifest
 
 FloatArray = npt.NDArray[np.float64]
-Embeddings = npt.NDArray[np.float32]
 
 
 class NotANumber(InvalidInput):
@@ -83,17 +82,3 @@ class Predictor:
             finite = np.isfinite(value)
             answers.append(value if finite else NotANumber("The model gives no finite value for this input."))
         return answers
-
-
-@torch.inference_mode()
-def embedded_outputs(network: nn.Module, samples: Samples, device: torch.device) -> tuple[FloatArray, Embeddings]:
-    """Answers on the learned scale (B,) and feature vectors (B, F) of a network in evaluation mode."""
-    network.eval()
-    outputs, embeddings = [], []
-    for indices in evaluation_batches(samples, EVALUATION_COST[device.type]):
-        answers, vectors = outputs_and_embeddings(network, samples.batch(indices, device))
-        outputs.append(answers.double().cpu().numpy())
-        embeddings.append(vectors.cpu().numpy())
-    if not outputs:
-        return np.zeros(0), np.zeros((0, 0), dtype=np.float32)
-    return np.concatenate(outputs), np.concatenate(embeddings)

@@ -14,6 +14,7 @@ from app.properties.catalogue import PropertySpec, TaskType, Transform
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "MODEL_CARD.md"
+TRUST_FILE = "trust.safetensors"
 
 
 class InputKind(StrEnum):
@@ -27,6 +28,7 @@ class Architecture(StrEnum):
     ELEMNET = "elemnet"
     ELEMNET_REPRESENTATION = "elemnet_representation"
     BASELINE = "baseline"
+    ENSEMBLE = "ensemble"
 
 
 class _Frozen(BaseModel):
@@ -126,6 +128,54 @@ class TrainingRecord(_Frozen):
     )
 
 
+class Coverage(_Frozen):
+    """Intervals of level 0.9 on rows that did not set their width."""
+
+    n: int
+    share: float = Field(description="Of the labels, 0 to 1, within their interval.")
+    mean_width: float = Field(description="In the property's unit.")
+
+
+class FamilyErrors(_Frozen):
+    """Errors on the test rows of one family of compounds."""
+
+    family: str
+    n: int
+    mae: float
+    covered: float = Field(description="Share of labels, 0 to 1, within their interval of level 0.9.")
+
+
+class TrustRecord(_Frozen):
+    """What is known of the errors; the numbers behind intervals and domain lie in a file of their own."""
+
+    sha256: str = Field(description="Of the file.")
+    size_bytes: int
+    n_reference: int = Field(description="Training rows that inputs are compared with.")
+    calibrated_on: str = Field(description="Which rows set the width of intervals, and what is assumed.")
+    n_calibration: int
+    highest_level: float = Field(description="No interval can be given beyond: too few rows.")
+    measured_on: str = Field(description="How the coverage was measured.")
+    coverage: Coverage | None
+    coverage_new_formulas: Coverage | None = Field(
+        default=None, description="On rows whose formula is in no training row, where the split does not ensure it."
+    )
+    families: list[FamilyErrors]
+    mae_by_score: list[float] = Field(
+        description="MAE of four equal parts of the test rows, by the score of the domain, the lowest first."
+    )
+    mae_inside: float | None = Field(description="MAE of the test rows that count as like the training data.")
+    mae_outside: float | None = Field(description="MAE of those that do not.")
+    rank_correlation: float | None = Field(description="Spearman's, of score and absolute error, on the test rows.")
+    rank_correlation_expected: float | None = Field(
+        description="The same of the expected error, which sets the width of an interval."
+    )
+    flagged: float = Field(description="Share of the test rows, 0 to 1, that count as unlike the training data.")
+    flagged_left_out_elements: float | None = Field(
+        description="The same of training rows compared only with rows that lack one of their elements."
+    )
+    command: str | None = Field(default=None, description="Repeats it, where it was done after the training.")
+
+
 class Manifest(_Frozen):
     """One trained model, without its weights."""
 
@@ -141,6 +191,7 @@ class Manifest(_Frozen):
     metrics: Metrics
     training: TrainingRecord
     parent: Parent | None = None
+    trust: TrustRecord | None = Field(default=None, description="None: no intervals, and no domain but its elements.")
     description: str = ""
     scope: str = Field(default="", description="On which materials the model may be used, when not on all.")
     only_when_named: bool = Field(

@@ -11,11 +11,12 @@ from app.learning.baselines.linear_model import LinearModel, LinearSettings
 from app.learning.baselines.soap_ridge import soap_support
 from app.learning.descriptors.catalogue import Descriptor, describe
 from app.learning.descriptors.soap import SoapSettings
+from app.learning.embedding import embedded_outputs
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.embeddings import outputs_and_embeddings
 from app.learning.networks.factory import build_network, inference_form
 from app.learning.networks.schnet import SchNet, SchNetSettings
-from app.learning.predictor import Predictor, embedded_outputs
+from app.learning.predictor import Predictor
 from app.learning.representations import Described, representation_for
 from app.learning.samples import make_samples
 from app.learning.training.loop import predict_outputs

@@ -1,0 +1,99 @@
+"""What a model knows of its errors, as a safetensors file beside its weights."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from app.core.errors import ArtifactCorrupt
+from app.learning.targets import apply_transform
+from app.learning.trust.assessment import Trust
+from app.learning.trust.conformal import ScoreTable
+from app.learning.trust.difficulty import N_FEATURES, Difficulty
+from app.learning.trust.places import Places, Projection, element_coordinates
+from app.learning.trust.reference import Reference
+from app.registry.manifest import Manifest
+
+_SEPARATOR = "\n"
+_NDIM = {
+    "mean": 1, "matrix": 2, "features": 2, "compositions": 2, "labels": 1, "errors": 1, "formulas": 1,
+    "difficulty_scale": 1, "difficulty_weights": 1, "scores": 1, "shares": 1, "numbers": 1,
+}  # fmt: skip
+
+
+def trust_to_bytes(trust: Trust) -> bytes:
+    """Safetensors; equal for equal content."""
+    reference, numbers = trust.reference, (trust.difficulty.intercept, trust.limit, trust.lower, trust.upper)
+    tensors: dict[str, npt.NDArray[Any]] = {
+        "mean": reference.projection.mean,
+        "matrix": reference.projection.matrix,
+        "features": reference.places.features.astype(np.float16),
+        "compositions": reference.places.compositions.astype(np.float16),
+        "labels": reference.labels,
+        "errors": reference.errors,
+        "formulas": np.frombuffer(_SEPARATOR.join(reference.formulas).encode(), dtype=np.uint8),
+        "difficulty_scale": trust.difficulty.scale,
+        "difficulty_weights": trust.difficulty.weights,
+        "scores": trust.scores.scores,
+        "shares": trust.scores.shares,
+        "numbers": np.array(numbers),
+    }
+    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+
+
+def load_trust(manifest: Manifest, content: bytes) -> Trust:
+    """Raises ArtifactCorrupt when the file is not the one the manifest names, or does not hold together."""
+    named = manifest.trust
+    if named is None or hashlib.sha256(content).hexdigest() != named.sha256:
+        raise ArtifactCorrupt(f"The intervals of {manifest.name} are not those its manifest names (sha256 differs).")
+    try:
+        return _read(manifest, safetensors.numpy.load(content))
+    except (safetensors.SafetensorError, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise ArtifactCorrupt(f"The intervals of {manifest.name} cannot be read: {error}") from error
+
+
+def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
+    wide: dict[str, npt.NDArray[np.float64]] = {}
+    for name, ndim in _NDIM.items():
+        if tensors[name].ndim != ndim:
+            raise ValueError(f"{name} has {tensors[name].ndim} dimensions")
+        wide[name] = tensors[name].astype(np.float64)
+    text = wide["formulas"].astype(np.uint8).tobytes().decode()
+    formulas = tuple(text.split(_SEPARATOR))
+    projection = Projection(_single(wide["mean"]), _single(wide["matrix"]))
+    places = Places(_single(wide["features"]), _single(wide["compositions"]))
+    labels = wide["labels"]
+    n_rows, n_scores = len(labels), wide["scores"].shape
+    shapes = (
+        len(formulas) == n_rows == len(wide["errors"]) >= 2
+        and places.features.shape == (n_rows, projection.matrix.shape[1])
+        and places.compositions.shape == (n_rows, element_coordinates().shape[1])
+        and projection.mean.shape == projection.matrix.shape[:1]
+        and wide["shares"].shape == n_scores
+        and wide["difficulty_scale"].shape == wide["difficulty_weights"].shape == (N_FEATURES,)
+        and wide["numbers"].shape == (4,)
+    )
+    if not shapes:
+        raise ValueError("its parts do not fit each other")
+    intercept, limit, lower, upper = wide["numbers"].tolist()
+    if not (limit > 0 and lower <= upper and (wide["difficulty_scale"] > 0).all()):
+        raise ValueError("a number in it is out of range")
+    transform = manifest.property.transform
+    return Trust(
+        transform=transform,
+        lower=lower,
+        upper=upper,
+        reference=Reference.of(
+            projection, places, formulas, labels, apply_transform(labels, transform), wide["errors"]
+        ),
+        difficulty=Difficulty(wide["difficulty_scale"], wide["difficulty_weights"], intercept),
+        scores=ScoreTable(_single(wide["scores"]), wide["shares"]),
+        limit=limit,
+    )
+
+
+def _single(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    return array.astype(np.float32)
