@@ -54,7 +54,7 @@ def cell_volume(lattice: FloatArray) -> float:
 def box_volume(lattice: FloatArray) -> float:
     """Volume of the smallest box along x, y and z that holds the cell (3, 3), Å³."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = lattice.tolist()
-    return (abs(ax) + abs(bx) + abs(cx)) * (abs(ay) + abs(by) + abs(cy)) * (abs(az) + abs(bz) + abs(cz))
+    return float((abs(ax) + abs(bx) + abs(cx)) * (abs(ay) + abs(by) + abs(cy)) * (abs(az) + abs(bz) + abs(cz)))
 
 
 def cell_heights(lattice: FloatArray) -> tuple[float, float, float]:
