@@ -285,13 +285,13 @@ def test_representation_methods_read_the_sources_layer(
 
 def test_the_layer_is_chosen_on_validation_and_the_search_goes_on_where_it_was(bases: Bases, tmp_path: Path) -> None:
     base = bases[Architecture.ELEMNET]
-    few = {"max_epochs": 10, "batch_size": 16, "patience": 10}
+    few = {"max_epochs": 20, "batch_size": 16, "patience": 20}
     job = spec(Method.TLRL_DENSE, Architecture.ELEMNET_REPRESENTATION, **few)
     assert job.hyperparameters.layer == "auto"
     events: list[TrainingEvent] = []
     whole = run(job, tmp_path / "whole", base, on_event=events.append)
-    assert [event.epoch for event in events] == list(range(1, 19))
-    assert {event.max_epochs for event in events} == {18}
+    assert [event.epoch for event in events] == list(range(1, 29))
+    assert {event.max_epochs for event in events} == {28}
     assert [event.stage for event in events[:8:2]] == ["layer 1", "layer 2", "layer 3", "layer 4"]
     search = whole.manifest.training.search
     assert search is not None

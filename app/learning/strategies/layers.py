@@ -13,7 +13,7 @@ from app.learning.training.plan import TrainingPlan
 
 LAYERS = (1, 2, 3, 4)
 """Hidden layers of the source that are tried."""
-_SHORTER = 5
+_SHORTER = 10
 """How many times shorter the trainings are that compare layers, where the schedule makes a short one worth a whole."""
 
 
