@@ -4,9 +4,10 @@
         run.json            what to train, on which device
         dataset.parquet     the table
         base/               manifest.json and weights.safetensors of the base model, if there is one
+        source-0/ ...       the same of other models that the method may use
         checkpoint/         state of the run, from which the next attempt goes on
         events.jsonl        one event a line, written by the process
-        result/             manifest.json and weights.safetensors; appears complete or not at all
+        result/             manifest.json, weights.safetensors and trust.safetensors; appears complete or not at all
         error.json          why there is no result
 
 Each attempt has its own folder, so a process that outlives its lease cannot touch the files of the next one.
@@ -15,6 +16,7 @@ Each attempt has its own folder, so a process that outlives its lease cannot tou
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from app.core.settings import Device, LogFormat, LogLevel
-from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, Parent
+from app.registry.artifact import Artifact
+from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest, Parent
 
 RUN_FILE = "run.json"
 DATASET_FILE = "dataset.parquet"
 BASE_FOLDER = "base"
+SOURCE_FOLDER = "source"
 CHECKPOINT_FOLDER = "checkpoint"
 EVENTS_FILE = "events.jsonl"
 RESULT_FOLDER = "result"
@@ -77,21 +81,40 @@ class AttemptFolder:
     def checkpoint(self) -> Path:
         return self.path / CHECKPOINT_FOLDER
 
-    def write_input(self, run: Run, dataset: bytes, base: tuple[Manifest, bytes] | None) -> None:
+    def write_input(
+        self,
+        run: Run,
+        dataset: bytes,
+        base: tuple[Manifest, bytes] | None,
+        sources: Sequence[tuple[Manifest, bytes]] = (),
+    ) -> None:
         (self.path / DATASET_FILE).write_bytes(dataset)
         if base is not None:
             _write_model(self.path / BASE_FOLDER, *base)
+        for number, source in enumerate(sources):
+            _write_model(self.path / f"{SOURCE_FOLDER}-{number}", *source)
         (self.path / RUN_FILE).write_text(run.model_dump_json())
 
     def read_input(self) -> tuple[Run, bytes, tuple[Manifest, bytes] | None]:
         run = Run.model_validate_json((self.path / RUN_FILE).read_text())
         return run, (self.path / DATASET_FILE).read_bytes(), _read_model(self.path / BASE_FOLDER)
 
-    def write_result(self, manifest: Manifest, weights: bytes) -> None:
-        _write_model(self.path / RESULT_FOLDER, manifest, weights)
+    def read_sources(self) -> list[tuple[Manifest, bytes]]:
+        found: list[tuple[Manifest, bytes]] = []
+        while (model := _read_model(self.path / f"{SOURCE_FOLDER}-{len(found)}")) is not None:
+            found.append(model)
+        return found
 
-    def read_result(self) -> tuple[Manifest, bytes] | None:
-        return _read_model(self.path / RESULT_FOLDER)
+    def write_result(self, manifest: Manifest, weights: bytes, trust: bytes | None) -> None:
+        _write_model(self.path / RESULT_FOLDER, manifest, weights, trust)
+
+    def read_result(self) -> Artifact | None:
+        folder = self.path / RESULT_FOLDER
+        model = _read_model(folder)
+        if model is None:
+            return None
+        trust = (folder / TRUST_FILE).read_bytes() if model[0].trust is not None else None
+        return Artifact(*model, trust)
 
     def write_error(self, error: RunError) -> None:
         partial = self.path / f"{ERROR_FILE}.partial"
@@ -109,11 +132,13 @@ class AttemptFolder:
             file.write(line + "\n")
 
 
-def _write_model(folder: Path, manifest: Manifest, weights: bytes) -> None:
+def _write_model(folder: Path, manifest: Manifest, weights: bytes, trust: bytes | None = None) -> None:
     partial = folder.with_suffix(".partial")
     partial.mkdir()
     (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
     (partial / WEIGHTS_FILE).write_bytes(weights)
+    if trust is not None:
+        (partial / TRUST_FILE).write_bytes(trust)
     os.replace(partial, folder)
 
 

@@ -54,9 +54,9 @@ def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
     attempt.append_event("message", f"Reading {len(items)} rows of {spec.dataset_name}.", {"n_rows": len(items)})
     trained = train_model(
         TrainingTable(items=items, targets=targets, row_ids=row_ids), spec, base, run.parent, attempt.checkpoint,
-        EpochReporter(attempt, run), should_stop, run.device, SearchReporter(attempt),
+        EpochReporter(attempt, run), should_stop, run.device, SearchReporter(attempt), attempt.read_sources(),
     )  # fmt: skip
-    attempt.write_result(trained.manifest, trained.weights)
+    attempt.write_result(trained.manifest, trained.weights, trained.trust)
 
 
 class EpochReporter:

@@ -99,8 +99,9 @@ class FineTuningService:
         architecture = chosen_architecture(
             request.method, input_kind, Architecture(base.architecture) if base else None, request.hyperparameters
         )
-        self._check_model_name(request.model_name, record, method_info(request.method).input_kind(architecture))
         hyperparameters = resolve_hyperparameters(architecture, request.method, request.hyperparameters, dataset.n_rows)
+        reads = method_info(request.method).input_kind(architecture, hyperparameters.features, input_kind)
+        self._check_model_name(request.model_name, record, reads)
         require_fitting_target(hyperparameters, record)
         _check_split(hyperparameters, dataset)
         _check_size(request.method, hyperparameters, dataset)
@@ -110,7 +111,8 @@ class FineTuningService:
             dataset_id=dataset.id, dataset_name=dataset.name, dataset_sha256=dataset.content_sha256,
             dataset_path=dataset.artifact_path, n_rows=dataset.n_rows, model_name=request.model_name,
             architecture=architecture, method=request.method, property=record, hyperparameters=hyperparameters,
-            seed=request.seed, base=_pinned(base) if base else None,
+            seed=request.seed, base=_pinned(base) if base else None, input_kind=input_kind,
+            sources=tuple(map(_pinned, self._sources(request, input_kind))),
         )  # fmt: skip
 
     def _check_model_name(self, name: str, record: PropertyRecord, input_kind: InputKind) -> None:
@@ -132,7 +134,8 @@ class FineTuningService:
         for job, spec in ((job, FineTuningSpec.model_validate(job.spec)) for job in open_jobs):
             if spec.model_name != name:
                 continue
-            kind = method_info(spec.method).input_kind(spec.architecture)
+            info = method_info(spec.method)
+            kind = info.input_kind(spec.architecture, spec.hyperparameters.features, spec.input_kind)
             if (spec.property.key, kind) != (record.key, input_kind):
                 raise ModelMismatch(
                     f"Job {job.id} is making model {name}, which predicts {spec.property.key} from a {kind}; this one "
@@ -143,7 +146,7 @@ class FineTuningService:
     def _base(self, request: FineTuningJobCreate, dataset: Dataset) -> ModelVersion | None:
         """The version to start from; None for methods that start from random weights."""
         if not method_info(request.method).needs_base:
-            if request.base_model != AUTO:
+            if request.base_model != AUTO and request.method is not Method.AUTO:
                 raise InvalidJob(
                     f"Method '{request.method}' starts from nothing (random weights, or none), so base_model "
                     f"'{request.base_model}' would not be used. Leave base_model out, or choose a method that starts "
@@ -161,6 +164,15 @@ class FineTuningService:
                 f"{dataset.id} holds a {dataset.input_kind} in each row. Choose another base_model, or 'auto'."
             )
         return base
+
+    def _sources(self, request: FineTuningJobCreate, input_kind: InputKind) -> list[ModelVersion]:
+        """What `auto` may use: the model that was named, or all shipped champions that read such data."""
+        if request.method is not Method.AUTO:
+            return []
+        if request.base_model != AUTO:
+            return [self._registry.resolve(request.base_model)]
+        champions = self._registry.champions(input_kind=input_kind)
+        return [version for version in champions if version.source == SHIPPED]
 
     def _best_source(self, method: Method, input_kind: InputKind) -> ModelVersion:
         """The shipped champion of the method's own family, from most rows among those of formation energy, else all."""

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
-from app.registry.manifest import Architecture, PropertyRecord
+from app.registry.manifest import Architecture, InputKind, PropertyRecord
 
 
 class BaseModelVersion(BaseModel):
@@ -19,6 +19,8 @@ class BaseModelVersion(BaseModel):
 
 
 class FineTuningSpec(BaseModel):
+    """`sources` are models that the method `auto` may use; `input_kind` is what the rows of the data set hold."""
+
     model_config = ConfigDict(frozen=True)
 
     dataset_id: str
@@ -33,3 +35,5 @@ class FineTuningSpec(BaseModel):
     hyperparameters: Hyperparameters
     seed: int
     base: BaseModelVersion | None
+    sources: tuple[BaseModelVersion, ...] = ()
+    input_kind: InputKind | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.core.errors import InvalidJob
+from app.learning.hyperparameters import FeatureName
 from app.registry.manifest import Architecture, InputKind
 
 
@@ -24,10 +25,12 @@ class Method(StrEnum):
     LASSO = "lasso"
     SVR = "svr"
     RANDOM_FOREST = "rf"
+    EXTRA_TREES = "extra_trees"
     GRADIENT_BOOSTING = "gradient_boosting"
     SOAP_RIDGE = "soap_krr"
     AUTOML_FRACTIONS = "automl_ef"
     AUTOML_ATTRIBUTES = "automl_pa"
+    AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class MethodInfo:
 
     `source` is where it comes from. `makes` are the architectures it can make from nothing; `bases` maps the
     architecture of a base model to that of the model made from it. `max_rows` bounds the rows it is fitted to.
+    `baseline_features` are the hyperparameter `features` that a baseline may read, the paper's first.
     """
 
     name: Method
@@ -44,6 +48,7 @@ class MethodInfo:
     makes: tuple[Architecture, ...] = ()
     bases: Mapping[Architecture, Architecture] = field(default_factory=dict)
     max_rows: int | None = None
+    baseline_features: tuple[FeatureName, ...] = ()
 
     @property
     def needs_base(self) -> bool:
@@ -54,14 +59,21 @@ class MethodInfo:
         """Of the models it makes."""
         return self.makes or tuple(self.bases.values())
 
-    def input_kind(self, architecture: Architecture) -> InputKind:
-        """What the models it makes read."""
+    def input_kind(
+        self, architecture: Architecture, features: FeatureName | None = None, data: InputKind | None = None
+    ) -> InputKind:
+        """What the models it makes of such data read, with the hyperparameter `features` where it is given."""
+        if architecture is Architecture.ENSEMBLE:
+            return data or InputKind.STRUCTURE
         if architecture is Architecture.BASELINE:
-            return InputKind.STRUCTURE if self.name is Method.SOAP_RIDGE else InputKind.COMPOSITION
+            structural = self.name is Method.SOAP_RIDGE or features in STRUCTURAL_FEATURES
+            return InputKind.STRUCTURE if structural else InputKind.COMPOSITION
         return InputKind.STRUCTURE if architecture in _GRAPH_NETWORKS else InputKind.COMPOSITION
 
     def data_kinds(self, architecture: Architecture) -> tuple[InputKind, ...]:
         """Data sets it trains on; a baseline that reads compositions takes those of structures too."""
+        if architecture is Architecture.ENSEMBLE:
+            return (InputKind.STRUCTURE, InputKind.COMPOSITION)
         kind = self.input_kind(architecture)
         if architecture is Architecture.BASELINE and kind is InputKind.COMPOSITION:
             return (InputKind.STRUCTURE, InputKind.COMPOSITION)
@@ -71,12 +83,17 @@ class MethodInfo:
 KERNEL_ROWS = 10_000
 """Most rows of a kernel machine."""
 
+STRUCTURAL_FEATURES: tuple[FeatureName, ...] = ("bonding",)
+"""Those of a baseline that a composition does not have."""
+
 _GRAPH_NETWORKS = (Architecture.CGCNN, Architecture.SCHNET)
 _CGCNN = {Architecture.CGCNN: Architecture.CGCNN}
 _SCHNET = {Architecture.SCHNET: Architecture.SCHNET}
 _ELEMNET = {Architecture.ELEMNET: Architecture.ELEMNET}
 _ON_ELEMNET = {Architecture.ELEMNET: Architecture.ELEMNET_REPRESENTATION}
 _BASELINE = (Architecture.BASELINE,)
+_MAGPIE_FIRST: tuple[FeatureName, ...] = ("magpie", "bonding")
+_ON_FEATURES = "on Magpie descriptors, or on these and descriptors of the bonds (`features`)"
 _LEE = "Lee & Asahi 2021"
 _KRAWCZUK = "Krawczuk & Venturi 2020"
 _GUPTA = "Gupta et al. 2024"
@@ -146,18 +163,42 @@ _REPRESENTATION_METHODS = (
 )
 
 _BASELINE_METHODS = (
-    MethodInfo(Method.PLS, "Partial least squares on Magpie descriptors.", f"{_LEE}, Table S2", _BASELINE),
-    MethodInfo(Method.LASSO, "Lasso on Magpie descriptors.", f"{_LEE}, Table S2", _BASELINE),
+    MethodInfo(
+        Method.PLS,
+        f"Partial least squares {_ON_FEATURES}.",
+        f"{_LEE}, Table S2",
+        _BASELINE,
+        baseline_features=_MAGPIE_FIRST,
+    ),
+    MethodInfo(Method.LASSO, f"Lasso {_ON_FEATURES}.", f"{_LEE}, Table S2", _BASELINE, baseline_features=_MAGPIE_FIRST),
     MethodInfo(
         Method.SVR,
-        "Support vectors with an RBF kernel on Magpie descriptors.",
+        f"Support vectors with an RBF kernel {_ON_FEATURES}.",
         f"{_LEE}, Table S2",
         _BASELINE,
         max_rows=KERNEL_ROWS,
+        baseline_features=_MAGPIE_FIRST,
     ),
-    MethodInfo(Method.RANDOM_FOREST, "Random forest on Magpie descriptors.", f"{_LEE}, Table S2", _BASELINE),
     MethodInfo(
-        Method.GRADIENT_BOOSTING, "Gradient-boosted trees on Magpie descriptors.", "beyond the papers", _BASELINE
+        Method.RANDOM_FOREST,
+        f"Random forest {_ON_FEATURES}.",
+        f"{_LEE}, Table S2",
+        _BASELINE,
+        baseline_features=_MAGPIE_FIRST,
+    ),
+    MethodInfo(
+        Method.EXTRA_TREES,
+        f"Extremely randomised trees {_ON_FEATURES}.",
+        "beyond the papers",
+        _BASELINE,
+        baseline_features=_MAGPIE_FIRST,
+    ),
+    MethodInfo(
+        Method.GRADIENT_BOOSTING,
+        f"Gradient-boosted trees {_ON_FEATURES}.",
+        "beyond the papers",
+        _BASELINE,
+        baseline_features=_MAGPIE_FIRST,
     ),
     MethodInfo(
         Method.SOAP_RIDGE,
@@ -180,7 +221,18 @@ _BASELINE_METHODS = (
     ),
 )
 
-METHODS: tuple[MethodInfo, ...] = (*_NETWORK_METHODS, *_REPRESENTATION_METHODS, *_BASELINE_METHODS)
+_AUTOMATIC = (
+    MethodInfo(
+        Method.AUTO,
+        "Let all methods that fit the data compete by cross-validation within `max_seconds`, and make one model of "
+        "those that add to each other: fine-tuned and fresh networks, and regressors on descriptors and on what "
+        "pretrained models predict. The report says who was how good and whether the winner beats simple baselines.",
+        "beyond the papers",
+        (Architecture.ENSEMBLE,),
+    ),
+)
+
+METHODS: tuple[MethodInfo, ...] = (*_AUTOMATIC, *_NETWORK_METHODS, *_REPRESENTATION_METHODS, *_BASELINE_METHODS)
 
 
 def method_info(method: Method) -> MethodInfo:

@@ -3,8 +3,17 @@
 from typing import Any
 
 from app.core.errors import InvalidJob
-from app.learning.hyperparameters import Hyperparameters, NetworkName
-from app.learning.methods import METHODS, Method, architecture_from, method_info, methods_for_data, named
+from app.learning.hyperparameters import FeatureName, Hyperparameters, NetworkName
+from app.learning.methods import (
+    METHODS,
+    STRUCTURAL_FEATURES,
+    Method,
+    MethodInfo,
+    architecture_from,
+    method_info,
+    methods_for_data,
+    named,
+)
 from app.registry.manifest import Architecture, InputKind, PropertyRecord
 
 PER_ATOM = "/atom"
@@ -24,6 +33,7 @@ _DESCENT = (
     "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay", "optimizer", "schedule", "loss",
     "ema_decay", "gradient_clip", "precision", "max_seconds",
 )  # fmt: skip
+_ELEMNET_FEATURES: tuple[FeatureName, ...] = ("elemental_fractions", "physical_attributes")
 _SEARCHES = (Method.AUTOML_FRACTIONS, Method.AUTOML_ATTRIBUTES)
 
 _CGCNN_DEFAULT: dict[str, Any] = {
@@ -127,12 +137,23 @@ _BASELINE_DEFAULT: dict[str, Any] = {
 }
 _BASELINE_PAPER = _BASELINE_DEFAULT | {"preset": "paper", "split": "random"}
 
+_AUTO_DEFAULT: dict[str, Any] = {
+    "preset": "default",
+    "scaling": "standard",
+    "split": "formula",
+    "train_fraction": 4 / 6,
+    "val_fraction": 1 / 6,
+    "n_folds": 5,
+    "max_seconds": 900.0,
+}
+
 _PRESETS: dict[Architecture, dict[str, dict[str, Any]]] = {
     Architecture.CGCNN: {"default": _CGCNN_DEFAULT, "paper": _CGCNN_PAPER},
     Architecture.SCHNET: {"default": _SCHNET_DEFAULT, "paper": _SCHNET_PAPER},
     Architecture.ELEMNET: {"default": _ELEMNET_DEFAULT, "paper": _ELEMNET_PAPER},
     Architecture.ELEMNET_REPRESENTATION: {"default": _ELEMNET_DEFAULT, "paper": _ELEMNET_PAPER},
     Architecture.BASELINE: {"default": _BASELINE_DEFAULT, "paper": _BASELINE_PAPER},
+    Architecture.ENSEMBLE: {"default": _AUTO_DEFAULT, "paper": _AUTO_DEFAULT},
 }
 
 
@@ -150,6 +171,11 @@ def chosen_architecture(
     if not fitting:
         raise InvalidJob(
             f"Method {method.value!r} does not train on data of a {data}. On offer: {named(methods_for_data(data))}."
+        )
+    if given.features in STRUCTURAL_FEATURES and data is InputKind.COMPOSITION:
+        raise InvalidJob(
+            f"features {given.features!r} are of crystal structures, but this data set holds compositions. Leave "
+            "features out, or upload structures."
         )
     if method is not Method.SCRATCH or given.network is None:
         return fitting[0]
@@ -179,6 +205,7 @@ def resolve_hyperparameters(
     values |= _for_size(architecture, method, preset, n_rows) | wanted
     chosen = {name: values[name] for name in used}
     _require_network(architecture, chosen)
+    _require_features(info, chosen)
     if chosen["train_fraction"] + chosen["val_fraction"] >= 1:
         raise InvalidJob("train_fraction and val_fraction must leave rows for the test set: their sum must be below 1.")
     if "batch_size" in chosen and chosen["batch_size"] > n_rows * chosen["train_fraction"]:
@@ -189,7 +216,10 @@ def resolve_hyperparameters(
 def fields_used(architecture: Architecture, method: Method) -> list[str]:
     """Names of the hyperparameters that have an effect."""
     if architecture is Architecture.BASELINE:
-        return [*_DATA, "n_folds", *(("n_trials", "max_seconds") if method in _SEARCHES else ())]
+        features = ("features",) if method_info(method).baseline_features else ()
+        return [*_DATA, *features, "n_folds", *(("n_trials", "max_seconds") if method in _SEARCHES else ())]
+    if architecture is Architecture.ENSEMBLE:
+        return [*_DATA, "n_folds", "max_seconds"]
     used = [*_DATA, *_DESCENT]
     if method is Method.SCRATCH:
         used += ["network"] + (["features"] if architecture is Architecture.ELEMNET else [])
@@ -216,8 +246,18 @@ def _require_network(architecture: Architecture, chosen: dict[str, Any]) -> None
         raise InvalidJob(f"Network {chosen['network']!r} is no {architecture.value} network.")
 
 
+def _require_features(info: MethodInfo, chosen: dict[str, Any]) -> None:
+    readable = info.baseline_features or _ELEMNET_FEATURES
+    if "features" in chosen and chosen["features"] not in readable:
+        raise InvalidJob(
+            f"Method {info.name.value!r} does not read features {chosen['features']!r}. It reads {', '.join(readable)}."
+        )
+
+
 def _for_method(architecture: Architecture, method: Method, preset: str) -> dict[str, Any]:
     """What a method changes: transfer wants a lower learning rate and, in the CGCNN paper, a narrower last layer."""
+    if readable := method_info(method).baseline_features:
+        return {"features": readable[0]}
     if method is Method.SCRATCH:
         return {"network": next(name for name, each in NETWORKS.items() if each is architecture)}
     if preset == "paper":

@@ -1,6 +1,6 @@
 """Model inputs in arrays, cut into batches by index: the same two calls for graphs and for vectors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Protocol, TypeVar
@@ -17,14 +17,23 @@ from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
 from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.settings import GraphSettings
 from app.learning.networks.elemnet import elemental_fractions
-from app.learning.representations import ELEMENTAL_FRACTIONS, Representation
+from app.learning.representations import ELEMENTAL_FRACTIONS, Composite, Representation
 from app.structures.crystal import Crystal
 from app.structures.elements import ATOMIC_NUMBERS, MAX_ATOMIC_NUMBER, SYMBOLS
 from app.structures.formula import Composition
 
 IntArray = npt.NDArray[np.int64]
 ModelInput = Crystal | Composition
-NetworkBatch = GraphBatch | Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeBatch:
+    """The same inputs read in several ways, by name."""
+
+    parts: Mapping[str, GraphBatch | Tensor]
+
+
+NetworkBatch = GraphBatch | Tensor | CompositeBatch
 Made = TypeVar("Made")
 
 
@@ -104,6 +113,26 @@ class VectorSamples:
         return np.ones(len(self), dtype=np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class CompositeSamples:
+    """The same inputs read in several ways, by name: `graph`, or a descriptor's name. At least one."""
+
+    parts: Mapping[str, GraphSamples | VectorSamples]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts.values())))
+
+    def batch(self, indices: IntArray, device: torch.device) -> CompositeBatch:
+        return CompositeBatch({name: part.batch(indices, device) for name, part in self.parts.items()})
+
+    def take(self, indices: IntArray) -> "CompositeSamples":
+        return CompositeSamples({name: part.take(indices) for name, part in self.parts.items()})
+
+    @property
+    def costs(self) -> IntArray:
+        return np.asarray(np.max([part.costs for part in self.parts.values()], axis=0))
+
+
 GraphBuilder = Callable[[Crystal, GraphSettings], CrystalGraph]
 
 
@@ -129,6 +158,8 @@ def make_samples(
     items: Sequence[ModelInput], representation: Representation, build: GraphBuilder = build_crystal_graph
 ) -> tuple[Samples, list[XtalforgeError | None]]:
     """Featurise what can be; the error of each item that cannot, else None. Samples keep the order of the good ones."""
+    if isinstance(representation, Composite):
+        return _composite(items, representation, build)
     if isinstance(representation, GraphSettings):
         graphs, errors = _each(items, lambda item: featurise_structure(item, representation, build))
         return GraphSamples(PackedGraphs.pack(graphs)) if graphs else VectorSamples(_NOTHING), errors
@@ -137,6 +168,25 @@ def make_samples(
         return VectorSamples(np.stack(vectors) if vectors else _NOTHING), errors
     rows, errors = describe(representation.descriptor, items, representation.soap)
     return VectorSamples(rows), errors
+
+
+def _composite(
+    items: Sequence[ModelInput], representation: Composite, build: GraphBuilder
+) -> tuple[CompositeSamples, list[XtalforgeError | None]]:
+    """An input has to be readable in every way."""
+    errors: list[XtalforgeError | None] = [None] * len(items)
+    parts: dict[str, GraphSamples | VectorSamples] = {}
+    good = np.arange(len(items))
+    for name, each in representation.parts.items():
+        samples, found = make_samples([items[index] for index in good.tolist()], each, build)
+        assert isinstance(samples, GraphSamples | VectorSamples)
+        for index, error in zip(good, found, strict=True):
+            errors[index] = error
+        kept = np.array([error is None for error in found], dtype=bool)
+        parts = {other: part.take(np.flatnonzero(kept)) for other, part in parts.items()}
+        parts[name] = samples
+        good = good[kept]
+    return CompositeSamples(parts), errors
 
 
 def _each(

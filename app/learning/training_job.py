@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,19 @@ from app.learning.checkpoints import network_to_bytes
 from app.learning.device import flushed_denormals, keep_freed_memory, torch_device
 from app.learning.graphs.settings import GraphSettings
 from app.learning.presets import require_fitting_target
-from app.learning.representations import Described, Representation, representation_for, representation_of
+from app.learning.representations import Described, Representation, parts_of, representation_for, representation_of
 from app.learning.splits import Split, move_to_training, split_rows
+from app.learning.strategies.automatic import fit_automatically
 from app.learning.strategies.baselines import fit_classical
 from app.learning.strategies.descent import fit_network
 from app.learning.strategies.layers import fit_best_layer
 from app.learning.strategies.run import Fitted, Run, SearchEvent, TrainingSpec
 from app.learning.tables import PreparedTable, TrainingTable, prepare, require_usable
+from app.learning.tournament.entrants import representation_for_all
 from app.learning.training.loop import TrainingEvent, TrainingStopped
-from app.learning.training_record import evaluate, manifest_of
+from app.learning.training_record import evaluate, manifest_of, trained_rows
 from app.learning.transfer import Base, network_settings
+from app.learning.trust.making import make_trust
 from app.registry.manifest import Architecture, Manifest, Parent
 
 __all__ = [
@@ -50,10 +53,11 @@ _RUN_FIELDS = {"method", "architecture", "property", "seed", "hyperparameters", 
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """The result: a checkpoint, its curve, and predictions of the test rows in physical units."""
+    """The result: a checkpoint, its intervals' file, its curve, and predictions of the test rows in physical units."""
 
     manifest: Manifest
     weights: bytes
+    trust: bytes | None
     history: list[dict[str, float]]
     test_rows: IntArray
     test_labels: FloatArray
@@ -70,14 +74,15 @@ def train_model(
     should_stop: Callable[[], bool],
     device: str = "cpu",
     on_search: Callable[[SearchEvent], None] = lambda _: None,
+    sources: Sequence[Base] = (),
 ) -> TrainedModel:
-    """Train as `spec` says and evaluate on the held-out test rows.
+    """Train as `spec` says and evaluate on the held-out test rows; `sources` are what the method `auto` may use.
 
     Goes on from `work_dir` when it holds the state of the same run. Raises TrainingStopped, TrainingDiverged,
     InvalidJob.
     """
     started = time.monotonic()
-    run = open_run(table, spec, base, parent, work_dir, on_event, should_stop, device, on_search)
+    run = open_run(table, spec, base, parent, work_dir, on_event, should_stop, device, on_search, sources)
     with flushed_denormals():
         fitted = _fit(run)
     return close_run(run, fitted, parent, time.monotonic() - started)
@@ -93,6 +98,7 @@ def open_run(
     should_stop: Callable[[], bool],
     device: str = "cpu",
     on_search: Callable[[SearchEvent], None] = lambda _: None,
+    sources: Sequence[Base] = (),
 ) -> Run:
     """The rows featurised and split, ready to train. Raises InvalidJob."""
     require_fitting_target(spec.hyperparameters, spec.property)
@@ -103,21 +109,30 @@ def open_run(
     where = torch_device(device)
     if where.type == "cpu":
         keep_freed_memory()
-    run_key = _run_key(spec, representation, parent, prepared)
-    return Run(spec, base, prepared, representation, split, run_key, work_dir, where, on_event, on_search, should_stop)
+    run_key = _run_key(spec, representation, parent, prepared, sources)
+    return Run(
+        spec, base, prepared, representation, split, run_key, work_dir, where, on_event, on_search, should_stop,
+        tuple(sources),
+    )  # fmt: skip
 
 
 def close_run(run: Run, fitted: Fitted, parent: Parent | None, seconds: float) -> TrainedModel:
     """Measure what was trained in `seconds`, this attempt's. Raises TrainingDiverged."""
     with flushed_denormals():
         metrics, test_predictions = evaluate(run, fitted)
+        trust = make_trust(trained_rows(run, fitted))
     weights = network_to_bytes(fitted.network)
-    manifest = manifest_of(run, fitted, metrics, parent, weights, round(fitted.earlier_s + seconds, 1))
+    record = trust[1] if trust is not None else None
+    manifest = manifest_of(run, fitted, metrics, record, parent, weights, round(fitted.earlier_s + seconds, 1))
     test = run.split.test
-    return TrainedModel(manifest, weights, fitted.history, test, run.prepared.labels[test], test_predictions)
+    return TrainedModel(
+        manifest, weights, trust and trust[0], fitted.history, test, run.prepared.labels[test], test_predictions
+    )
 
 
 def _fit(run: Run) -> Fitted:
+    if run.spec.architecture is Architecture.ENSEMBLE:
+        return fit_automatically(run)
     if run.spec.architecture is Architecture.BASELINE:
         return fit_classical(run)
     if run.spec.hyperparameters.layer == "auto":
@@ -131,8 +146,10 @@ def representation_of_run(spec: TrainingSpec, base: Base | None) -> Representati
         return representation_of(base[0])
     if spec.graph is not None:
         return spec.graph
+    if spec.architecture is Architecture.ENSEMBLE:
+        return representation_for_all(spec.data_kind)
     if spec.architecture is Architecture.BASELINE:
-        return Described(Baseline(spec.method.value).descriptor)
+        return Described(Baseline(spec.method.value).descriptor(spec.hyperparameters.features))
     settings = spec.network or network_settings(spec.architecture, spec.hyperparameters)
     return representation_for(spec.architecture, settings)
 
@@ -152,14 +169,24 @@ def _split(spec: TrainingSpec, prepared: PreparedTable) -> Split:
     return split
 
 
-def _run_key(spec: TrainingSpec, representation: Representation, parent: Parent | None, prepared: PreparedTable) -> str:
-    reads = representation.model_dump() if isinstance(representation, GraphSettings) else representation.descriptor
+def _run_key(
+    spec: TrainingSpec,
+    representation: Representation,
+    parent: Parent | None,
+    prepared: PreparedTable,
+    sources: Sequence[Base],
+) -> str:
+    reads = [
+        part.model_dump() if isinstance(part, GraphSettings) else part.descriptor for part in parts_of(representation)
+    ]
     described = spec.model_dump(mode="json", include=_RUN_FIELDS) | {
-        "reads": reads,
+        "reads": reads[0] if len(reads) == 1 else reads,
         "parent": parent.model_dump() if parent else None,
         "keys": hashlib.sha256("\n".join(prepared.keys).encode()).hexdigest(),
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
+    if sources:
+        described["sources"] = [manifest.weights_sha256 for manifest, _ in sources]
     if prepared.split is not None:
         parts = (prepared.split.train, prepared.split.val, prepared.split.test)
         described["split"] = [hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts]

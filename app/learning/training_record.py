@@ -8,13 +8,13 @@ import torch
 
 from app.learning.checkpoints import weights_digest
 from app.learning.evaluation import split_metrics
-from app.learning.graphs.settings import GraphSettings
 from app.learning.presets import PER_ATOM
-from app.learning.representations import needs_structure
+from app.learning.representations import graph_of, needs_structure
 from app.learning.samples import GraphSamples
 from app.learning.strategies.run import Fitted, Run
 from app.learning.training.loop import TrainingDiverged, predict_outputs
-from app.registry.manifest import InputKind, Manifest, Metrics, Parent, SplitMetrics, TrainingRecord
+from app.learning.trust.making import Trained
+from app.registry.manifest import InputKind, Manifest, Metrics, Parent, SplitMetrics, TrainingRecord, TrustRecord
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,23 +42,49 @@ def evaluate(run: Run, fitted: Fitted) -> tuple[Metrics, FloatArray]:
     return Metrics(**measured), predictions
 
 
+def trained_rows(run: Run, fitted: Fitted) -> Trained:
+    """The network with the rows that tell its errors."""
+    held_out = fitted.held_out_errors
+    if held_out is not None and fitted.target_map.scaling.kind == "standard":
+        held_out = held_out * fitted.target_map.scaling.std
+    return Trained(
+        network=fitted.network,
+        target_map=fitted.target_map,
+        prepared=run.prepared,
+        split=fitted.split,
+        property=run.spec.property,
+        by_formula=run.prepared.split is not None or run.spec.hyperparameters.split != "random",
+        seed=run.spec.seed,
+        device=run.device,
+        held_out_errors=held_out if fitted.target_map.scaling.kind != "tanh" else None,
+    )
+
+
 def manifest_of(
-    run: Run, fitted: Fitted, metrics: Metrics, parent: Parent | None, weights: bytes, wall_s: float
+    run: Run,
+    fitted: Fitted,
+    metrics: Metrics,
+    trust: TrustRecord | None,
+    parent: Parent | None,
+    weights: bytes,
+    wall_s: float,
 ) -> Manifest:
     """Everything that answers, and the repetition of the run, need."""
     spec, representation = run.spec, run.representation
+    graph = graph_of(representation)
     return Manifest(
         name=spec.name,
         architecture=spec.architecture,
         input_kind=InputKind.STRUCTURE if needs_structure(representation) else InputKind.COMPOSITION,
         property=spec.property,
         network=fitted.network.settings.model_dump(mode="json"),  # type: ignore[operator,union-attr]
-        graph=representation.model_dump(mode="json") if isinstance(representation, GraphSettings) else None,
+        graph=None if graph is None else graph.model_dump(mode="json"),
         scaling=fitted.target_map.scaling,
         elements=list(run.prepared.elements),
         metrics=metrics,
         training=_record(run, fitted, wall_s),
         parent=parent,
+        trust=trust,
         description=spec.description,
         scope=spec.scope,
         only_when_named=spec.only_when_named,

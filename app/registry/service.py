@@ -14,7 +14,8 @@ from app.core.errors import ArtifactCorrupt, ModelMismatch, ModelNotFound, Model
 from app.core.logging import get_logger
 from app.core.orm import utc_now
 from app.registry.aliases import AliasService
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, InputKind, Manifest
+from app.registry.artifact import Artifact
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, InputKind, Manifest
 from app.registry.models import ModelVersion, RegisteredModel
 from app.registry.references import CHAMPION, check_model_name, parse_reference
 from app.registry.repository import RegistryRepository
@@ -23,7 +24,7 @@ from app.registry.store import ArtifactStore
 
 SHIPPED, FINE_TUNING, IMPORT = "shipped", "fine_tuning", "import"
 
-_ANSWER = ("network", "graph", "scaling", "property")
+_ANSWER = ("network", "graph", "scaling", "property", "trust")
 """What decides, beside the weights, what a model answers."""
 
 _AFTER_ALL_VERSIONS = 2**31 - 1
@@ -48,18 +49,22 @@ class RegistryService:
         parent_id: str | None = None,
         dataset_id: str | None = None,
         job_id: str | None = None,
+        *,
+        promote: bool = True,
+        trust: bytes | None = None,
     ) -> ModelVersion:
         """Add the next version of the model the manifest names; the first one becomes its `champion`.
 
-        A job registers once: later calls return its version. Raises ArtifactCorrupt when the weights are not those
-        of the manifest, ModelMismatch when the name stands for another property or input kind, InvalidName.
+        Not with `promote` off: then it answers by its number only, until somebody promotes it.
+        A job registers once: later calls return its version. Raises ArtifactCorrupt when weights or `trust` are not
+        those of the manifest, ModelMismatch when the name stands for another property or input kind, InvalidName.
         """
         name = manifest.name
-        _require_matching(manifest, weights)
+        _require_matching(manifest, weights, trust)
         self.reserve(manifest)
         if job_id is not None and (registered := self._registry.version_of_job(job_id)) is not None:
             return registered
-        prefix = self._upload(manifest, weights, card)
+        prefix = self._upload(manifest, weights, card, trust)
         version = ModelVersion(
             id=f"mv_{uuid4().hex}",
             model_name=name,
@@ -67,7 +72,7 @@ class RegistryService:
             architecture=manifest.architecture,
             weights_sha256=manifest.weights_sha256,
             artifact_prefix=prefix,
-            size_bytes=len(weights),
+            size_bytes=len(weights) + len(trust or b""),
             manifest=manifest.model_dump(mode="json"),
             source=source,
             parent_id=parent_id or self._parent_id(manifest),
@@ -75,7 +80,7 @@ class RegistryService:
             job_id=job_id,
         )
         self._registry.add(version)
-        if version.version == 1:
+        if version.version == 1 and promote:
             self.aliases.set(name, CHAMPION, 1, reason="first version")
         log.info("model version registered", model=name, version=version.version, source=source)
         return version
@@ -93,10 +98,11 @@ class RegistryService:
         manifest, name = shipped.manifest, shipped.manifest.name
         self.reserve(manifest)
         same = self._registry.versions_by_weights(name, manifest.weights_sha256)
-        if any(version.source == SHIPPED for version in same):
+        # The same weights may ship again, with intervals that the version before had not.
+        if any(version.source == SHIPPED and self.manifest(version).trust == manifest.trust for version in same):
             return None
         previous = self._registry.last_version_number(name, SHIPPED)
-        version = self.register_version(manifest, shipped.weights(), shipped.card(), SHIPPED)
+        version = self.register_version(manifest, shipped.weights(), shipped.card(), SHIPPED, trust=shipped.trust())
         if previous and self.aliases_of([name])[name].get(CHAMPION) == previous:
             self.aliases.set(name, CHAMPION, version.version, reason=f"shipped in place of version {previous}")
         return version
@@ -154,6 +160,17 @@ class RegistryService:
         if hashlib.sha256(weights).hexdigest() != version.weights_sha256:
             raise ArtifactCorrupt(f"The stored weights of model {called} are damaged: their sha256 differs.")
         return self.manifest(version), weights
+
+    def artifact(self, version: ModelVersion) -> Artifact:
+        """All that a model answers with, verified; ArtifactCorrupt names it."""
+        manifest, weights = self.load(version)
+        if manifest.trust is None:
+            return Artifact(manifest, weights)
+        trust = self._store.get(f"{version.artifact_prefix}/{TRUST_FILE}")
+        if hashlib.sha256(trust).hexdigest() != manifest.trust.sha256:
+            called = f"{version.model_name}/{version.version}"
+            raise ArtifactCorrupt(f"The stored intervals of model {called} are damaged: their sha256 differs.")
+        return Artifact(manifest, weights, trust)
 
     def manifest(self, version: ModelVersion) -> Manifest:
         try:
@@ -250,13 +267,15 @@ class RegistryService:
         version.deleted_at = utc_now()
         log.info("model version deleted", model=name, version=number)
 
-    def _upload(self, manifest: Manifest, weights: bytes, card: str) -> str:
+    def _upload(self, manifest: Manifest, weights: bytes, card: str, trust: bytes | None) -> str:
         document = manifest.model_dump_json(indent=2).encode()
         described = hashlib.sha256(document + card.encode()).hexdigest()[:16]
         prefix = f"artifacts/{manifest.weights_sha256}/{described}"
         self._store.put_new(_weights_path(manifest.weights_sha256), weights)
         self._store.put_new(f"{prefix}/{MANIFEST_FILE}", document)
         self._store.put_new(f"{prefix}/{CARD_FILE}", card.encode())
+        if trust is not None:
+            self._store.put_new(f"{prefix}/{TRUST_FILE}", trust)
         return prefix
 
     def _parent_id(self, manifest: Manifest) -> str | None:
@@ -275,11 +294,14 @@ def require_same_kind(model: RegisteredModel, property_key: str, input_kind: str
         )
 
 
-def _require_matching(manifest: Manifest, weights: bytes) -> None:
+def _require_matching(manifest: Manifest, weights: bytes, trust: bytes | None) -> None:
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256 or len(weights) != manifest.weights_bytes:
         raise ArtifactCorrupt(
             f"The weights of model {manifest.name} are not the ones its manifest names (sha256 or size differs)."
         )
+    named = manifest.trust.sha256 if manifest.trust is not None else None
+    if named != (hashlib.sha256(trust).hexdigest() if trust is not None else None):
+        raise ArtifactCorrupt(f"The intervals of model {manifest.name} are not those its manifest names.")
 
 
 def _weights_path(weights_sha256: str) -> str:

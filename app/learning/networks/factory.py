@@ -8,6 +8,8 @@ from app.learning.baselines.factory import build_baseline
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.cgcnn_inference import InferenceCgcnn
 from app.learning.networks.elemnet import ElemNet17, ElemNetSettings
+from app.learning.networks.ensemble import EnsembleNetwork
+from app.learning.networks.ensemble_settings import EnsembleSettings
 from app.learning.networks.representation import RepresentationElemNet, RepresentationSettings
 from app.learning.networks.schnet import InferenceSchNet, SchNet, SchNetSettings
 from app.registry.manifest import Architecture
@@ -23,6 +25,13 @@ def build_network(architecture: Architecture, settings: dict[str, Any]) -> nn.Mo
         return ElemNet17(ElemNetSettings.model_validate(settings))
     if architecture is Architecture.ELEMNET_REPRESENTATION:
         return RepresentationElemNet(RepresentationSettings.model_validate(settings))
+    if architecture is Architecture.ENSEMBLE:
+        ensemble = EnsembleSettings.model_validate(settings)
+        return EnsembleNetwork(
+            ensemble,
+            [build_network(entry.architecture, entry.network) for entry in ensemble.sources],
+            [build_network(entry.architecture, entry.network) for entry in ensemble.members],
+        )
     return build_baseline(settings)
 
 
@@ -33,4 +42,7 @@ def inference_form(network: nn.Module) -> nn.Module:
         return InferenceCgcnn(network).eval()
     if isinstance(network, SchNet):
         return InferenceSchNet(network).eval()
+    if isinstance(network, EnsembleNetwork):
+        members, sources = (map(inference_form, part) for part in (network.members, network.sources))
+        return EnsembleNetwork(network.settings, list(sources), list(members)).eval()
     return network

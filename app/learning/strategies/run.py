@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
@@ -18,13 +20,14 @@ from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap
 from app.learning.training.loop import TrainingEvent
 from app.learning.transfer import Base
-from app.registry.manifest import Architecture, PropertyRecord
+from app.registry.manifest import Architecture, InputKind, PropertyRecord
 
 
 class TrainingSpec(BaseModel):
     """What to train; `hyperparameters` must be resolved (every field the method uses filled).
 
     `network` and `graph` are those of a network that starts from nothing, where they are not the usual ones.
+    `data_kind` is what the rows hold, for a method that makes of it what fits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,7 @@ class TrainingSpec(BaseModel):
     description: str = ""
     scope: str = ""
     only_when_named: bool = False
+    data_kind: InputKind = InputKind.STRUCTURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ class SearchEvent:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A specification with the rows it trains on. `run_key` names the run in the state it keeps in `work_dir`."""
+    """A specification with the rows it trains on. `run_key` names the run in the state it keeps in `work_dir`.
+
+    `sources` are pretrained models that a method may use as it sees fit, beside the one `base`.
+    """
 
     spec: TrainingSpec
     base: Base | None
@@ -70,11 +77,16 @@ class Run:
     on_event: Callable[[TrainingEvent], None]
     on_search: Callable[[SearchEvent], None]
     should_stop: Callable[[], bool]
+    sources: tuple[Base, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained model. `split` holds the rows as they were used, `search` what was chosen and from what."""
+    """A trained model. `split` holds the rows as they were used, `search` what was chosen and from what.
+
+    `held_out_errors` (n_train,) are absolute errors of the training rows, on the learned scale, each by a model
+    that had not seen the row; NaN where that was not measured.
+    """
 
     network: nn.Module
     target_map: TargetMap
@@ -85,3 +97,4 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
     search: dict[str, Any] | None = None
     software: dict[str, str] = field(default_factory=dict)
+    held_out_errors: npt.NDArray[np.float64] | None = None

@@ -1,0 +1,122 @@
+"""The method chosen by a tournament: nested cross-validation over all that fits the data, then the best combination."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from app.learning.baselines.search import Watch, make_folds
+from app.learning.checkpoints import load_network
+from app.learning.networks.ensemble import EnsembleNetwork
+from app.learning.networks.ensemble_settings import GRAPH, EnsembleSettings, MemberSettings, SourceSettings
+from app.learning.representations import Composite
+from app.learning.splits import Split
+from app.learning.strategies.run import Fitted, Run, SearchEvent
+from app.learning.targets import TargetMap
+from app.learning.tournament.entrants import NetworkEntrant, networks, regressors, usable_sources
+from app.learning.tournament.fitting import Course, Part, RegressorFits, source_columns, transformed_labels
+from app.learning.tournament.report import Findings, described
+from app.learning.tournament.rounds import Standing, Tournament
+from app.registry.manifest import Architecture, InputKind, TargetScaling
+
+FloatArray = npt.NDArray[np.float64]
+
+SHARE_FOR_FOLDS = 0.8
+"""Of the time: the rest is for fitting the winner to all rows and for the learning curve."""
+
+
+def fit_automatically(run: Run) -> Fitted:
+    """Let all entrants predict rows they have not seen, and make one model of those that add to each other.
+
+    Rows of the test part take no part in anything. Folds are of whole formulas unless the split is random. The state
+    of networks is kept, so that an interrupted run does not train a fold twice. Raises InvalidJob, TrainingStopped.
+    """
+    started = time.monotonic()
+    chosen = run.spec.hyperparameters
+    assert chosen.n_folds and chosen.max_seconds and isinstance(run.representation, Composite)
+    kind = InputKind.STRUCTURE if run.representation.needs_structure else InputKind.COMPOSITION
+    usable = usable_sources(kind, run.sources)
+    loaded = [load_network(manifest, weights, run.device) for (manifest, weights), _ in usable]
+    reads = [name for _, name in usable]
+    course = _course(run, source_columns(loaded, reads, run) if loaded else None)
+    n_threads = torch.get_num_threads()
+    on_progress = _told(run)
+    tournament = Tournament(
+        course,
+        regressors(kind, course.rows.shape[0], has_sources=bool(loaded)),
+        networks(kind, run.sources),
+        SHARE_FOR_FOLDS * chosen.max_seconds,
+        n_threads,
+        on_progress,
+        run.should_stop,
+    )
+    standings = tournament.play()
+    findings = Findings.of(course, standings, [f"{m.name}/{m.weights_sha256[:12]}" for (m, _), _ in usable])
+    watch = Watch(on_progress, run.should_stop)
+    settings, parts = _members(findings, watch)
+    sources = tuple(
+        SourceSettings(label=m.name, architecture=m.architecture, network=m.network, reads=name)
+        for (m, _), name in usable
+    )
+    needed = sources if any(member.with_sources for member in settings) else ()
+    ensemble = EnsembleSettings(descriptors=run.representation.descriptors, sources=needed, members=tuple(settings))
+    network = EnsembleNetwork(ensemble, loaded if needed else [], [part.network for part in parts])
+    curve = findings.learning_curve(watch, started + chosen.max_seconds)
+    return Fitted(
+        network.to(run.device),
+        TargetMap(run.spec.property.transform, TargetScaling(kind="none")),
+        Split(course.rows, course.rows[:0], run.split.test),
+        history=[],
+        search=described(findings, curve, time.monotonic() - started),
+    )
+
+
+def _course(run: Run, columns: npt.NDArray[np.float32] | None) -> Course:
+    chosen = run.spec.hyperparameters
+    assert chosen.n_folds
+    rows = np.union1d(run.split.train, run.split.val)
+    formulas = [run.prepared.keys[row] for row in rows]
+    groups = None if chosen.split == "random" else formulas
+    folds = make_folds(rows.shape[0], chosen.n_folds, run.spec.seed, groups)
+    return Course(run, rows, transformed_labels(run, rows), formulas, None if columns is None else columns[rows], folds)
+
+
+def _told(run: Run) -> Callable[[int, int, str], None]:
+    def tell(done: int, total: int, text: str) -> None:
+        run.on_search(SearchEvent(done, total, text))
+
+    return tell
+
+
+def _members(findings: "Findings", watch: Watch) -> tuple[list[MemberSettings], list[Part]]:
+    """The winner as members of an ensemble: regressors fitted to all rows, networks of all folds."""
+    settings: list[MemberSettings] = []
+    parts: list[Part] = []
+    for standing, weight in findings.winners():
+        for part, share in _parts(standing, weight, watch):
+            settings.append(_member(standing, part, share))
+            parts.append(part)
+    return settings, parts
+
+
+def _parts(standing: Standing, weight: float, watch: Watch) -> Sequence[tuple[Part, float]]:
+    if isinstance(standing.fits, RegressorFits):
+        return [(standing.fits.fit_all(watch), weight)]
+    found = [standing.fits.parts[number] for number in sorted(standing.fits.parts)]
+    return [(part, weight / len(found)) for part in found]
+
+
+def _member(standing: Standing, part: Part, weight: float) -> MemberSettings:
+    entrant = standing.entrant
+    settings = part.network.settings.model_dump(mode="json")  # type: ignore[operator,union-attr]
+    if isinstance(entrant, NetworkEntrant):
+        return MemberSettings(
+            label=entrant.name, architecture=entrant.architecture, network=settings, reads=GRAPH,
+            scaling=part.scaling, weight=weight,
+        )  # fmt: skip
+    return MemberSettings(
+        label=entrant.name, architecture=Architecture.BASELINE, network=settings, reads=entrant.reads.value,
+        n_columns=entrant.n_columns, with_sources=entrant.with_sources, scaling=part.scaling, weight=weight,
+    )  # fmt: skip

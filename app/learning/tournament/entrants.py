@@ -1,0 +1,123 @@
+"""Who takes part when the method is chosen automatically: regressors on descriptors, and networks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from app.learning.baselines.families import KERNELS, Family, Parameters
+from app.learning.descriptors.catalogue import VECTOR_NAMES, Descriptor
+from app.learning.graphs.settings import GraphSettings
+from app.learning.methods import Method
+from app.learning.networks.ensemble_settings import GRAPH
+from app.learning.representations import ELEMENTAL_FRACTIONS, Composite, representation_of
+from app.learning.transfer import Base
+from app.registry.manifest import Architecture, InputKind
+
+MAX_KERNEL_ROWS = 4000
+"""A kernel machine takes time with the cube of its rows: beyond, trees do as well in a fraction of it."""
+
+_N_MAGPIE = len(VECTOR_NAMES[Descriptor.MAGPIE])
+
+
+@dataclass(frozen=True, slots=True)
+class RegressorEntrant:
+    """A family of regressors on the first `n_columns` of a descriptor, and on what pretrained models predict."""
+
+    name: str
+    family: Family
+    reads: Descriptor
+    n_columns: int | None = None
+    with_sources: bool = False
+    is_cheap: bool = False
+    """Whether it is what anybody would try first: the winner has to beat the best of these."""
+
+    def candidates(self, n_features: int) -> list[Parameters]:
+        """Hyperparameters to choose from, by cross-validation inside each training part."""
+        if self.family is Family.SVR:
+            grid = product((3.0, 10.0, 30.0), (0.1, 0.3, 1.0), (0.02, 0.1))
+            return [{"C": c, "gamma": gamma / n_features, "epsilon": epsilon} for c, gamma, epsilon in grid]
+        if self.family is Family.GRADIENT_BOOSTING:
+            fixed: Parameters = {"n_estimators": 400, "learning_rate": 0.05, "subsample": 0.7, "max_features": 0.2}
+            return [fixed | {"max_depth": depth, "min_samples_leaf": 5} for depth in (3, 5)]
+        return [{"n_estimators": 200, "max_features": 0.33, "min_samples_leaf": leaf} for leaf in (1, 3)]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEntrant:
+    """A method of gradient descent, from a source where it needs one."""
+
+    name: str
+    method: Method
+    architecture: Architecture
+    base: Base | None
+
+
+def regressors(kind: InputKind, n_rows: int, *, has_sources: bool) -> list[RegressorEntrant]:
+    """Cheap ones first; kernel machines only where their time is bounded."""
+    if kind is InputKind.STRUCTURE:
+        full, simple, n_simple = Descriptor.BONDING, Descriptor.BONDING, _N_MAGPIE
+        plain, rich = "Magpie", "bonding descriptors"
+    else:
+        full, simple, n_simple = Descriptor.PHYSICAL_ATTRIBUTES, Descriptor.PHYSICAL_ATTRIBUTES, None
+        plain, rich = "physical attributes", "physical attributes"
+    found = [
+        RegressorEntrant(f"random forest, {plain}", Family.RANDOM_FOREST, simple, n_simple, is_cheap=True),
+        RegressorEntrant(f"gradient boosting, {plain}", Family.GRADIENT_BOOSTING, simple, n_simple, is_cheap=True),
+        RegressorEntrant(f"SVR, {plain}", Family.SVR, simple, n_simple, is_cheap=True),
+        RegressorEntrant(f"extra trees, {rich}", Family.EXTRA_TREES, full),
+    ]
+    if kind is InputKind.STRUCTURE:
+        found.append(RegressorEntrant(f"SVR, {rich}", Family.SVR, full))
+        found.append(RegressorEntrant(f"gradient boosting, {rich}", Family.GRADIENT_BOOSTING, full))
+    if has_sources:
+        also = "pretrained predictions"
+        found += [
+            RegressorEntrant(f"{label}, {rich} and {also}", family, full, with_sources=True)
+            for label, family in (
+                ("SVR", Family.SVR), ("extra trees", Family.EXTRA_TREES),
+                ("gradient boosting", Family.GRADIENT_BOOSTING),
+            )
+        ]  # fmt: skip
+    return [entrant for entrant in found if entrant.family not in KERNELS or n_rows <= MAX_KERNEL_ROWS]
+
+
+def networks(kind: InputKind, sources: Sequence[Base]) -> list[NetworkEntrant]:
+    """Fine-tuning of each source that can be, and training from nothing; only of crystal graphs.
+
+    An ElemNet has 4.6 million weights: five of them would make a model of 90 MB, and on a few hundred compositions
+    trees are better (Gupta et al. 2024, Table II for 28,000). It takes part as a source.
+    """
+    if kind is not InputKind.STRUCTURE:
+        return []
+    found = [NetworkEntrant("CGCNN from scratch", Method.SCRATCH, Architecture.CGCNN, None)]
+    for base in graph_sources(sources):
+        name = f"{base[0].name} fine-tuned"
+        found.append(NetworkEntrant(name, Method.FINE_TUNE, Architecture.CGCNN, base))
+    return found
+
+
+def graph_sources(sources: Sequence[Base]) -> list[Base]:
+    """Those that read the usual graph and have the usual network: their parts are of one kind."""
+    usual = GraphSettings()
+    return [
+        base for base in sources if base[0].architecture is Architecture.CGCNN and representation_of(base[0]) == usual
+    ]
+
+
+def usable_sources(kind: InputKind, sources: Sequence[Base]) -> list[tuple[Base, str]]:
+    """Sources whose predictions can be features of such data, and what each reads there."""
+    found = []
+    for base in sources:
+        reads = representation_of(base[0])
+        if reads == GraphSettings() and kind is InputKind.STRUCTURE:
+            found.append((base, GRAPH))
+        elif reads == ELEMENTAL_FRACTIONS and kind is InputKind.COMPOSITION:
+            found.append((base, ELEMENTAL_FRACTIONS.descriptor.value))
+    return found
+
+
+def representation_for_all(kind: InputKind) -> Composite:
+    """All that any entrant reads of such data."""
+    if kind is InputKind.STRUCTURE:
+        return Composite(GraphSettings(), (Descriptor.BONDING,))
+    return Composite(None, (Descriptor.PHYSICAL_ATTRIBUTES, ELEMENTAL_FRACTIONS.descriptor))

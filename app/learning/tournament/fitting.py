@@ -1,0 +1,217 @@
+"""Predictions of rows an entrant was not trained on, and the models that made them."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from app.learning.baselines.families import Parameters, export
+from app.learning.baselines.search import Fold, VectorProblem, Watch, cross_validate, make_folds
+from app.learning.descriptors.catalogue import Descriptor
+from app.learning.hyperparameters import Hyperparameters
+from app.learning.networks.ensemble_settings import GRAPH
+from app.learning.presets import resolve_hyperparameters
+from app.learning.representations import Composite
+from app.learning.samples import CompositeSamples, VectorSamples
+from app.learning.splits import Split, split_rows
+from app.learning.strategies.descent import fit_network
+from app.learning.strategies.run import Run
+from app.learning.targets import TargetMap
+from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
+from app.learning.training.loop import predict_outputs
+from app.registry.manifest import TargetScaling
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+INNER_FOLDS = 4
+NESTED_ROWS = 1500
+"""Up to so many rows hyperparameters are chosen inside every fold; of more, once, on so many of the first fold's."""
+MIN_EPOCHS, MAX_EPOCHS = 30, 100
+_USUAL_ROWS = 600
+"""Rows of a small data set; larger ones see each row less often."""
+_VAL_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A trained model as a member of an ensemble."""
+
+    network: nn.Module
+    scaling: TargetScaling
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The rows that compete, (n,) of them, and how they are cut.
+
+    transformed (n,)   labels on the transformed scale (log10(GPa), say)
+    formulas (n,)      rows of one are never on both sides of a cut, unless the split is random
+    columns (n, S)     outputs of the sources, None without any
+    folds              rows that train, rows that are predicted; numbers count from 0 within the course
+    """
+
+    run: Run
+    rows: IntArray
+    transformed: FloatArray
+    formulas: Sequence[str]
+    columns: npt.NDArray[np.float32] | None
+    folds: Sequence[Fold]
+
+    @property
+    def fold_of(self) -> IntArray:
+        """Which fold predicts each row, (n,)."""
+        found = np.zeros(self.rows.shape[0], dtype=np.int64)
+        for number, (_, held_out) in enumerate(self.folds):
+            found[held_out] = number
+        return found
+
+    @property
+    def groups(self) -> Sequence[str] | None:
+        return None if self.run.spec.hyperparameters.split == "random" else self.formulas
+
+    def features(self, entrant: RegressorEntrant) -> npt.NDArray[np.float32]:
+        """What a regressor reads of all rows, (n, columns)."""
+        samples = self.run.prepared.samples
+        assert isinstance(samples, CompositeSamples)
+        part = samples.parts[entrant.reads.value]
+        assert isinstance(part, VectorSamples)
+        features = part.features[self.rows][:, : entrant.n_columns]
+        if entrant.with_sources and self.columns is not None:
+            features = np.hstack([features, self.columns])
+        return features
+
+
+class RegressorFits:
+    """One regressor over all folds, then on all rows."""
+
+    def __init__(self, course: Course, entrant: RegressorEntrant, n_threads: int) -> None:
+        self._course, self._entrant = course, entrant
+        self._features = course.features(entrant)
+        self._n_threads = n_threads
+        self._chosen: Parameters | None = None
+
+    def predict_fold(self, number: int, watch: Watch) -> FloatArray:
+        """Transformed-scale predictions of the rows the fold holds out."""
+        train, held_out = self._course.folds[number]
+        return self._fitted(train, watch)[0](self._features[held_out])
+
+    def predict_from_part(self, number: int, share: float, watch: Watch) -> FloatArray:
+        """The same, trained on a random `share` of the fold's training rows: a point of the learning curve."""
+        train, held_out = self._course.folds[number]
+        order = np.random.default_rng([self._course.run.spec.seed, number]).permutation(train)
+        return self._fitted(np.sort(order[: max(8, round(share * order.shape[0]))]), watch)[0](self._features[held_out])
+
+    def fit_all(self, watch: Watch) -> Part:
+        """A module fitted to all rows."""
+        _, part = self._fitted(np.arange(self._course.rows.shape[0]), watch)
+        return part()
+
+    def _fitted(
+        self, train: IntArray, watch: Watch
+    ) -> tuple[Callable[[npt.NDArray[np.float32]], FloatArray], Callable[[], Part]]:
+        course, family = self._course, self._entrant.family
+        labels = course.transformed[train]
+        spread = float(labels.std()) or 1.0
+        mean = float(labels.mean())
+        targets = np.zeros_like(course.transformed)
+        targets[train] = (labels - mean) / spread
+        problem = VectorProblem(family, self._features, targets, course.run.spec.seed, self._n_threads)
+        fitted = problem.fit(self._parameters(problem, train, watch), train)
+
+        def predict(features: npt.NDArray[np.float32]) -> FloatArray:
+            return fitted.predict(features) * spread + mean
+
+        def part() -> Part:
+            # The descriptor's name is for models that stand alone: of a member the ensemble says what it reads.
+            model = export(family, fitted.estimator, fitted.offset, Descriptor(self._entrant.reads))
+            return Part(model, TargetScaling(kind="standard", mean=mean, std=spread))
+
+        return predict, part
+
+    def _parameters(self, problem: VectorProblem, train: IntArray, watch: Watch) -> Parameters:
+        if self._chosen is not None:
+            return self._chosen
+        grid = self._entrant.candidates(self._features.shape[1])
+        looked_at = train
+        if train.shape[0] > NESTED_ROWS:
+            looked_at = np.sort(np.random.default_rng(problem.seed).permutation(train)[:NESTED_ROWS])
+        groups = self._course.groups
+        part = None if groups is None else [groups[row] for row in looked_at]
+        folds = make_folds(looked_at.shape[0], INNER_FOLDS, problem.seed, part)
+        inner = replace(problem, features=problem.features[looked_at], targets=problem.targets[looked_at])
+        quiet = Watch(should_stop=watch.should_stop)
+        best = cross_validate(inner, self._entrant.family.value, grid, folds, quiet)[0].parameters
+        if train.shape[0] > NESTED_ROWS:
+            self._chosen = best
+        return best
+
+
+class NetworkFits:
+    """One network over folds; the models of the folds together are the entrant's model."""
+
+    def __init__(self, course: Course, entrant: NetworkEntrant) -> None:
+        self._course, self._entrant = course, entrant
+        self.parts: dict[int, Part] = {}
+
+    def predict_fold(self, number: int, watch: Watch) -> FloatArray:
+        """Transformed-scale predictions of the rows the fold holds out. Raises TrainingStopped, TrainingDiverged."""
+        run = self._run_of_fold(number, watch)
+        fitted = fit_network(run)
+        self.parts[number] = Part(fitted.network, fitted.target_map.scaling)
+        outputs = predict_outputs(fitted.network, run.prepared.samples.take(run.split.test), run.device)
+        return fitted.target_map.to_transformed(outputs)
+
+    def _run_of_fold(self, number: int, watch: Watch) -> Run:
+        course, entrant = self._course, self._entrant
+        whole = course.run
+        assert isinstance(whole.prepared.samples, CompositeSamples)
+        assert isinstance(whole.representation, Composite) and whole.representation.graph is not None
+        train, held_out = course.folds[number]
+        split = _with_validation(course, train, held_out)
+        epochs = round(min(MAX_EPOCHS, max(MIN_EPOCHS, MAX_EPOCHS * _USUAL_ROWS / train.shape[0])))
+        given = Hyperparameters(max_epochs=epochs, patience=epochs)
+        chosen = resolve_hyperparameters(entrant.architecture, entrant.method, given, whole.prepared.labels.shape[0])
+        name = hashlib.sha256(entrant.name.encode()).hexdigest()[:12]
+        return replace(
+            whole,
+            spec=whole.spec.model_copy(
+                update={"method": entrant.method, "architecture": entrant.architecture, "hyperparameters": chosen}
+            ),
+            base=entrant.base,
+            prepared=replace(whole.prepared, samples=whole.prepared.samples.parts[GRAPH], split=split),
+            representation=whole.representation.graph,
+            split=split,
+            run_key=f"{whole.run_key}/{name}/{number}",
+            work_dir=whole.work_dir / name / str(number),
+            on_event=lambda _: None,
+            should_stop=watch.should_stop,
+        )
+
+
+def _with_validation(course: Course, train: IntArray, held_out: IntArray) -> Split:
+    """A share of the training rows chooses the epoch; row numbers of the whole table."""
+    mode = course.run.spec.hyperparameters.split or "formula"
+    keys = [course.formulas[row] for row in train]
+    parts = split_rows(keys, mode, 1.0 - _VAL_SHARE, _VAL_SHARE / 2, course.run.spec.seed)
+    val = np.union1d(parts.val, parts.test)
+    return Split(course.rows[train[parts.train]], course.rows[train[val]], course.rows[held_out])
+
+
+def source_columns(networks: Sequence[nn.Module], reads: Sequence[str], run: Run) -> npt.NDArray[np.float32]:
+    """Outputs of pretrained networks for all rows of the run, (rows, networks), on their learned scales."""
+    samples = run.prepared.samples
+    assert isinstance(samples, CompositeSamples)
+    columns = [
+        predict_outputs(network.to(run.device), samples.parts[name], run.device)
+        for network, name in zip(networks, reads, strict=True)
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def transformed_labels(run: Run, rows: IntArray) -> FloatArray:
+    """Labels of these rows on the transformed scale, (n,)."""
+    return TargetMap(run.spec.property.transform, TargetScaling(kind="none")).to_network(run.prepared.labels[rows])

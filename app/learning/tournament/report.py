@@ -1,0 +1,186 @@
+"""What a tournament found: who is how good, what the winner is, and why."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.learning.baselines.search import Watch
+from app.learning.targets import TargetMap
+from app.learning.tournament.combining import combination_weights, nested_combination
+from app.learning.tournament.entrants import RegressorEntrant
+from app.learning.tournament.evidence import Comparison, compare, fold_errors
+from app.learning.tournament.fitting import Course, RegressorFits
+from app.learning.tournament.rounds import Standing
+from app.registry.manifest import TargetScaling
+
+FloatArray = npt.NDArray[np.float64]
+
+CURVE_SHARES = (0.25, 0.5, 0.75)
+COMBINATION = "combination"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Complete standings from the best to the worst, and what combining them gives.
+
+    `weights` (M,) of the complete ones; `combined` (n,) are predictions of rows whose fold had no say in the weights.
+    """
+
+    course: Course
+    complete: Sequence[Standing]
+    others: Sequence[Standing]
+    weights: FloatArray
+    combined: FloatArray
+    sources: Sequence[str]
+
+    @classmethod
+    def of(cls, course: Course, standings: Sequence[Standing], sources: Sequence[str]) -> "Findings":
+        labels = course.transformed
+        complete = [standing for standing in standings if standing.is_complete]
+        complete.sort(key=lambda standing: float(np.abs(standing.predictions - labels).mean()))
+        others = [standing for standing in standings if not standing.is_complete]
+        predictions = np.stack([standing.predictions for standing in complete], axis=1)
+        weights = combination_weights(predictions, labels)
+        combined = nested_combination(predictions, labels, course.fold_of)
+        return cls(course, complete, others, weights, combined, sources)
+
+    @property
+    def is_combination(self) -> bool:
+        """Whether the combination predicts unseen rows better than the best single entrant."""
+        best = self.errors(self.complete[0].predictions).mean()
+        return bool(self.errors(self.combined).mean() < best) and bool((self.weights > 0).sum() > 1)
+
+    @property
+    def winner(self) -> str:
+        return COMBINATION if self.is_combination else self.complete[0].entrant.name
+
+    @property
+    def winning_predictions(self) -> FloatArray:
+        """Out-of-fold predictions on the transformed scale, (n,)."""
+        return self.combined if self.is_combination else self.complete[0].predictions
+
+    def winners(self) -> list[tuple[Standing, float]]:
+        """Who makes up the model, with weights that sum to 1."""
+        if not self.is_combination:
+            return [(self.complete[0], 1.0)]
+        pairs = zip(self.complete, self.weights.tolist(), strict=True)
+        return [(standing, weight) for standing, weight in pairs if weight > 0]
+
+    def errors(self, predictions: FloatArray) -> FloatArray:
+        """Absolute errors on the transformed scale, (n,)."""
+        return np.abs(predictions - self.course.transformed)
+
+    def against_cheap(self) -> Comparison:
+        """The winner against the best of what anybody would try first."""
+        cheap = next(s for s in self.complete if isinstance(s.entrant, RegressorEntrant) and s.entrant.is_cheap)
+        return self._compare(self.winner, self.winning_predictions, cheap)
+
+    def against_winner(self, standing: Standing) -> Comparison:
+        return self._compare(self.winner, self.winning_predictions, standing)
+
+    def learning_curve(self, watch: Watch, end: float) -> list[dict[str, float]]:
+        """Errors of the best regressor with less data, as far as there is time until `end` (monotonic clock)."""
+        best = next(standing for standing in self.complete if isinstance(standing.fits, RegressorFits))
+        assert isinstance(best.fits, RegressorFits)
+        points: list[dict[str, float]] = []
+        n_train = float(np.mean([train.shape[0] for train, _ in self.course.folds]))
+        for share in CURVE_SHARES:
+            predictions = np.empty_like(self.course.transformed)
+            for number, (_, held_out) in enumerate(self.course.folds):
+                if time.monotonic() > end:
+                    return points
+                predictions[held_out] = best.fits.predict_from_part(number, share, watch)
+            points.append(self._point(round(share * n_train), predictions))
+        return [*points, self._point(round(n_train), best.predictions)]
+
+    def _point(self, n_train: int, predictions: FloatArray) -> dict[str, float]:
+        return {
+            "n_train": n_train,
+            "mae_transformed": float(self.errors(predictions).mean()),
+            "mae": self._mae(predictions),
+        }
+
+    def _mae(self, predictions: FloatArray) -> float:
+        return float(self._physical_errors(predictions).mean())
+
+    def _physical_errors(self, predictions: FloatArray) -> FloatArray:
+        run = self.course.run
+        target_map = TargetMap(run.spec.property.transform, TargetScaling(kind="none"))
+        return np.abs(target_map.to_physical(predictions) - run.prepared.labels[self.course.rows])
+
+    def _compare(self, name: str, predictions: FloatArray, other: Standing) -> Comparison:
+        course = self.course
+        return compare(
+            name, self.errors(predictions), other.entrant.name, self.errors(other.predictions), course.fold_of,
+            course.formulas,
+        )  # fmt: skip
+
+    def row(self, standing: Standing, weight: float) -> dict[str, Any]:
+        """One line of the report."""
+        errors = self.errors(standing.predictions)
+        against = self.against_winner(standing)
+        return {
+            "name": standing.entrant.name,
+            "mae": self._mae(standing.predictions),
+            "mae_transformed": float(errors.mean()),
+            "fold_mae": fold_errors(self._physical_errors(standing.predictions), self.course.fold_of).tolist(),
+            "p_against_winner": against.p_rows,
+            "p_against_winner_folds": against.p_folds,
+            "weight": weight,
+            "seconds": round(standing.seconds, 1),
+        }
+
+    def winner_row(self) -> dict[str, Any]:
+        predictions = self.winning_predictions
+        return {
+            "name": self.winner,
+            "mae": self._mae(predictions),
+            "mae_transformed": float(self.errors(predictions).mean()),
+            "fold_mae": fold_errors(self._physical_errors(predictions), self.course.fold_of).tolist(),
+            "members": {standing.entrant.name: weight for standing, weight in self.winners()},
+        }
+
+
+def described(findings: Findings, curve: list[dict[str, float]], seconds: float) -> dict[str, Any]:
+    """The report, in JSON's types. Errors are of rows that their model had not seen, `mae` in the property's unit."""
+    verdict = findings.against_cheap()
+    weights = findings.weights if findings.is_combination else np.eye(1, len(findings.complete))[0]
+    return {
+        "kind": "tournament",
+        "n_rows": int(findings.course.rows.shape[0]),
+        "n_folds": len(findings.course.folds),
+        "winner": findings.winner_row(),
+        "entrants": [findings.row(s, float(w)) for s, w in zip(findings.complete, weights, strict=True)],
+        "left_out": [{"name": s.entrant.name, "why": s.left or "not finished"} for s in findings.others],
+        "against_baseline": {
+            "baseline": verdict.other,
+            "gain": verdict.gain,
+            "p_rows": verdict.p_rows,
+            "p_folds": verdict.p_folds,
+        },
+        "is_better_than_baseline": verdict.is_better,
+        "reason": _reason(findings, verdict, curve),
+        "sources": list(findings.sources),
+        "learning_curve": curve,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _reason(findings: Findings, verdict: Comparison, curve: list[dict[str, float]]) -> str:
+    said = [f"{verdict.text[0].upper()}{verdict.text[1:]}."]
+    if not verdict.is_better:
+        said.append("It is not shown to be better than the baseline: do not promote it on this evidence.")
+    if findings.is_combination:
+        said.append(f"{findings.against_winner(findings.complete[0]).text.capitalize()}, the best single entrant.")
+    if len(curve) > 1 and curve[-1]["mae"] > 0:
+        half, whole = curve[1], curve[-1]
+        gain = 1.0 - whole["mae_transformed"] / half["mae_transformed"]
+        said.append(
+            f"From {half['n_train']:.0f} to {whole['n_train']:.0f} training rows the best regressor's error fell by "
+            f"{gain:.0%}: twice the data would help about as much again."
+        )
+    return " ".join(said)
