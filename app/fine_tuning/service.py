@@ -99,7 +99,10 @@ class FineTuningService:
         architecture = chosen_architecture(
             request.method, input_kind, Architecture(base.architecture) if base else None, request.hyperparameters
         )
-        hyperparameters = resolve_hyperparameters(architecture, request.method, request.hyperparameters, dataset.n_rows)
+        hyperparameters = resolve_hyperparameters(
+            architecture, request.method, request.hyperparameters, dataset.n_rows,
+            is_same_property=base is not None and Manifest.model_validate(base.manifest).property.key == record.key,
+        )  # fmt: skip
         reads = method_info(request.method).input_kind(architecture, hyperparameters.features, input_kind)
         self._check_model_name(request.model_name, record, reads)
         require_fitting_target(hyperparameters, record)

@@ -73,7 +73,7 @@ _CGCNN_PAPER = _CGCNN_DEFAULT | {
 }
 
 _SCHNET_DEFAULT = _CGCNN_DEFAULT | {
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "weight_decay": 1e-4,
     "batch_size": 16,
     "target": "per_atom",
@@ -186,10 +186,11 @@ def chosen_architecture(
 
 
 def resolve_hyperparameters(
-    architecture: Architecture, method: Method, given: Hyperparameters, n_rows: int
+    architecture: Architecture, method: Method, given: Hyperparameters, n_rows: int, *, is_same_property: bool = False
 ) -> Hyperparameters:
     """Every field that the method uses: what was given, else the preset's value; None in the others.
 
+    `is_same_property`: the base model predicts what is to be learned, so its output layer goes on.
     Raises InvalidJob for contradictions, and for a field that was given and has no effect.
     """
     info = method_info(method)
@@ -201,7 +202,9 @@ def resolve_hyperparameters(
     if unused := [name for name in wanted if name not in used]:
         raise InvalidJob(f"Method {method.value!r} does not use {', '.join(unused)}. It uses {', '.join(used)}.")
     preset = given.preset or "default"
-    values = _PRESETS[architecture][preset] | _for_method(architecture, method, preset)
+    values = _PRESETS[architecture][preset] | _for_method(
+        architecture, method, preset, is_same_property=is_same_property
+    )
     values |= _for_size(architecture, method, preset, n_rows) | wanted
     chosen = {name: values[name] for name in used}
     _require_network(architecture, chosen)
@@ -254,7 +257,9 @@ def _require_features(info: MethodInfo, chosen: dict[str, Any]) -> None:
         )
 
 
-def _for_method(architecture: Architecture, method: Method, preset: str) -> dict[str, Any]:
+def _for_method(
+    architecture: Architecture, method: Method, preset: str, *, is_same_property: bool = False
+) -> dict[str, Any]:
     """What a method changes: transfer wants a lower learning rate and, in the CGCNN paper, a narrower last layer."""
     if readable := method_info(method).baseline_features:
         return {"features": readable[0]}
@@ -263,6 +268,8 @@ def _for_method(architecture: Architecture, method: Method, preset: str) -> dict
     if preset == "paper":
         return {"learning_rate": 0.005, "hidden_dim": 64} if architecture is Architecture.CGCNN else {}
     rates: dict[Method, float] = _TRANSFER_RATES.get(architecture, {})
+    if is_same_property:
+        rates = rates | _SAME_PROPERTY_RATES.get(architecture, {})
     return {"learning_rate": rates[method]} if method in rates else {}
 
 
@@ -278,7 +285,11 @@ def _for_size(architecture: Architecture, method: Method, preset: str, n_rows: i
 
 _TRANSFER_RATES: dict[Architecture, dict[Method, float]] = {
     Architecture.CGCNN: {Method.FINE_TUNE: 1e-3, Method.FREEZE: 3e-3, Method.FREEZE_EARLY: 1e-3},
-    Architecture.SCHNET: {Method.TL1: 5e-4, Method.TL2: 5e-4, Method.TL3: 1e-3},
+    Architecture.SCHNET: {Method.TL1: 2e-3, Method.TL2: 2e-3, Method.TL3: 1e-2},
     Architecture.ELEMNET: {Method.FINE_TUNE: 1e-4, Method.FREEZE: 3e-3},
     Architecture.ELEMNET_REPRESENTATION: {Method.TLRL_RELU: 1e-4, Method.TLRL_DENSE: 1e-4},
 }
+_SAME_PROPERTY_RATES: dict[Architecture, dict[Method, float]] = {
+    Architecture.SCHNET: {Method.TL1: 3e-4, Method.TL2: 3e-4, Method.TL3: 5e-3}
+}
+"""Where the output layer goes on, little is to be changed: higher rates lose what it knows."""

@@ -65,7 +65,9 @@ def pretrain(
     given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
     method = _method(recipe)
     base, parent = _base(recipe, store)
-    resolved = resolve_hyperparameters(recipe.architecture, method, given, len(prepared.labels))
+    resolved = resolve_hyperparameters(
+        recipe.architecture, method, given, len(prepared.labels), is_same_property=base is not None
+    )
     spec = TrainingSpec(
         name=recipe.name,
         method=method,

@@ -62,8 +62,11 @@ def make_trial(protocol: Protocol, target: Target, system: System, seed: int, pl
     given = system.hyperparameters.model_copy(
         update={"split": "random", "train_fraction": target.n_train / n, "val_fraction": target.n_val / n}
     )
-    resolved = resolve_hyperparameters(system.architecture, system.method, given, n)
-    source = None if system.source is None else read_manifest(protocol, system.source, places).weights_sha256
+    source = None if system.source is None else read_manifest(protocol, system.source, places)
+    is_same_property = source is not None and source.property.key == target.property_key
+    resolved = resolve_hyperparameters(
+        system.architecture, system.method, given, n, is_same_property=is_same_property
+    )  # fmt: skip
     identity = {
         "protocol": protocol.name,
         "target": target.name,
@@ -76,7 +79,7 @@ def make_trial(protocol: Protocol, target: Target, system: System, seed: int, pl
         "hyperparameters": resolved.model_dump(mode="json", exclude_none=True),
         "network": dict(system.network),
         "source": system.source,
-        "source_sha256": source,
+        "source_sha256": None if source is None else source.weights_sha256,
         "data_sha256": [_digest(places.kit / name) for name in target.files],
         "rules": RULES,
     }
