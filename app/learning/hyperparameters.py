@@ -29,7 +29,7 @@ class Hyperparameters(BaseModel):
     layer: Annotated[int, Field(ge=1, le=16)] | Literal["auto"] | None = Field(
         default=None,
         description="Hidden layer of the source whose activations are the features, counted from 1. `auto`: layers 1 "
-        "to 4 are tried, the one with the lowest validation error is kept.",
+        "to 4 are tried, in short trainings where the schedule allows; validation decides.",
     )
     max_epochs: int | None = Field(default=None, ge=1, le=5000, description="Passes over the training rows.")
     patience: int | None = Field(
