@@ -132,7 +132,7 @@ class Source:
 
     The recipe is made from the data kit's folder, since which formulas are left out may depend on the data; it has the
     source's own name. It is a function of a module or a partial of one, since protocols go to other processes. `note`
-    says what the source stands for.
+    stands in the report.
     """
 
     shipped: str | None = None

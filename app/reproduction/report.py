@@ -170,7 +170,7 @@ def _sources(protocol: Protocol, places: Places) -> Iterator[str]:
         mae = f"{test.mae:.4f} {manifest.property.unit}"
         left_out = "; ".join(training.filters)
         yield _row(
-            [name, source.shipped or "trained for this", f"{training.n_train:,}", mae, f"{test.n:,}",
+            [name, "; ".join(filter(None, (source.shipped or "trained for this", source.note))), f"{training.n_train:,}", mae, f"{test.n:,}",
              f"{training.wall_s or 0:.0f}", left_out]
         )  # fmt: skip
     yield ""

@@ -16,7 +16,7 @@ PAPER_BATCH = 256
 PATIENCE = 100
 """Epochs after the best one at which the paper's preset stops; the paper goes on to epoch 500."""
 SCRATCH, DEFAULT_SCRATCH = "CGCNN, paper", "CGCNN, default"
-WIDE_SCRATCH = "CGCNN, paper on the sources' network"
+WIDE_SCRATCH = "CGCNN, paper on the network of all"
 _ENERGIES = "dEf"
 _GAPS = "NM-Eg"
 _N_SMALL, _N_LARGE = 10, 5
@@ -27,8 +27,9 @@ _NOTES = (
     "source has seen no formula of any target's rows.",
     "Sources: the Materials Project file of the data kit has 58,259 training rows with formation energies and 42,594 "
     "gaps of non-metals, so `all` stands for the paper's 113k-dEf and 54k-NM-Eg. They are the shipped models (96 "
-    "features, SiLU; the paper's network has 64 and softplus), trained with AdamW. What starts from them has their "
-    f"shape; `CGCNN, paper` has the paper's. `{WIDE_SCRATCH}` shows what the shape alone is worth.",
+    "features, SiLU); the `10k` sources have the paper's network (64, softplus) and cells of at most 20 atoms. All "
+    "are trained with AdamW. What starts from a source has its shape; "
+    f"`{WIDE_SCRATCH}` shows what the shape of `all` is worth.",
     "`paper`: SGD, rate 0.01 (0.005 from a source), a tenth from epoch 100 on, MAE of the labels after equation 6, "
     f"batches of {PAPER_BATCH} or as near as divides the rows evenly. It stops {PATIENCE} epochs after the best epoch, "
     "not at epoch 500. What equation 6 gives is standardised, as the code that the paper builds on does with any "
