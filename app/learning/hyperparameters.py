@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 NetworkName = Literal["cgcnn", "cgcnn-plain", "schnet-1", "schnet-2", "elemnet-17"]
+FeatureName = Literal["elemental_fractions", "physical_attributes", "magpie", "bonding"]
 
 
 class Hyperparameters(BaseModel):
@@ -18,8 +19,10 @@ class Hyperparameters(BaseModel):
     network: NetworkName | None = Field(
         default=None, description="Which network `scratch` trains; that of the data's own kind when left out."
     )
-    features: Literal["elemental_fractions", "physical_attributes"] | None = Field(
-        default=None, description="What an ElemNet trained from scratch reads of a composition."
+    features: FeatureName | None = Field(
+        default=None,
+        description="Of an ElemNet trained from scratch: `elemental_fractions` or `physical_attributes`. Of baselines: "
+        "`magpie`, of the composition, or `bonding`, these and what the structure says of its bonds.",
     )
     target: Literal["per_atom", "total"] | None = Field(
         default=None,

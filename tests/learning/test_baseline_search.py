@@ -87,7 +87,7 @@ def test_every_method_learns_and_reports(method: Baseline) -> None:
     assert fitted.cv_mae == min(score.mae for score in fitted.scores) < 0.5
     predictions = fitted.model(torch.from_numpy(features)).numpy()
     assert np.abs(predictions - targets).mean() < 0.4
-    assert fitted.model.settings.descriptor is method.descriptor
+    assert fitted.model.settings.descriptor is method.descriptor()
     assert all(0 <= done <= total for done, total, _ in seen) and seen[-1][2].startswith("fit ")
     assert json.loads(json.dumps(described(fitted)))["family"] == fitted.family
     assert "scikit-learn" in fitted.software and ("optuna" in fitted.software) == method.is_model_search
@@ -168,7 +168,7 @@ def test_from_real_crystals_to_a_checkpoint_and_back(data_kit: Path) -> None:
     formulas = rows["formula"].take(train).to_pylist()
     soap = SoapSettings(n_max=4, l_max=2)
     for method in (Baseline.PLS, Baseline.SOAP_RIDGE):
-        described_rows, errors = describe(method.descriptor, crystals, soap)
+        described_rows, errors = describe(method.descriptor(), crystals, soap)
         assert errors == [None] * 160
         fitted = fit_baseline(method, described_rows[train], targets[train], 0, formulas, soap)
         model = build_baseline(json.loads(fitted.model.settings.model_dump_json()))
@@ -189,7 +189,7 @@ def test_scikit_learn_and_optuna_are_imported_when_something_is_fitted_only() ->
 
 
 def test_descriptors_of_methods() -> None:
-    read = {method.value: method.descriptor for method in Baseline}
+    read = {method.value: method.descriptor() for method in Baseline}
     assert read.pop("soap_krr") is Descriptor.SOAP
     assert read.pop("automl_ef") is Descriptor.ELEMENTAL_FRACTIONS
     assert read.pop("automl_pa") is Descriptor.PHYSICAL_ATTRIBUTES

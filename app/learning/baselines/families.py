@@ -35,10 +35,15 @@ KERNELS = frozenset({Family.SVR, Family.KERNEL_RIDGE})
 FORESTS = frozenset({Family.RANDOM_FOREST, Family.EXTRA_TREES})
 
 _LASSO_ITERATIONS = 10_000
+_WITH_CLIPPING = 3
+"""Steps of a pipeline."""
 
 
 def make_estimator(family: Family, parameters: Parameters, n_rows: int, seed: int, n_threads: int) -> Estimator:
-    """A regressor ready to fit `n_rows` rows. All but the trees see standardised features."""
+    """A regressor ready to fit `n_rows` rows.
+
+    All but the trees see standardised features, kernel machines no further from 0 than `clip` where it is given.
+    """
     if family in FORESTS:
         return _forest(family, parameters, n_rows, seed, n_threads)
     if family is Family.GRADIENT_BOOSTING:
@@ -48,7 +53,17 @@ def make_estimator(family: Family, parameters: Parameters, n_rows: int, seed: in
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), _scaled(family, parameters))
+    clip = parameters.get("clip")
+    own = {name: value for name, value in parameters.items() if name != "clip"}
+    if clip is None:
+        return make_pipeline(StandardScaler(), _scaled(family, own))
+    return make_pipeline(StandardScaler(), _clipping(clip), _scaled(family, own))
+
+
+def _clipping(bound: float) -> Estimator:
+    from sklearn.preprocessing import FunctionTransformer
+
+    return FunctionTransformer(np.clip, kw_args={"a_min": -bound, "a_max": bound})
 
 
 def _scaled(family: Family, parameters: Parameters) -> Estimator:
@@ -123,6 +138,7 @@ def _export_kernel(family: Family, pipeline: Estimator, offset: float, descripto
         n_features=scaler.n_features_in_,
         n_support=support.shape[0],
         gamma=regressor.get_params()["gamma"],
+        clip=pipeline[1].kw_args["a_max"] if len(pipeline) == _WITH_CLIPPING else None,
     )
     model = RbfKernelModel(settings)
     _fill(model, mean=scaler.mean_, scale=scaler.scale_, support=support, weights=weights, intercept=intercept + offset)

@@ -14,11 +14,15 @@ from app.learning.baselines.methods import Baseline, candidates, final_parameter
 from app.learning.baselines.model_search import search_models
 from app.learning.baselines.search import Fold, Score, VectorProblem, Watch, cross_validate, make_folds
 from app.learning.baselines.soap_ridge import SoapProblem, fitted_model, similarities, soap_support
+from app.learning.descriptors.catalogue import Descriptor
 from app.learning.descriptors.soap import SoapSettings
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.float32]
+
+_CLIPS = {Descriptor.BONDING: 6.0}
+"""Standard deviations, for kernel machines: sites unlike any in training are far in many columns at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,14 @@ def fit_baseline(
     soap: SoapSettings | None = None,
     budget: SearchBudget | None = None,
     watch: Watch | None = None,
+    descriptor: Descriptor | None = None,
 ) -> FittedBaseline:
     """Fit a baseline to rows of its descriptor (see `describe`) and targets (n,) on the learned scale.
 
     Training and validation rows belong here together: folds take the place of a validation set. Rows of one of
-    `groups` (formulas) are never in training and held-out fold at once. `soap` is what the rows were made with.
+    `groups` (formulas) are never in training and held-out fold at once. `descriptor` (the method's own when None) and
+    `soap` are what the rows were made with; further columns may stand beside those of the descriptor, then whoever
+    asks the model gives them too.
 
     Raises InvalidJob for what cannot be fitted, TrainingStopped.
     """
@@ -78,19 +85,20 @@ def fit_baseline(
     assert method.family is not None
     problem = VectorProblem(method.family, rows, targets, seed, budget.n_threads)
     n_train = min(len(train) for train, _ in folds)
-    grid = candidates(method, n_train, rows.shape[1])
-    return _fitted(method, problem, cross_validate(problem, method.value, grid, folds, watch), [], watch)
+    descriptor = descriptor or method.descriptor()
+    grid = candidates(method, n_train, rows.shape[1], clip=_CLIPS.get(descriptor))
+    return _fitted(descriptor, problem, cross_validate(problem, method.value, grid, folds, watch), [], watch)
 
 
 def _fitted(
-    method: Baseline, problem: VectorProblem, scores: list[Score], notes: list[str], watch: Watch
+    descriptor: Descriptor, problem: VectorProblem, scores: list[Score], notes: list[str], watch: Watch
 ) -> FittedBaseline:
     best = scores[0]
     watch.step(1, 1, f"fit {best.family} to all rows")
     n_rows = problem.targets.shape[0]
     parameters = final_parameters(problem.family, best.parameters, n_rows)
     fitted = problem.fit(parameters, np.arange(n_rows))
-    model = export(problem.family, fitted.estimator, fitted.offset, method.descriptor)
+    model = export(problem.family, fitted.estimator, fitted.offset, descriptor)
     return FittedBaseline(model, best.family, parameters, best.mae, best.std, scores, _software(), notes)
 
 
@@ -117,7 +125,7 @@ def _fit_best_of_all(
     if found.out_of_time:
         notes.append(f"the search ended after {budget.max_seconds:g} s with {len(found.scores)} models compared")
     problem = VectorProblem(Family(found.scores[0].family), rows, targets, seed, budget.n_threads)
-    fitted = _fitted(method, problem, found.scores, notes, watch)
+    fitted = _fitted(method.descriptor(), problem, found.scores, notes, watch)
     fitted.software["optuna"] = _version("optuna")
     return fitted
 

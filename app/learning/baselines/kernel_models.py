@@ -28,10 +28,11 @@ class RbfKernelSettings(BaseModel):
     n_features: int = Field(ge=1, le=100_000)
     n_support: int = Field(ge=0, le=MAX_SUPPORT)
     gamma: float = Field(gt=0, description="Of squared distances between standardised features.")
+    clip: float | None = Field(default=None, gt=0, description="Standardised features are no further from 0.")
 
 
 class RbfKernelModel(nn.Module):
-    """intercept + sum_i weights_i exp(-gamma |z - support_i|²), z = (x - mean) / scale, in float64."""
+    """intercept + sum_i weights_i exp(-gamma |z - support_i|²), z = clip((x - mean) / scale), in float64."""
 
     mean: Tensor
     scale: Tensor
@@ -56,6 +57,8 @@ class RbfKernelModel(nn.Module):
 
     def _answer(self, features: Tensor) -> Tensor:
         scaled = (features.double() - self.mean) / self.scale
+        if self.settings.clip is not None:
+            scaled = scaled.clamp(-self.settings.clip, self.settings.clip)
         # By differences, not by |a|² + |b|² - 2ab, which loses digits where a and b are close.
         distances = torch.cdist(scaled, self.support, compute_mode="donot_use_mm_for_euclid_dist")
         return torch.exp(-self.settings.gamma * distances**2) @ self.weights + self.intercept

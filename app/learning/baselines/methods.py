@@ -14,14 +14,15 @@ class Baseline(StrEnum):
     LASSO = "lasso"
     SVR = "svr"
     RANDOM_FOREST = "rf"
+    EXTRA_TREES = "extra_trees"
     GRADIENT_BOOSTING = "gradient_boosting"
     SOAP_RIDGE = "soap_krr"
     AUTOML_FRACTIONS = "automl_ef"
     AUTOML_ATTRIBUTES = "automl_pa"
 
-    @property
-    def descriptor(self) -> Descriptor:
-        return _DESCRIPTORS.get(self, Descriptor.MAGPIE)
+    def descriptor(self, features: str | None = None) -> Descriptor:
+        """What it reads, with the hyperparameter `features` where the method has a choice (None: Magpie)."""
+        return _DESCRIPTORS.get(self) or Descriptor(features or Descriptor.MAGPIE)
 
     @property
     def is_model_search(self) -> bool:
@@ -44,6 +45,7 @@ _FAMILIES = {
     Baseline.LASSO: Family.LASSO,
     Baseline.SVR: Family.SVR,
     Baseline.RANDOM_FOREST: Family.RANDOM_FOREST,
+    Baseline.EXTRA_TREES: Family.EXTRA_TREES,
     Baseline.GRADIENT_BOOSTING: Family.GRADIENT_BOOSTING,
 }
 
@@ -55,10 +57,10 @@ _MANY_ROWS = 3000
 """From here on a forest of few large trees is better than one of many small trees, its size being bounded."""
 
 
-def candidates(method: Baseline, n_rows: int, n_features: int) -> list[Parameters]:
+def candidates(method: Baseline, n_rows: int, n_features: int, *, clip: float | None = None) -> list[Parameters]:
     """The grid of a method, for `n_rows` training rows. The papers name the methods, not the grids.
 
-    Alphas, C, epsilon and gamma are meant for standardised features and targets.
+    Alphas, C, epsilon and gamma are meant for standardised features and targets. `clip` goes to support vectors.
     """
     if method is Baseline.PLS:
         most = max(1, min(24, n_features, n_rows // 2))
@@ -67,8 +69,9 @@ def candidates(method: Baseline, n_rows: int, n_features: int) -> list[Parameter
         return [{"alpha": 10.0 ** (-exponent / 4)} for exponent in range(2, 14)]
     if method is Baseline.SVR:
         grid = product((1.0, 3.0, 10.0, 30.0, 100.0), (0.1, 0.3, 1.0, 3.0), (0.02, 0.1))
-        return [{"C": c, "gamma": gamma / n_features, "epsilon": epsilon} for c, gamma, epsilon in grid]
-    if method is Baseline.RANDOM_FOREST:
+        bound: Parameters = {} if clip is None else {"clip": clip}
+        return [{"C": c, "gamma": gamma / n_features, "epsilon": epsilon} | bound for c, gamma, epsilon in grid]
+    if method in (Baseline.RANDOM_FOREST, Baseline.EXTRA_TREES):
         return [
             {"n_estimators": _COMPARED_TREES, "max_features": share, "min_samples_leaf": leaf}
             for share, leaf in product((0.15, 0.33, 0.6), (1, 3))

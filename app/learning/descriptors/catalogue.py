@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import InputKindMismatch, XtalforgeError
+from app.learning.descriptors.bonding import BOND_NAMES, bond_descriptors
 from app.learning.descriptors.element_lists import ElementLists
 from app.learning.descriptors.magpie import (
     MAGPIE_NAMES,
@@ -29,17 +30,19 @@ class Descriptor(StrEnum):
     PHYSICAL_ATTRIBUTES = "physical_attributes"
     ELEMENTAL_FRACTIONS = "elemental_fractions"
     SOAP = "soap"
+    BONDING = "bonding"
 
     @property
     def needs_structure(self) -> bool:
         """Whether a composition is not enough."""
-        return self is Descriptor.SOAP
+        return self in (Descriptor.SOAP, Descriptor.BONDING)
 
 
 VECTOR_NAMES: dict[Descriptor, tuple[str, ...]] = {
     Descriptor.MAGPIE: MAGPIE_NAMES,
     Descriptor.PHYSICAL_ATTRIBUTES: PHYSICAL_ATTRIBUTE_NAMES,
     Descriptor.ELEMENTAL_FRACTIONS: ELEMNET_ELEMENTS,
+    Descriptor.BONDING: (*MAGPIE_NAMES, *BOND_NAMES),
 }
 """Columns of the descriptors that are vectors."""
 
@@ -56,6 +59,8 @@ def describe(
         settings = soap or SoapSettings()
         rows, errors = _one_by_one(items, lambda item: _soap(item, settings))
         return pad_rows(rows, settings), errors
+    if descriptor is Descriptor.BONDING:
+        return _bonding(items)
     if descriptor is Descriptor.ELEMENTAL_FRACTIONS:
         rows, errors = _one_by_one(items, _fractions)
         return np.stack(rows) if rows else np.zeros((0, len(ELEMNET_ELEMENTS)), dtype=np.float32), errors
@@ -84,9 +89,24 @@ def _fractions(item: DescribedInput) -> Rows:
     return elemental_fractions(vector)
 
 
+def _bonding(items: Sequence[DescribedInput]) -> tuple[Rows, list[XtalforgeError | None]]:
+    """The Magpie columns, then those of bonds."""
+    bonds, errors = _one_by_one(items, lambda item: bond_descriptors(_crystal(item)).astype(np.float32))
+    described = [item for item, error in zip(items, errors, strict=True) if error is None]
+    rows = np.zeros((len(described), len(VECTOR_NAMES[Descriptor.BONDING])), dtype=np.float32)
+    if described:
+        rows[:, : len(MAGPIE_NAMES)] = magpie_descriptors(described)
+        rows[:, len(MAGPIE_NAMES) :] = np.stack(bonds)
+    return rows, errors
+
+
 def _soap(item: DescribedInput, settings: SoapSettings) -> Rows:
+    return soap_row(average_soap(_crystal(item), settings))
+
+
+def _crystal(item: DescribedInput) -> Crystal:
     if not isinstance(item, Crystal):
         raise InputKindMismatch(
             "This model needs a crystal structure (CIF, POSCAR); a composition has no atoms' places."
         )
-    return soap_row(average_soap(item, settings))
+    return item

@@ -10,25 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from pymatgen.optimization.neighbors import find_points_in_spheres
 from scipy.special import sph_harm_y_all
 
-from app.core.errors import StructureTooLarge, UnphysicalStructure
 from app.learning.descriptors.soap_basis import cutoff_padding, radial_basis
+from app.learning.descriptors.surroundings import SAME_POINT, find_surroundings
 from app.structures.crystal import Crystal
 from app.structures.elements import MAX_ATOMIC_NUMBER
-from app.structures.geometry import cell_heights
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 NO_PAIR = -1
 """Pair number of padding."""
-
-_MAX_PAIRS = 500_000
-_MAX_IMAGES = 2_000_000
-_SAME_POINT = 1e-8
-_PERIODIC = np.ones(3, dtype=np.int64)
 
 
 class SoapSettings(BaseModel):
@@ -69,7 +62,7 @@ def average_soap(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, Fl
     """Pair numbers 101 Z + Z' (P,), Z <= Z', and blocks (P, block_size) [n, n', l] of the mean power spectrum.
 
     The blocks together have length 1. Of a pair of equal elements, only n <= n' is kept (the rest is 0).
-    Raises StructureTooLarge and UnphysicalStructure before anything large is made.
+    Raises what `find_surroundings` raises.
     """
     elements, coefficients = _coefficients(crystal, settings)
     spectrum = _power_spectrum(coefficients)
@@ -88,13 +81,14 @@ def _coefficients(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, l
 
     Orders m >= 0 only: those below are their conjugates, the density being real.
     """
-    centre, neighbour, vectors, distances = _surroundings(crystal, settings)
+    radius = settings.r_cut + cutoff_padding(settings.sigma)
+    centre, neighbour, vectors, distances = find_surroundings(crystal, radius, "SOAP")
     elements, species = np.unique(crystal.atomic_numbers, return_inverse=True)
     group = centre * elements.shape[0] + species[neighbour]
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     vectors, distances = vectors[order], distances[order]
-    polar = np.arccos(np.clip(vectors[:, 2] / np.maximum(distances, _SAME_POINT), -1.0, 1.0))
+    polar = np.arccos(np.clip(vectors[:, 2] / np.maximum(distances, SAME_POINT), -1.0, 1.0))
     harmonics = sph_harm_y_all(settings.l_max, settings.l_max, polar, np.arctan2(vectors[:, 1], vectors[:, 0]))
     basis = radial_basis(settings.r_cut, settings.n_max, settings.l_max)
     found = []
@@ -127,26 +121,3 @@ def _power_spectrum(coefficients: list[npt.NDArray[np.complex128]]) -> FloatArra
         products = (rows @ rows.conj().T).real.reshape(n_species, n_max, n_species, n_max)
         spectra.append(np.pi * np.sqrt(8.0 / (2 * degree + 1)) / n_sites * products.transpose(0, 2, 1, 3))
     return np.stack(spectra, axis=-1)
-
-
-def _surroundings(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
-    """Centre, neighbour, vector (E, 3) and distance (E,) in Å of all pairs that matter, each site itself among them."""
-    radius = settings.r_cut + cutoff_padding(settings.sigma)
-    n_pairs = crystal.n_sites**2 / crystal.volume * 4 / 3 * np.pi * radius**3
-    if n_pairs > _MAX_PAIRS:
-        raise StructureTooLarge(
-            f"{crystal.n_sites} atoms in {crystal.volume:.4g} Å³ have about {n_pairs:.3g} neighbours within "
-            f"{radius:.3g} Å; SOAP takes at most {_MAX_PAIRS}."
-        )
-    heights = cell_heights(crystal.lattice)
-    n_images = crystal.n_sites * float(np.prod([2.0 * np.ceil(radius / height) + 1.0 for height in heights]))
-    if n_images > _MAX_IMAGES:
-        raise UnphysicalStructure(
-            f"The cell has a height of only {min(heights):.3g} Å: its neighbourhood would hold {n_images:.3g} atoms."
-        )
-    lattice = np.ascontiguousarray(crystal.lattice)
-    positions = crystal.fractional_coordinates % 1.0 @ lattice
-    centre, neighbour, images, distances = find_points_in_spheres(
-        positions, positions, r=radius, pbc=_PERIODIC, lattice=lattice, tol=_SAME_POINT
-    )
-    return centre, neighbour, positions[neighbour] + images @ lattice - positions[centre], distances

@@ -42,6 +42,7 @@ def fit_classical(run: Run) -> Fitted:
         run.representation.soap,
         budget,
         Watch(lambda done, total, text: run.on_search(SearchEvent(done, total, text)), run.should_stop),
+        run.representation.descriptor,
     )
     return Fitted(
         fitted.model.to(run.device),
