@@ -169,8 +169,9 @@ def _sources(protocol: Protocol, places: Places) -> Iterator[str]:
         assert test is not None
         mae = f"{test.mae:.4f} {manifest.property.unit}"
         left_out = "; ".join(training.filters)
+        origin = "; ".join(filter(None, (source.shipped or "trained for this", source.note)))
         yield _row(
-            [name, "; ".join(filter(None, (source.shipped or "trained for this", source.note))), f"{training.n_train:,}", mae, f"{test.n:,}",
+            [name, origin, f"{training.n_train:,}", mae, f"{test.n:,}",
              f"{training.wall_s or 0:.0f}", left_out]
         )  # fmt: skip
     yield ""
