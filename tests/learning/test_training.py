@@ -313,6 +313,21 @@ def test_hyperparameters_are_filled_and_kept() -> None:
         resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, given, 100)
 
 
+def test_a_schnet_that_knows_the_property_is_changed_more_gently() -> None:
+    for method in (Method.TL1, Method.TL2, Method.TL3):
+        same, other = (
+            resolve_hyperparameters(Architecture.SCHNET, method, Hyperparameters(), 500, is_same_property=is_same)
+            for is_same in (True, False)
+        )
+        assert same.learning_rate and other.learning_rate
+        assert same.learning_rate < other.learning_rate
+        assert same == other.model_copy(update={"learning_rate": same.learning_rate})
+    paper = Hyperparameters(preset="paper")
+    assert resolve_hyperparameters(Architecture.SCHNET, Method.TL1, paper, 500, is_same_property=True) == (
+        resolve_hyperparameters(Architecture.SCHNET, Method.TL1, paper, 500)
+    )
+
+
 def test_the_papers_preset_is_the_papers_table_s1() -> None:
     scratch = resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, Hyperparameters(preset="paper"), 750)
     tuned = resolve_hyperparameters(Architecture.CGCNN, Method.FINE_TUNE, Hyperparameters(preset="paper"), 750)
