@@ -355,3 +355,21 @@ def test_a_perovskite_model_says_what_it_cannot_use(base: TrainedModel) -> None:
     assert isinstance(good, float)
     assert isinstance(also_good, float)
     assert getattr(bad, "code", None) == "input_kind_mismatch"
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(9_999, 64), (10_000, 256)])
+def test_elemnet_takes_larger_batches_of_many_rows(n_rows: int, batch_size: int) -> None:
+    nothing = Hyperparameters()
+    chosen = resolve_hyperparameters(Architecture.ELEMNET, Method.FINE_TUNE, nothing, n_rows)
+    assert chosen.batch_size == batch_size
+    scratch = resolve_hyperparameters(Architecture.ELEMNET, Method.SCRATCH, nothing, n_rows)
+    assert chosen.learning_rate is not None and scratch.learning_rate is not None
+    assert chosen.learning_rate < scratch.learning_rate
+    given = resolve_hyperparameters(
+        Architecture.ELEMNET, Method.FINE_TUNE, Hyperparameters(batch_size=100), n_rows
+    )  # fmt: skip
+    assert given.batch_size == 100
+    paper = resolve_hyperparameters(
+        Architecture.ELEMNET, Method.FINE_TUNE, Hyperparameters(preset="paper"), n_rows
+    )  # fmt: skip
+    assert paper.batch_size == 32
