@@ -17,7 +17,7 @@ from app.bulk.spec import BulkSpec
 from app.core.db import open_session
 from app.core.errors import ArtifactCorrupt
 from app.jobs.errors import JobErrorCode
-from app.registry.manifest import Manifest
+from app.registry.artifact import Artifact
 from app.registry.service import RegistryService
 from workers.attempt import AttemptFolder
 from workers.work import Event, Outcome, Work
@@ -54,7 +54,7 @@ class BulkWork(Work):
             done = BulkPartRepository(session).numbers(self.job.id)
         run = BulkRun(
             input_path=INPUT_FILE, input=spec.input, models=spec.models, limits=bulk_limits(settings), done=done,
-            chunk_rows=spec.chunk_rows, chunk_characters=spec.chunk_characters,
+            chunk_rows=spec.chunk_rows, chunk_characters=spec.chunk_characters, interval_level=spec.interval_level,
             n_processes=settings.bulk.processes or default_processes(), niceness=NICENESS, device=settings.device,
             log_level=settings.log_level, log_format=settings.log_format,
         )  # fmt: skip
@@ -108,11 +108,11 @@ class BulkWork(Work):
         if spec.dataset_id is None and digest.hexdigest() != spec.input_sha256:
             raise ArtifactCorrupt(f"The stored input {spec.input_path} is damaged: its sha256 differs.")
 
-    def _models(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> Iterator[tuple[Manifest, bytes]]:
+    def _models(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> Iterator[Artifact]:
         for use in spec.models:
             with open_session(self.worker.factory, read_only=True) as session:
                 registry = RegistryService(session, self.worker.store)
-                yield registry.load(registry.get_version(use.name, use.version))
+                yield registry.artifact(registry.get_version(use.name, use.version))
             keep_lease()
 
     def _row(self, part: PartInfo) -> BulkPart:

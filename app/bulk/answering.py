@@ -1,34 +1,44 @@
 """From crystals and compositions with their graphs to values: the part of bulk work that needs torch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
-from app.bulk.parts import Lines
+from app.bulk.parts import Known, Lines
 from app.bulk.reading import Entry, Problem
 from app.core.errors import InputKindMismatch, XtalforgeError
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.settings import GraphSettings
-from app.learning.predictor import NotANumber, Predictor
+from app.learning.predictor import Estimate, NotANumber, Predictor
 from app.learning.representations import ELEMENTAL_FRACTIONS
 from app.learning.samples import GraphSamples, ModelInput, Samples, make_samples
+from app.predictions.answers import unseen_reason
 from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
 
-FloatArray = npt.NDArray[np.float64]
 
-_Outcome = float | Problem
+@dataclass(frozen=True, slots=True)
+class _Value:
+    value: float
+    known: Known
+
+
+_Outcome = _Value | Problem
 _NOT_A_NUMBER: Problem = (NotANumber.code, "The model gives no finite value for this input.")
+_FAR = "far from the training data"
 
 
 class Answerer:
     """The models of a run. Graphs that several of them need are packed once."""
 
     def __init__(
-        self, models: Sequence[SelectedModel], predictors: Sequence[Predictor], settings: Sequence[GraphSettings]
+        self,
+        models: Sequence[SelectedModel],
+        predictors: Sequence[Predictor],
+        settings: Sequence[GraphSettings],
+        interval_level: float,
     ) -> None:
         """`settings` are those the entries' graphs were made with."""
+        self._level = interval_level
         self._models = models
         self._predictors = predictors
         self._settings = settings
@@ -61,13 +71,16 @@ class Answerer:
         self, lines: Lines, entry: Entry, index: int, item: ModelInput | InputKindMismatch | None, answer: _Outcome
     ) -> None:
         names = self._names[index]
-        if isinstance(answer, tuple):
+        if not isinstance(answer, _Value):
             lines.add_error(entry.row, entry.input_id, *answer, names)
             return
         assert item is not None and not isinstance(item, XtalforgeError)
         unseen = unseen_elements(self._models[index], item)
-        reason = f"element(s) {', '.join(unseen)} not in the training data" if unseen else ""
-        lines.add_value(entry.row, entry.input_id, answer, names, reason, "; ".join(item.notes))
+        known = answer.known
+        reasons = [unseen_reason(unseen)] if unseen else [_FAR] if known.in_domain is False else []
+        if unseen:
+            known = replace(known, in_domain=False)
+        lines.add_value(entry.row, entry.input_id, answer.value, names, known, [*reasons, *item.notes])
 
     def _outcomes(
         self,
@@ -90,8 +103,28 @@ class Answerer:
         else:
             samples, places = _described(self._predictors[index], given, places, outcomes)
         if places:
-            values = self._predictors[index].forward(samples)
-            outcomes.update(zip(places, _finite(values), strict=True))
+            items = [given[place] for place in places]
+            estimates = self._predictors[index].estimate_samples(samples, items)  # type: ignore[arg-type]
+            outcomes.update(zip(places, self._known(index, estimates), strict=True))
+        return outcomes
+
+    def _known(self, index: int, estimates: Sequence[Estimate | NotANumber]) -> list[_Outcome]:
+        """Values with their intervals, which are worked out all at once."""
+        outcomes: list[_Outcome] = []
+        trust = self._predictors[index].trust
+        assessed = [e.assessment for e in estimates if isinstance(e, Estimate) and e.assessment is not None]
+        ends = iter(trust.intervals(assessed, self._level) if trust is not None else ())
+        for estimate in estimates:
+            if isinstance(estimate, NotANumber):
+                outcomes.append(_NOT_A_NUMBER)
+                continue
+            assessment = estimate.assessment
+            if assessment is None:
+                outcomes.append(_Value(estimate.value, Known()))
+                continue
+            lower, upper = next(ends)
+            known = Known(lower, upper, assessment.in_domain, assessment.score)
+            outcomes.append(_Value(estimate.value, known))
         return outcomes
 
     def _graphs(
@@ -132,7 +165,3 @@ def _described(
         else:
             outcomes[place] = (error.code, error.detail)
     return samples, good
-
-
-def _finite(values: FloatArray) -> list[_Outcome]:
-    return [value if np.isfinite(value) else _NOT_A_NUMBER for value in values.tolist()]

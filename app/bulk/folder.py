@@ -1,7 +1,7 @@
 """The folder of one run: all it needs, and what it has done so far.
 
     run.json                  what to read, with which bounds, on what
-    models/<n>/               manifest.json and weights.safetensors of each model
+    models/<n>/               manifest.json, weights.safetensors and trust.safetensors of each model
     parts/<chunk>.parquet     results of finished chunks; a file appears complete or not at all
 
 A run that was stopped, however, goes on from its parts.
@@ -19,8 +19,10 @@ from app.bulk.parts import PartInfo, read_info
 from app.bulk.spec import ModelUse
 from app.core.settings import Device, LimitSettings, LogFormat, LogLevel
 from app.learning.graphs.settings import GraphSettings
+from app.predictions.schemas import DEFAULT_LEVEL
 from app.predictions.selection import SelectedModel
-from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.artifact import Artifact
+from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 from app.registry.models import ModelVersion
 
 RUN_FILE = "run.json"
@@ -40,6 +42,7 @@ class BulkRun(BaseModel):
     done: frozenset[int] = frozenset()
     chunk_rows: int = CHUNK_ROWS
     chunk_characters: int = CHUNK_CHARACTERS
+    interval_level: float = DEFAULT_LEVEL
     n_processes: int
     niceness: int = 0
     device: Device
@@ -51,14 +54,16 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(self, run: BulkRun, models: Iterator[tuple[Manifest, bytes]]) -> None:
+    def create(self, run: BulkRun, models: Iterator[Artifact]) -> None:
         """Write what the run needs, `run.json` last; `models` are those of the run, in their order."""
         (self.path / PARTS_FOLDER).mkdir(parents=True, exist_ok=True)
-        for index, (manifest, weights) in enumerate(models):
+        for index, (manifest, weights, trust) in enumerate(models):
             folder = self._model_folder(index)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
             (folder / WEIGHTS_FILE).write_bytes(weights)
+            if trust is not None:
+                (folder / TRUST_FILE).write_bytes(trust)
         self._write(run)
 
     def run(self) -> BulkRun:
@@ -79,6 +84,11 @@ class RunFolder:
 
     def weights(self, index: int) -> bytes:
         return (self._model_folder(index) / WEIGHTS_FILE).read_bytes()
+
+    def trust(self, index: int) -> bytes | None:
+        """What the model's intervals come from, where it has any."""
+        path = self._model_folder(index) / TRUST_FILE
+        return path.read_bytes() if path.is_file() else None
 
     def part_path(self, number: int) -> Path:
         return self.path / PARTS_FOLDER / f"{number:08d}.parquet"

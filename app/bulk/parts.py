@@ -17,10 +17,13 @@ PART_SCHEMA = pa.schema(
         ("input_id", pa.string()),
         ("property", _NAME),
         ("value", pa.float64()),
+        ("lower", pa.float64()),
+        ("upper", pa.float64()),
         ("unit", _NAME),
         ("model", _NAME),
         ("version", pa.int32()),
         ("in_domain", pa.bool_()),
+        ("domain_score", pa.float64()),
         ("notes", _NAME),
         ("error_code", _NAME),
         ("error_detail", pa.string()),
@@ -42,6 +45,16 @@ class PartInfo:
     n_lines: int
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a value's error: its interval, and how far its input is from the training data."""
+
+    lower: float | None = None
+    upper: float | None = None
+    in_domain: bool | None = None
+    score: float | None = None
+
+
 @dataclass(slots=True)
 class Lines:
     """Lines of a part while they are made, and the rows that got a value."""
@@ -49,17 +62,23 @@ class Lines:
     columns: tuple[list[Any], ...] = field(default_factory=lambda: tuple([] for _ in PART_SCHEMA))
     answered: set[int] = field(default_factory=set)
 
-    def add_value(self, row: int, input_id: str, value: float, model: Sequence[Any], unseen: str, notes: str) -> None:
-        """`model` are property, unit, name and version; `unseen` says why the input is outside the model's domain."""
+    def add_value(
+        self, row: int, input_id: str, value: float, model: Sequence[Any], known: Known, notes: Sequence[str]
+    ) -> None:
+        """`model` are property, unit, name and version."""
         key, unit, name, version = model
-        remarks = "; ".join(part for part in (unseen, notes) if part) or None
-        self._add(row, input_id, key, value, unit, name, version, False if unseen else None, remarks, None, None)
+        self._add(
+            row, input_id, key, value, known.lower, known.upper, unit, name, version, known.in_domain, known.score,
+            "; ".join(notes) or None, None, None,
+        )  # fmt: skip
         self.answered.add(row)
 
     def add_error(self, row: int, input_id: str, code: str, detail: str, model: Sequence[Any] | None = None) -> None:
         """Of one model, or without it of the input itself."""
         key, unit, name, version = model or (None, None, None, None)
-        self._add(row, input_id, key, None, unit, name, version, None, None, code, detail)
+        self._add(
+            row, input_id, key, None, None, None, unit, name, version, None, None, None, code, detail
+        )  # fmt: skip
 
     def extend(self, other: "Lines") -> None:
         for mine, theirs in zip(self.columns, other.columns, strict=True):

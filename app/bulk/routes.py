@@ -45,7 +45,7 @@ from app.jobs.stream import (
     answer_events,
 )
 from app.predictions.directory import ModelDirectory
-from app.predictions.schemas import Reference
+from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
 from app.registry.deps import StoreDep
 from app.web.deps import SessionsDep, SettingsDep, resource
 from app.web.pagination import Page, PageCursor, PageLimit
@@ -109,6 +109,7 @@ def create_bulk_prediction(
         list[Reference] | None,
         Form(min_length=1, max_length=MAX_MODELS, description="Property keys: the champions of these answer."),
     ] = None,
+    interval_level: Annotated[IntervalLevel, Form(description=LEVEL_DESCRIPTION)] = DEFAULT_LEVEL,
     idempotency_key: IdempotencyKey = None,
 ) -> BulkPredictionRead:  # fmt: skip
     """A file, or in JSON the `dataset_id` of a stored data set. The first rows are checked now, the models are pinned;
@@ -121,7 +122,7 @@ def create_bulk_prediction(
     elif models is not None and properties is not None:
         raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
     else:
-        choice = ModelChoice(models=models, properties=properties)
+        choice = ModelChoice(models=models, properties=properties, interval_level=interval_level)
         job = service.create_from_file(file.filename or "", file.file, choice, idempotency_key)
     # Runs after the answer. If the broker is away the reaper sends the message later.
     if job.status is JobStatus.QUEUED:
@@ -197,8 +198,9 @@ def get_bulk_results(
     ] = False,
 ) -> StreamingResponse:
     """One line for each input and model, in the order of the file: `row` (place of the input, from 1), `input_id`,
-    `property`, `value`, `unit`, `model`, `version`, `in_domain` (false: the model never saw an element of it), `notes`,
-    and where there is no value `error_code` and `error_detail`. Sent as it is read, never held as a whole."""
+    `property`, `value`, `lower` and `upper` (the interval; empty: the model has none of this level), `unit`, `model`,
+    `version`, `in_domain` (false: unlike the training data), `domain_score` (1 is the limit), `notes`, and where there
+    is no value `error_code` and `error_detail`. Sent as it is read, never held as a whole."""
     parts = service.results(job_id, is_partial=is_partial)
     headers = {"Content-Disposition": f'attachment; filename="{job_id}.{fmt.value}"'}
     return StreamingResponse(encode(parts, fmt), media_type=MEDIA_TYPES[fmt], headers=headers)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.bulk.formats import InputFormat
 from app.jobs.schemas import ID_PATTERN, JobErrorRead
 from app.jobs.status import JobStatus
-from app.predictions.schemas import Reference
+from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
 
 MAX_MODELS = 50
 
@@ -25,6 +25,7 @@ class ModelChoice(BaseModel):
     properties: list[Reference] | None = Field(
         default=None, min_length=1, max_length=MAX_MODELS, description="Property keys: their champions answer."
     )
+    interval_level: IntervalLevel = Field(default=DEFAULT_LEVEL, description=LEVEL_DESCRIPTION)
 
     @model_validator(mode="after")
     def _one_selection(self) -> Self:

@@ -69,7 +69,7 @@ class BulkService:
             input_name=shown_name(file_name) or "file", input_path=f"{folder}/input", input_sha256=digest,
             input_bytes=size, input=found, dataset_id=None, parts_prefix=f"{folder}/parts",
             models=tuple(ModelUse.of(model) for model in models), chunk_rows=CHUNK_ROWS,
-            chunk_characters=CHUNK_CHARACTERS,
+            chunk_characters=CHUNK_CHARACTERS, interval_level=choice.interval_level,
         )  # fmt: skip
         self._store.put_stream(spec.input_path, _pieces(file))
         try:
@@ -83,7 +83,7 @@ class BulkService:
 
     def create_from_dataset(self, request: BulkPredictionCreate, idempotency_key: str | None) -> BulkPredictionRead:
         """The same for the inputs of a stored data set. Raises DatasetNotFound too."""
-        choice = ModelChoice(models=request.models, properties=request.properties)
+        choice = ModelChoice.model_validate(request.model_dump(exclude={"dataset_id"}))
         request_sha256 = _request_digest(request.dataset_id, choice)
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
@@ -97,7 +97,7 @@ class BulkService:
             input_bytes=dataset.size_bytes, input=found, dataset_id=dataset.id,
             parts_prefix=f"{STORE_FOLDER}/{uuid4().hex}/parts",
             models=tuple(ModelUse.of(model) for model in models), chunk_rows=CHUNK_ROWS,
-            chunk_characters=CHUNK_CHARACTERS,
+            chunk_characters=CHUNK_CHARACTERS, interval_level=choice.interval_level,
         )  # fmt: skip
         return self._create(spec, idempotency_key, request_sha256)[1]
 

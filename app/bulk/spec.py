@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from app.bulk.inputs import InputFile
+from app.predictions.schemas import DEFAULT_LEVEL
 from app.predictions.selection import SelectedModel
 
 
@@ -46,3 +47,4 @@ class BulkSpec(BaseModel):
     models: tuple[ModelUse, ...]
     chunk_rows: int
     chunk_characters: int
+    interval_level: float = DEFAULT_LEVEL

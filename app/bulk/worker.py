@@ -78,9 +78,10 @@ def load_answerer(folder: RunFolder, device: str) -> "Answerer":
 
     models = folder.models(folder.run())
     predictors = [
-        Predictor.from_bytes(model.manifest, folder.weights(index), device) for index, model in enumerate(models)
+        Predictor.from_bytes(model.manifest, folder.weights(index), folder.trust(index), device)
+        for index, model in enumerate(models)
     ]
-    return Answerer(models, predictors, graph_settings(models))
+    return Answerer(models, predictors, graph_settings(models), folder.run().interval_level)
 
 
 def write_chunk(folder: RunFolder, chunk: Chunk, lines: Lines) -> PartInfo:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from app.cli.installation import open_installation
 from app.core.settings import LimitSettings, Settings
 from app.learning.engine import InferenceEngine
+from app.predictions.answers import Wishes
 from app.predictions.directory import ModelDirectory
 from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import FailedInput, Formula, RawInput, refuse_duplicate_ids
@@ -26,6 +27,7 @@ def predict_locally(
     compositions: Sequence[str],
     models: Sequence[str] | None,
     properties: Sequence[str] | None,
+    wishes: Wishes,
 ) -> PredictionAnswer:
     """The answer for all files and formulas, however many. Raises what `PredictionService` raises."""
     limits = settings.limits.model_copy(update={"max_inputs_per_request": _NO_LIMIT})
@@ -33,7 +35,7 @@ def predict_locally(
     engine = InferenceEngine(settings.inference.max_models, settings.device, settings.inference.threads)
     with open_installation(settings) as local:
         service = PredictionService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
-        return _predict_in_chunks(service, inputs, failed, models, properties)
+        return _predict_in_chunks(service, inputs, failed, models, properties, wishes)
 
 
 def _read_inputs(
@@ -61,11 +63,12 @@ def _predict_in_chunks(
     failed: Sequence[FailedInput],
     models: Sequence[str] | None,
     properties: Sequence[str] | None,
+    wishes: Wishes,
 ) -> PredictionAnswer:
     whole = service.predict_leniently([], models, properties, failed)
     with tqdm(total=len(inputs), desc="predicting", unit="input", leave=False, disable=len(inputs) <= CHUNK) as bar:
         for start in range(0, len(inputs), CHUNK):
-            part = service.predict_leniently(inputs[start : start + CHUNK], models, properties)
+            part = service.predict_leniently(inputs[start : start + CHUNK], models, properties, wishes=wishes)
             whole.predictions += part.predictions
             whole.errors += part.errors
             bar.update(min(CHUNK, len(inputs) - start))

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.installation import DataDirOption, open_installation, settings_with
 from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json, print_table
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 
 if TYPE_CHECKING:
     from app.registry.models import ModelVersion
@@ -74,10 +74,10 @@ def download(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path(),
     data_dir: DataDirOption = None,
 ) -> None:
-    """Write manifest, weights and card to OUT/NAME/VERSION, the layout of models_store."""
+    """Write manifest, weights, card and what intervals come from to OUT/NAME/VERSION, the layout of models_store."""
     with _registry(data_dir) as registry:
         version = registry.resolve(reference)
-        manifest, weights = registry.load(version)
+        manifest, weights, trust = registry.artifact(version)
         card = registry.card(version)
     folder = out / version.model_name / str(version.version)
     try:
@@ -85,6 +85,8 @@ def download(
         (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
         (folder / WEIGHTS_FILE).write_bytes(weights)
         (folder / CARD_FILE).write_text(card)
+        if trust is not None:
+            (folder / TRUST_FILE).write_bytes(trust)
     except FileExistsError:
         print_error(f"{folder} is there already.", "exists")
         raise typer.Exit(EXIT_ERROR) from None

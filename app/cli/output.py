@@ -18,6 +18,9 @@ EXIT_ERROR = 1
 EXIT_PARTIAL = 3
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+IntervalLevelOption = Annotated[
+    float, typer.Option("--interval-level", min=0.5, max=0.99, help="Share of true values that intervals are to hold.")
+]
 
 _PIPED_WIDTH = 160
 

@@ -6,10 +6,22 @@ from typing import Annotated
 import typer
 
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, JsonOption, print_csv, print_error, print_json, print_table, stderr
-from app.predictions.schemas import Prediction, PredictionAnswer
+from app.cli.output import (
+    EXIT_ERROR,
+    EXIT_PARTIAL,
+    IntervalLevelOption,
+    JsonOption,
+    print_csv,
+    print_error,
+    print_json,
+    print_table,
+    stderr,
+)
+from app.predictions.schemas import DEFAULT_LEVEL, MAX_NEIGHBOURS, Prediction, PredictionAnswer
 
-_CSV_COLUMNS = ("input_id", "property", "value", "unit", "model", "version", "in_domain", "notes")
+_CSV_COLUMNS = (
+    "input_id", "property", "value", "lower", "upper", "unit", "model", "version", "in_domain", "domain_score", "notes",
+)  # fmt: skip
 
 
 def predict(
@@ -19,6 +31,10 @@ def predict(
     composition: Annotated[list[str] | None, typer.Option("--composition", "-c", help="A formula; repeatable.")] = None,
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="NAME, NAME@ALIAS or NAME/VERSION.")] = None,
     wanted: Annotated[list[str] | None, typer.Option("--property", "-p", help="A property key; repeatable.")] = None,
+    level: IntervalLevelOption = DEFAULT_LEVEL,
+    neighbours: Annotated[
+        int, typer.Option(min=0, max=MAX_NEIGHBOURS, help="Nearest training rows to list with each value (--json).")
+    ] = 0,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     data_dir: DataDirOption = None,
@@ -35,8 +51,11 @@ def predict(
         raise typer.BadParameter("give --json or --csv, not both")
     with stderr.status("loading"):
         from app.cli.local_prediction import predict_locally
+        from app.predictions.answers import Wishes
     settings = settings_with(data_dir=data_dir)
-    answer = predict_locally(settings, files or [], composition or [], model or None, wanted or None)
+    answer = predict_locally(
+        settings, files or [], composition or [], model or None, wanted or None, Wishes(level, neighbours)
+    )
     _print(answer, as_json, as_csv)
     if answer.errors:
         raise typer.Exit(EXIT_PARTIAL if answer.predictions else EXIT_ERROR)
@@ -50,7 +69,9 @@ def _print(answer: PredictionAnswer, as_json: bool, as_csv: bool) -> None:
         print_csv(_CSV_COLUMNS, (_csv_row(p) for p in answer.predictions))
     elif answer.predictions:
         print_table(
-            "", ("input", "property", "value#", "unit", "model", "remarks"), map(_table_row, answer.predictions)
+            "",
+            ("input", "property", "value#", "interval#", "unit", "model", "remarks"),
+            map(_table_row, answer.predictions),
         )
     for error in answer.errors:
         label = f"{error.input_id} by {error.model.name}" if error.model is not None else error.input_id
@@ -58,10 +79,24 @@ def _print(answer: PredictionAnswer, as_json: bool, as_csv: bool) -> None:
 
 
 def _csv_row(p: Prediction) -> tuple[object, ...]:
-    in_domain = p.domain.in_domain if p.domain is not None else None
-    return (p.input_id, p.property, p.value, p.unit, p.model.name, p.model.version, in_domain, "; ".join(p.notes))
+    lower, upper = (p.interval.lower, p.interval.upper) if p.interval is not None else (None, None)
+    in_domain, score = (p.domain.in_domain, p.domain.score) if p.domain is not None else (None, None)
+    return (
+        p.input_id, p.property, p.value, lower, upper, p.unit, p.model.name, p.model.version, in_domain, score,
+        "; ".join(p.notes),
+    )  # fmt: skip
 
 
 def _table_row(p: Prediction) -> tuple[object, ...]:
-    remarks = [*([p.domain.reason] if p.domain is not None else []), *p.notes]
-    return (p.input_id, p.property, f"{p.value:.4f}", p.unit, f"{p.model.name}/{p.model.version}", "; ".join(remarks))
+    is_outside = p.domain is not None and not p.domain.in_domain
+    remarks = [*([p.domain.reason] if p.domain is not None and is_outside else []), *p.notes]
+    interval = f"{p.interval.lower:.4f} to {p.interval.upper:.4f}" if p.interval is not None else ""
+    return (
+        p.input_id,
+        p.property,
+        f"{p.value:.4f}",
+        interval,
+        p.unit,
+        f"{p.model.name}/{p.model.version}",
+        "; ".join(remarks),
+    )

@@ -7,7 +7,8 @@ import typer
 
 from app.bulk.formats import ResultFormat
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, print_error, stderr
+from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, IntervalLevelOption, print_error, stderr
+from app.predictions.schemas import DEFAULT_LEVEL
 
 _FORMATS = {f".{fmt.value}": fmt for fmt in ResultFormat}
 
@@ -25,6 +26,7 @@ def predict_bulk(
     output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="A .csv, .jsonl or .parquet file.")],
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="NAME, NAME@ALIAS or NAME/VERSION.")] = None,
     wanted: Annotated[list[str] | None, typer.Option("--property", "-p", help="A property key; repeatable.")] = None,
+    level: IntervalLevelOption = DEFAULT_LEVEL,
     processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
     server: Annotated[str | None, typer.Option(help="URL of a server that does it, instead of this machine.")] = None,
     data_dir: DataDirOption = None,
@@ -44,7 +46,7 @@ def predict_bulk(
     with stderr.status("loading"):
         from app.bulk.schemas import ModelChoice
 
-    choice = ModelChoice(models=model or None, properties=wanted or None)
+    choice = ModelChoice(models=model or None, properties=wanted or None, interval_level=level)
     if server is not None:
         from app.cli.remote_bulk import run_on_server
 

@@ -13,13 +13,13 @@ from app.learning.featurising import FeaturisedCrystal
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.settings import GraphSettings
-from app.learning.predictor import Predictor
+from app.learning.predictor import Estimate, Predictor
 from app.learning.samples import ModelInput
-from app.registry.manifest import Manifest
+from app.registry.artifact import Artifact
 from app.structures.crystal import Crystal
 
 EngineInput = ModelInput | FeaturisedCrystal
-Value = float | XtalforgeError
+Value = Estimate | XtalforgeError
 
 _BATCH_COST = {"cpu": 20_000, "cuda": 500_000}
 """Edges of one micro-batch."""
@@ -46,16 +46,14 @@ class InferenceEngine:
         self._graphs = GraphCache()
         self._loading: dict[str, threading.Lock] = {}
 
-    def predict(
-        self, key: str, load: Callable[[], tuple[Manifest, bytes]], items: Sequence[EngineInput]
-    ) -> list[Value]:
-        """One value or error per item. `load` is called only when the model is not in memory.
+    def predict(self, key: str, load: Callable[[], Artifact], items: Sequence[EngineInput]) -> list[Value]:
+        """One estimate or error per item. `load` is called only when the model is not in memory.
 
         Raises what `load` raises, and ArtifactCorrupt.
         """
         return self._get(key, load)(items)
 
-    def _get(self, key: str, load: Callable[[], tuple[Manifest, bytes]]) -> Coalescer[EngineInput, Value]:
+    def _get(self, key: str, load: Callable[[], Artifact]) -> Coalescer[EngineInput, Value]:
         with self._lock:
             found = self._models.get(key)
             if found is not None:
@@ -68,8 +66,7 @@ class InferenceEngine:
             if found is not None:
                 return found
             try:
-                manifest, weights = load()
-                model = self._served(Predictor.from_bytes(manifest, weights, self._device))
+                model = self._served(Predictor.from_bytes(*load(), device=self._device))
             except BaseException:
                 with self._lock:
                     self._loading.pop(key, None)
@@ -100,7 +97,7 @@ class InferenceEngine:
             return made
 
         try:
-            return predictor.predict(crystals, build)
+            return predictor.estimate(crystals, build)
         except Exception:
             if len(items) == 1:
                 log.exception("unexpected error in a prediction of %s", predictor.manifest.name)

@@ -1,6 +1,7 @@
 """A checkpoint that answers: featurise on the CPU, run on the device, back to physical units."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,20 @@ from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import predict_outputs
+from app.learning.trust.assessment import Assessment, Trust
+from app.learning.trust.file import load_trust
+from app.learning.trust.places import fractions_of
 from app.registry.manifest import Manifest
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A prediction in the property's unit, and how far it can be trusted; None: the model does not tell."""
+
+    value: float
+    assessment: Assessment | None
 
 
 class NotANumber(InvalidInput):
@@ -29,18 +41,27 @@ class NotANumber(InvalidInput):
 class Predictor:
     """One loaded model. Safe to use from several threads: nothing in it changes after construction."""
 
-    def __init__(self, manifest: Manifest, network: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, manifest: Manifest, network: nn.Module, device: torch.device, trust: Trust | None = None
+    ) -> None:
         self.manifest = manifest
+        self.trust = trust
         self.network = inference_form(network)
         self.device = device
         self.representation = representation_of(manifest)
         self.target_map = TargetMap(manifest.property.transform, manifest.scaling)
 
     @classmethod
-    def from_bytes(cls, manifest: Manifest, weights: bytes, device: str = "cpu") -> "Predictor":
-        """Raises ArtifactCorrupt when weights and manifest do not belong together, or the manifest is broken."""
+    def from_bytes(
+        cls, manifest: Manifest, weights: bytes, trust: bytes | None = None, device: str = "cpu"
+    ) -> "Predictor":
+        """A model; without `trust` it gives values alone, whatever its manifest says.
+
+        Raises ArtifactCorrupt when the files do not belong together, or the manifest is broken.
+        """
         where = torch_device(device)
-        return cls(manifest, load_network(manifest, weights, where), where)
+        known = load_trust(manifest, trust) if trust is not None else None
+        return cls(manifest, load_network(manifest, weights, where), where, known)
 
     def featurise(
         self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
@@ -52,10 +73,31 @@ class Predictor:
         """Predictions in the property's unit, (B,)."""
         return self.target_map.to_physical(predict_outputs(self.network, samples, self.device))
 
-    def forward_embedded(self, samples: Samples) -> tuple[FloatArray, Embeddings]:
-        """Predictions in the property's unit (B,), and feature vectors (B, F), from one pass."""
-        outputs, embeddings = embedded_outputs(self.network, samples, self.device)
-        return self.target_map.to_physical(outputs), embeddings
+    def estimate_samples(self, samples: Samples, items: Sequence[ModelInput]) -> list[Estimate | NotANumber]:
+        """Of samples made from the items, (B,) each, in order."""
+        assessments: Sequence[Assessment | None]
+        if self.trust is None:
+            values = self.forward(samples)
+            assessments = [None] * len(values)
+        else:
+            outputs, embeddings = embedded_outputs(self.network, samples, self.device)
+            values = self.target_map.to_physical(outputs)
+            assessments = self.trust.assess(embeddings, fractions_of(items), values) if len(values) else []
+        return [
+            Estimate(value, assessment)
+            if np.isfinite(value)
+            else NotANumber("The model gives no finite value for this input.")
+            for value, assessment in zip(values.tolist(), assessments, strict=True)
+        ]
+
+    def estimate(
+        self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
+    ) -> list[Estimate | XtalforgeError]:
+        """One value with what is known of its error, or the reason why there is none, per item, in order."""
+        samples, errors = self.featurise(items, build)
+        good = [item for item, error in zip(items, errors, strict=True) if error is None]
+        found = iter(self.estimate_samples(samples, good))
+        return [next(found) if error is None else error for error in errors]
 
     def embed(
         self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
@@ -71,14 +113,4 @@ class Predictor:
         self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
     ) -> list[float | XtalforgeError]:
         """One value in the property's unit, or the reason why there is none, per item, in order."""
-        samples, errors = self.featurise(items, build)
-        values = iter(self.forward(samples).tolist())
-        answers: list[float | XtalforgeError] = []
-        for error in errors:
-            if error is not None:
-                answers.append(error)
-                continue
-            value = next(values)
-            finite = np.isfinite(value)
-            answers.append(value if finite else NotANumber("The model gives no finite value for this input."))
-        return answers
+        return [found.value if isinstance(found, Estimate) else found for found in self.estimate(items, build)]

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from app.learning.training_job import TrainedModel
 from app.registry.card import render_card
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 
 CURVE_FILE = "training_curve.json"
 
 
 def write_model(model: TrainedModel, folder: Path) -> None:
-    """Write manifest, weights, card and training curve; see `write_version`."""
+    """Write manifest, weights, card, training curve and what intervals come from; see `write_version`."""
     curve = (json.dumps(model.history) + "\n").encode()
-    write_version(model.manifest, model.weights, folder, {CURVE_FILE: curve})
+    trust = {} if model.trust is None else {TRUST_FILE: model.trust}
+    write_version(model.manifest, model.weights, folder, {CURVE_FILE: curve} | trust)
 
 
 def write_version(manifest: Manifest, weights: bytes, folder: Path, extra: Mapping[str, bytes] | None = None) -> None:

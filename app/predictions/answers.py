@@ -1,28 +1,47 @@
 """What became of the inputs of a request, and how it is told."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.core.errors import NoUsableInput, XtalforgeError
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.settings import GraphSettings
-from app.predictions.engine import ModelItem
+from app.predictions.engine import Assessment, Estimate, ModelItem
 from app.predictions.inputs import FailedInput, ReadInput
-from app.predictions.schemas import Domain, ModelReference, Prediction, PredictionAnswer, PredictionError
+from app.predictions.schemas import (
+    DEFAULT_LEVEL,
+    Domain,
+    Interval,
+    ModelReference,
+    NeighbourRead,
+    Prediction,
+    PredictionAnswer,
+    PredictionError,
+)
 from app.predictions.selection import SelectedModel, item_for, unseen_elements
+from app.registry.manifest import Manifest
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a request wants to know beside the values: the level of intervals, how many of the nearest training rows."""
+
+    interval_level: float = DEFAULT_LEVEL
+    neighbours: int = 0
+
+
 @dataclass(slots=True)
 class Outcomes:
-    """Of one input: the value or error of each model, in the models' order, and the error of the input itself."""
+    """Of one input: the estimate or error of each model, in the models' order, and the error of the input itself."""
 
     input_id: str
     item: ModelItem | None = None
     graphs: Mapping[GraphSettings, CrystalGraph | XtalforgeError] = field(default_factory=dict)
     error: XtalforgeError | None = None
-    by_model: dict[int, float | XtalforgeError] = field(default_factory=dict)
+    by_model: dict[int, Estimate | XtalforgeError] = field(default_factory=dict)
 
     def causes(self) -> list[XtalforgeError]:
         failed = [value for value in self.by_model.values() if isinstance(value, XtalforgeError)]
@@ -36,7 +55,7 @@ def outcomes_of(entry: ReadInput | FailedInput) -> Outcomes:
     return Outcomes(entry.id, error=entry.error)
 
 
-def answer_of(outcomes: Sequence[Outcomes], models: Sequence[SelectedModel]) -> PredictionAnswer:
+def answer_of(outcomes: Sequence[Outcomes], models: Sequence[SelectedModel], wishes: Wishes) -> PredictionAnswer:
     """Values and errors, in the order of the inputs and the models."""
     answer = PredictionAnswer(predictions=[], errors=[])
     references = [
@@ -52,26 +71,76 @@ def answer_of(outcomes: Sequence[Outcomes], models: Sequence[SelectedModel]) -> 
             elif outcome.item is not None:
                 item = item_for(models[index], outcome.item)
                 assert isinstance(item, Crystal | Composition)
-                answer.predictions.append(_prediction(outcome.input_id, item, value, models[index], references[index]))
+                answer.predictions.append(
+                    _prediction(outcome.input_id, item, value, models[index], references[index], wishes)
+                )
     return answer
 
 
 def _prediction(
-    input_id: str, item: ModelItem, value: float, model: SelectedModel, reference: ModelReference
+    input_id: str,
+    item: ModelItem,
+    estimate: Estimate,
+    model: SelectedModel,
+    reference: ModelReference,
+    wishes: Wishes,
 ) -> Prediction:
-    unseen = unseen_elements(model, item)
-    reason = f"element(s) {', '.join(unseen)} not in the training data"
+    assessment = estimate.assessment
+    interval, why_none = interval_of(assessment, wishes.interval_level, model.manifest)
     return Prediction(
         input_id=input_id,
         property=model.manifest.property.key,
-        value=value,
+        value=estimate.value,
         unit=model.manifest.property.unit,
         definition=model.manifest.property.definition,
         model=reference,
-        interval=None,
-        domain=Domain(in_domain=False, score=None, reason=reason) if unseen else None,
-        notes=[*item.notes, *([model.manifest.scope] if model.manifest.scope else [])],
+        interval=interval,
+        domain=domain_of(unseen_elements(model, item), assessment),
+        neighbours=_neighbours(assessment, wishes.neighbours),
+        notes=[*item.notes, *([model.manifest.scope] if model.manifest.scope else []), *why_none],
     )
+
+
+def interval_of(assessment: Assessment | None, level: float, manifest: Manifest) -> tuple[Interval | None, list[str]]:
+    """The interval, or None and why there is none where the model has intervals of other levels."""
+    ends = assessment.interval(level) if assessment is not None else None
+    if ends is not None:
+        return Interval(level=level, lower=ends[0], upper=ends[1]), []
+    if assessment is None or manifest.trust is None:
+        return None, []
+    known = manifest.trust
+    return None, [
+        f"no interval of level {level:g}: the {known.n_calibration} rows it would rest on speak for levels up to "
+        f"{math.floor(1000 * known.highest_level) / 1000:g}"
+    ]
+
+
+def domain_of(unseen: Sequence[str], assessment: Assessment | None) -> Domain | None:
+    """None where nothing is known and nothing speaks against the model. `unseen` are elements of the input."""
+    score = assessment.score if assessment is not None else None
+    if unseen:
+        return Domain(in_domain=False, score=score, reason=unseen_reason(unseen))
+    if assessment is None:
+        return None
+    reason = (
+        "as near to the training data as what the model was tested on"
+        if assessment.in_domain
+        else f"{assessment.score:.2g} times as far from the training data as the limit of what the model was tested on"
+    )
+    return Domain(in_domain=assessment.in_domain, score=score, reason=reason)
+
+
+def unseen_reason(unseen: Sequence[str]) -> str:
+    return f"element(s) {', '.join(unseen)} not in the training data"
+
+
+def _neighbours(assessment: Assessment | None, k: int) -> list[NeighbourRead] | None:
+    if k == 0 or assessment is None:
+        return None
+    return [
+        NeighbourRead(formula=each.formula, distance=each.distance, value=each.label)
+        for each in assessment.neighbours(k)
+    ]
 
 
 def _error(input_id: str, error: XtalforgeError, model: ModelReference | None) -> PredictionError:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import open_session
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel, refuse_unserved
+from app.registry.artifact import Artifact
 from app.registry.manifest import Manifest
 from app.registry.models import ModelVersion
 from app.registry.service import RegistryService
@@ -65,10 +66,10 @@ class ModelDirectory:
                 self._selections[key] = (until, selected)
         return selected
 
-    def load(self, version: ModelVersion) -> tuple[Manifest, bytes]:
-        """Manifest and weights of a version, verified. Raises ArtifactCorrupt."""
+    def load(self, version: ModelVersion) -> Artifact:
+        """The files of a version, verified. Raises ArtifactCorrupt."""
         with open_session(self._sessions, read_only=True) as session:
-            return RegistryService(session, self._store).load(version)
+            return RegistryService(session, self._store).artifact(version)
 
     def _ask(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
         with open_session(self._sessions, read_only=True) as session:

@@ -7,20 +7,61 @@ from typing import Protocol
 
 from app.core.errors import XtalforgeError
 from app.learning.featurising import FeaturisedCrystal
-from app.registry.manifest import Manifest
+from app.registry.artifact import Artifact
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
 ModelItem = Crystal | Composition
 EngineInput = Crystal | Composition | FeaturisedCrystal
-LoadModel = Callable[[], tuple[Manifest, bytes]]
+LoadModel = Callable[[], Artifact]
+
+
+class Neighbour(Protocol):
+    """A training row: `distance` in the representation, in spreads of the training data, `label` in the unit."""
+
+    @property
+    def formula(self) -> str: ...
+
+    @property
+    def distance(self) -> float: ...
+
+    @property
+    def label(self) -> float: ...
+
+
+class Assessment(Protocol):
+    """How far a prediction can be trusted. `score` is 1 at the limit of what is like the training data."""
+
+    @property
+    def score(self) -> float: ...
+
+    @property
+    def in_domain(self) -> bool: ...
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Lower and upper end in the unit; None for a level that too few rows speak for."""
+        ...
+
+    def neighbours(self, k: int) -> Sequence[Neighbour]:
+        """The k nearest training rows that go with the model, nearest first."""
+        ...
+
+
+class Estimate(Protocol):
+    """A value in the property's unit; no assessment: the model does not tell how far it can be trusted."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def assessment(self) -> Assessment | None: ...
 
 
 class InferenceEngine(Protocol):
     """Runs models; thread-safe, keeps the loaded ones by `key`."""
 
-    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
-        """One value (in the property's unit) or error per item; `load` is called when `key` is not held."""
+    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
+        """One estimate or error per item; `load` is called when `key` is not held."""
         ...
 
 
@@ -44,5 +85,5 @@ class BackgroundEngine:
         except Exception as error:  # noqa: BLE001 - handed to whoever asks for a prediction
             self._made.set_exception(error)
 
-    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> list[float | XtalforgeError]:
+    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
         return self._made.result().predict(key, load, items)

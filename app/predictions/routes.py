@@ -21,12 +21,21 @@ from app.core.errors import (
     QueueFull,
     TooManyInputs,
 )
-from app.predictions.answers import as_json
+from app.predictions.answers import Wishes, as_json
 from app.predictions.examples import REQUEST_EXAMPLES
 from app.predictions.inputs import raw_inputs
 from app.predictions.lane import PredictionLane
 from app.predictions.queue import PredictionQueue
-from app.predictions.schemas import PredictionAnswer, PredictionRequest, Reference
+from app.predictions.schemas import (
+    DEFAULT_LEVEL,
+    LEVEL_DESCRIPTION,
+    NEIGHBOURS_DESCRIPTION,
+    IntervalLevel,
+    NeighbourCount,
+    PredictionAnswer,
+    PredictionRequest,
+    Reference,
+)
 from app.predictions.service import Asked, NotLight, PredictionService
 from app.predictions.tasks import LIGHT_CHARACTERS
 from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
@@ -97,13 +106,14 @@ async def predict(
     200 when at least one value could be given; what failed is in `errors`. 422 when nothing could be used.
     """
 
-    asked = Asked(raw_inputs(request.inputs), request.models, request.properties)
+    wishes = Wishes(request.interval_level, request.neighbours)
+    asked = Asked(raw_inputs(request.inputs), request.models, request.properties, wishes=wishes)
     if is_small(request):
         with suppress(NotLight):
             return _response(await queue.wait_for(partial(lane.submit, asked), len(request.inputs)))
 
     def work() -> bytes:
-        return as_json(service.predict(asked.inputs, asked.models, asked.properties))
+        return as_json(service.predict(asked.inputs, asked.models, asked.properties, wishes=asked.wishes))
 
     return _response(await queue.run(work, len(request.inputs)))
 
@@ -118,15 +128,19 @@ async def predict_upload(
     settings: SettingsDep,
     models: _Models = None,
     properties: _Properties = None,
+    interval_level: Annotated[IntervalLevel, Query(description=LEVEL_DESCRIPTION)] = DEFAULT_LEVEL,
+    neighbours: Annotated[NeighbourCount, Query(description=NEIGHBOURS_DESCRIPTION)] = 0,
 ) -> Response:
     """The same as for JSON; an input's id is its file name. `models` and `properties` may be repeated."""
     if models is not None and properties is not None:
         raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
 
+    wishes = Wishes(interval_level, neighbours)
+
     def work() -> bytes:
         uploads = [UploadedFile(base_name(file.filename), file.file) for file in files]
         inputs, failed = read_uploads(uploads, settings.limits)
-        return as_json(service.predict(inputs, models, properties, failed))
+        return as_json(service.predict(inputs, models, properties, failed, wishes))
 
     return _response(await queue.run(work, sum(expected_inputs(file.size or 0) for file in files)))
 

@@ -9,6 +9,13 @@ from app.core.settings import MAX_INPUTS_PER_REQUEST
 
 CONTENT_FIELDS = ("cif", "poscar", "structure", "composition")
 
+DEFAULT_LEVEL = 0.9
+MAX_NEIGHBOURS = 20
+LEVEL_DESCRIPTION = "Share of true values that intervals are to hold, 0.5 to 0.99."
+NEIGHBOURS_DESCRIPTION = "How many of the nearest training rows to list with each value, up to 20."
+
+IntervalLevel = Annotated[float, Field(ge=0.5, le=0.99)]
+NeighbourCount = Annotated[int, Field(ge=0, le=MAX_NEIGHBOURS)]
 Reference = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -57,6 +64,8 @@ class PredictionRequest(BaseModel):
     properties: list[Reference] | None = Field(
         default=None, min_length=1, description="Property keys: the champions of these properties answer."
     )
+    interval_level: IntervalLevel = Field(default=DEFAULT_LEVEL, description=LEVEL_DESCRIPTION)
+    neighbours: NeighbourCount = Field(default=0, description=NEIGHBOURS_DESCRIPTION)
 
     @model_validator(mode="after")
     def _one_selection(self) -> Self:
@@ -74,7 +83,7 @@ class ModelReference(BaseModel):
 
 
 class Interval(BaseModel):
-    """A prediction interval, in the value's unit."""
+    """A prediction interval, in the value's unit, for materials like those the model was tested on."""
 
     level: float = Field(description="Share of true values it is made to hold, e.g. 0.9.")
     lower: float = Field(description="Lower end.")
@@ -84,9 +93,20 @@ class Interval(BaseModel):
 class Domain(BaseModel):
     """Whether the input is like what the model was trained on."""
 
-    in_domain: bool = Field(description="false: the value may be far off.")
-    score: float | None = Field(description="Distance from the training data; null where it is not measured.")
+    in_domain: bool = Field(description="false: the value may be far off, and its interval too narrow.")
+    score: float | None = Field(
+        description="Distance from the training data, in the model's representation and in composition, beside that "
+        "of its nearest rows from each other; 1 at the limit. null where it is not measured."
+    )
     reason: str = Field(description="Why.", examples=["element(s) Pu not in the training data"])
+
+
+class NeighbourRead(BaseModel):
+    """A row that the model was trained on."""
+
+    formula: str = Field(description="Reduced, in alphabetical order.", examples=["O3SrTi"])
+    distance: float = Field(description="In the model's representation, in spreads of its training data.")
+    value: float = Field(description="Its label, in the unit of the prediction.")
 
 
 class Prediction(BaseModel):
@@ -98,8 +118,13 @@ class Prediction(BaseModel):
     unit: str = Field(description="Unit of the value; `1` for a plain number.", examples=["eV/atom"])
     definition: str = Field(description="What the value is: functional, per what.")
     model: ModelReference
-    interval: Interval | None = Field(description="null: this model carries no calibrated interval.")
-    domain: Domain | None = Field(description="null: nothing speaks against the model being used here.")
+    interval: Interval | None = Field(
+        description="null: this model carries no calibrated interval, or none of this level, which `notes` then say."
+    )
+    domain: Domain | None = Field(description="null: not measured, and no element is new to the model.")
+    neighbours: list[NeighbourRead] | None = Field(
+        default=None, description="The nearest training rows, where the request asks for them; null: not known."
+    )
     notes: list[str] = Field(
         description="What had to be assumed while the input was read, and on which materials alone the model may be "
         "used.",

@@ -7,9 +7,9 @@ from functools import partial
 from app.core.errors import InputKindMismatch, TooManyInputs, XtalforgeError
 from app.core.settings import LimitSettings
 from app.learning.featurising import FeaturisedCrystal
-from app.predictions.answers import Outcomes, answer_of, nothing_usable, outcomes_of
+from app.predictions.answers import Outcomes, Wishes, answer_of, nothing_usable, outcomes_of
 from app.predictions.directory import ModelDirectory
-from app.predictions.engine import EngineInput, InferenceEngine
+from app.predictions.engine import EngineInput, Estimate, InferenceEngine
 from app.predictions.featuriser import Featuriser, Underway
 from app.predictions.inputs import FailedInput, RawInput, Reading
 from app.predictions.schemas import PredictionAnswer
@@ -30,6 +30,7 @@ class Asked:
     models: Sequence[str] | None = None
     properties: Sequence[str] | None = None
     failed: Sequence[FailedInput] = ()
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 @dataclass(slots=True)
@@ -72,13 +73,14 @@ class PredictionService:
         models: Sequence[str] | None = None,
         properties: Sequence[str] | None = None,
         failed: Sequence[FailedInput] = (),
+        wishes: Wishes | None = None,
     ) -> PredictionAnswer:
         """Values and errors of these inputs; `failed` are inputs that the caller could not read.
 
         Raises TooManyInputs, the errors of `ModelDirectory.select`, and when there is no value at all the error that
         every input had, or NoUsableInput when they differ; its `errors` list them.
         """
-        return _answer(self._computed(Asked(inputs, models, properties, failed)))
+        return _answer(self._computed(Asked(inputs, models, properties, failed, wishes or Wishes())))
 
     def predict_leniently(
         self,
@@ -86,9 +88,10 @@ class PredictionService:
         models: Sequence[str] | None = None,
         properties: Sequence[str] | None = None,
         failed: Sequence[FailedInput] = (),
+        wishes: Wishes | None = None,
     ) -> PredictionAnswer:
         """The same, but an answer without any value is no error."""
-        return _answer(self._computed(Asked(inputs, models, properties, failed)), may_be_empty=True)
+        return _answer(self._computed(Asked(inputs, models, properties, failed, wishes or Wishes())), may_be_empty=True)
 
     def begin(self, asked: Asked, *, in_pool: bool, on_done: Callable[[], None]) -> Begun:
         """Begin a request that is answered together with others; `in_pool` and `on_done` as in `Featuriser.start`.
@@ -162,7 +165,7 @@ class PredictionService:
             for (outcome, index, _), value in zip(entries, values, strict=True):
                 outcome.by_model[index] = value
 
-    def _values(self, model: SelectedModel, items: Sequence[EngineInput]) -> Sequence[float | XtalforgeError]:
+    def _values(self, model: SelectedModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
         try:
             # Not by the weights: two versions may share them and differ in scale or unit.
             return self._engine.predict(model.version.id, partial(self._directory.load, model.version), items)
@@ -177,7 +180,7 @@ def _answer(work: _Work, *, may_be_empty: bool = False) -> PredictionAnswer:
     for outcome in work.outcomes:
         if outcome.item is not None and not outcome.by_model:
             outcome.error = no_model_fits(outcome.item, work.models)
-    answer = answer_of(work.outcomes, work.models)
+    answer = answer_of(work.outcomes, work.models, work.asked.wishes)
     if not answer.predictions and not may_be_empty:
         raise nothing_usable([cause for outcome in work.outcomes for cause in outcome.causes()], answer.errors)
     return answer

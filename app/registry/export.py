@@ -3,7 +3,7 @@
 import io
 import zipfile
 
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE
 from app.registry.models import ModelVersion
 from app.registry.service import RegistryService
 
@@ -12,12 +12,13 @@ _READABLE = 0o644
 
 
 def export_zip(registry: RegistryService, version: ModelVersion) -> bytes:
-    """Manifest, weights and card in a zip that is the same at every call. Raises ArtifactCorrupt."""
-    manifest, weights = registry.load(version)
+    """All files of a version in a zip that is the same at every call. Raises ArtifactCorrupt."""
+    manifest, weights, trust = registry.artifact(version)
     members = {
         MANIFEST_FILE: manifest.model_dump_json(indent=2).encode(),
         WEIGHTS_FILE: weights,
         CARD_FILE: registry.card(version).encode(),
+        **({} if trust is None else {TRUST_FILE: trust}),
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

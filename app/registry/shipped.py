@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from app.core.errors import ArtifactCorrupt
 from app.registry.card import render_card
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,10 @@ class ShippedModel:
 
     def weights(self) -> bytes:
         return _read(self.folder / WEIGHTS_FILE, self.manifest.name)
+
+    def trust(self) -> bytes | None:
+        """What its intervals come from, where it has any."""
+        return _read(self.folder / TRUST_FILE, self.manifest.name) if self.manifest.trust is not None else None
 
     def card(self) -> str:
         """The card beside the weights, or one written from the manifest."""

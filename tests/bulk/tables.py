@@ -15,6 +15,7 @@ from app.bulk.spec import ModelUse
 from app.core.settings import LimitSettings
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel
+from app.registry.artifact import Artifact
 from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest
 from app.registry.models import ModelVersion
 from tests.tiny_models import ENERGY_MODEL, GAP_MODEL, salts
@@ -72,7 +73,7 @@ def run_folder(
         chunk_rows=chunk_rows, n_processes=n_processes, device="cpu",
     )  # fmt: skip
     created = RunFolder(folder)
-    created.create(run, ((selected.manifest, weights) for selected, weights in models))
+    created.create(run, (Artifact(selected.manifest, weights) for selected, weights in models))
     return created
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.bulk.models import BulkPart
-from app.bulk.parts import Lines, write_part
+from app.bulk.parts import Known, Lines, write_part
 from app.bulk.spec import BulkSpec
 from app.core.db import open_session
 from app.datasets.service import DatasetService
@@ -35,7 +35,7 @@ def _finish_part(service: Service, job_id: str, token: str, number: int, folder:
     path = folder / "part.parquet"
     lines = Lines()
     for row in range(10 * number + 1, 10 * number + 11):
-        lines.add_value(row, f"salt-{row - 1}", 0.5, ("band_gap", "eV", "gaps", 1), "", "")
+        lines.add_value(row, f"salt-{row - 1}", 0.5, ("band_gap", "eV", "gaps", 1), Known(), [])
     info = write_part(path, number, range(10 * number + 1, 10 * number + 11), lines)
     stored = f"{_spec(service, job_id).parts_prefix}/{number}"
     service.store.put_new(stored, path.read_bytes())

@@ -12,7 +12,7 @@ from app.learning.checkpoints import load_network, network_to_bytes, weights_dig
 from app.learning.device import torch_device
 from app.learning.engine import InferenceEngine
 from app.learning.networks.factory import build_network
-from app.learning.predictor import Predictor
+from app.learning.predictor import Estimate, Predictor
 from app.properties.catalogue import get_property
 from app.registry.manifest import (
     Architecture,
@@ -110,7 +110,7 @@ def test_many_threads_load_a_model_once() -> None:
     engine = InferenceEngine()
     answers: list[object] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(engine.predict("a", load, [COMPOUNDS["NaCl"]])[0]))
+        threading.Thread(target=lambda: answers.append(engine.predict("a", load, [COMPOUNDS["NaCl"]])[0].value))
         for _ in range(8)
     ]
     for thread in threads:
@@ -147,4 +147,4 @@ def test_a_failed_load_is_tried_again() -> None:
     with pytest.raises(ArtifactCorrupt):
         engine.predict("a", broken, [COMPOUNDS["NaCl"]])
     assert not engine._loading
-    assert isinstance(engine.predict("a", checkpoint, [COMPOUNDS["NaCl"]])[0], float)
+    assert isinstance(engine.predict("a", checkpoint, [COMPOUNDS["NaCl"]])[0], Estimate)

@@ -34,7 +34,7 @@ def test_every_champion_that_fits_answers(client: TestClient) -> None:
     assert _answered_by(body) == {("salt", ENERGY_MODEL), ("salt", GAP_MODEL), ("sto", COMPOSITION_MODEL)}
     first = body["predictions"][0]
     assert set(first) == {
-        "input_id", "property", "value", "unit", "definition", "model", "interval", "domain", "notes",
+        "input_id", "property", "value", "unit", "definition", "model", "interval", "domain", "neighbours", "notes",
     }  # fmt: skip
     assert set(first["model"]) == {"name", "version", "sha256"} and len(first["model"]["sha256"]) == 64
     assert {p["property"]: p["unit"] for p in body["predictions"]} == {
@@ -180,7 +180,7 @@ def test_elements_outside_the_training_data_are_named(client: TestClient) -> Non
     body = _ask(client, {"composition": "UO2"}, {"composition": "CaO"})[1]
     by_id = {p["input_id"]: p["domain"] for p in body["predictions"]}
     assert by_id["0"]["in_domain"] is False and "U not in the training data" in by_id["0"]["reason"]
-    assert by_id["1"] is None
+    assert by_id["1"]["in_domain"] is True and 0 < by_id["1"]["score"] <= 1
 
 
 def test_what_was_assumed_is_said(client: TestClient) -> None:

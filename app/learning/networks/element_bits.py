@@ -1,4 +1,4 @@
-"""The CGCNN authors' one-hot element features (Xie & Grossman 2018; github txie-93/cgcnn, MIT). Importable without torch.
+"""The CGCNN authors' one-hot element features (Xie & Grossman 2018; github txie-93/cgcnn, MIT), without torch.
 
 Group, period, electronegativity, covalent radius, valence electrons, first ionisation energy, electron affinity,
 block and atomic volume, each binned: 92 bits an element, stored as hexadecimal numbers.

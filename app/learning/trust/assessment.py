@@ -49,8 +49,10 @@ class Trust:
         scores = looks.novelty / self.limit
         finite = np.isfinite(values) & np.isfinite(difficulties) & np.isfinite(scores)
         return [
-            Assessment(self, values[i], difficulties[i], scores[i], places.take(slice(i, i + 1))) if finite[i] else None
-            for i in range(len(values))
+            Assessment(self, value, difficulty, score, places.take(slice(i, i + 1))) if finite[i] else None
+            for i, (value, difficulty, score) in enumerate(
+                zip(values.tolist(), difficulties.tolist(), scores.tolist(), strict=True)
+            )
         ]
 
     def interval(
@@ -64,6 +66,16 @@ class Trust:
         if quantile is None:
             return None
         return self.ends(values, quantile * difficulties)
+
+    def intervals(
+        self, assessments: "Sequence[Assessment]", level: float
+    ) -> list[tuple[float, float]] | list[tuple[None, None]]:
+        """The intervals of many predictions at once, as `Assessment.interval` gives them one by one."""
+        values = np.array([each.value for each in assessments])
+        ends = self.interval(values, np.array([each.difficulty for each in assessments]), level)
+        if ends is None:
+            return [(None, None)] * len(assessments)
+        return list(zip(ends[0].tolist(), ends[1].tolist(), strict=True))
 
     def ends(self, values: FloatArray, reach: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Ends in the unit of intervals that reach so far on the scale of the transform; all (B,)."""
