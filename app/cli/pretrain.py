@@ -39,8 +39,9 @@ def pretrain(
     if folder.exists():
         typer.echo(f"{folder} is there already: versions are immutable.", err=True)
         raise typer.Exit(1)
-    if not (data_kit / recipe.file).is_file():
-        typer.echo(f"{recipe.file} is not in {data_kit}.", err=True)
+    needed = (recipe.file, *recipe.rows.without_formulas_of)
+    if missing := [file for file in needed if not (data_kit / file).is_file()]:
+        typer.echo(f"Not in {data_kit}: {', '.join(missing)}.", err=True)
         raise typer.Exit(1)
 
     # Before torch: threads that wait and spin would make each other wait longer on a busy machine.
