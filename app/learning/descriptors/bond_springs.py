@@ -7,7 +7,7 @@ first two moments are sums over sites and bonds (Cyrot-Lackmann's moments), so t
 import numpy as np
 import numpy.typing as npt
 
-from app.learning.descriptors.bonds import ATOMIC_WEIGHT, VALENCE_ELECTRONS, Bonds
+from app.learning.descriptors.bonds import ATOMIC_WEIGHT, ELECTRONEGATIVITY, Bonds
 from app.structures.crystal import Crystal
 
 FloatArray = npt.NDArray[np.float64]
@@ -17,9 +17,13 @@ _COUNTED = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 
 def spring_constants(bonds: Bonds) -> FloatArray:
-    """Of each bond in arbitrary units, (E,): its weight, times sqrt(valence electrons of both), over length^2.5."""
+    """Of each bond (E,), mdyn/Å: 1.67 N (X_A X_B / d²)^(3/4), with the bond's valence as its order N.
+
+    Gordy, J. Chem. Phys. 14 (1946) 305; without its constant, which bonds that end must not have.
+    """
     pairs = bonds.pairs
-    return bonds.weights * pairs.geometric_mean(VALENCE_ELECTRONS) / pairs.distances**2.5
+    attraction = (pairs.geometric_mean(ELECTRONEGATIVITY) / pairs.distances) ** 1.5
+    return 1.67 * bonds.weights * pairs.valence * attraction
 
 
 def frequency_moments(crystal: Crystal, bonds: Bonds, springs: FloatArray) -> FloatArray:

@@ -109,7 +109,7 @@ _SUM_NAMES = (
 )  # fmt: skip
 _MOMENT_NAMES = (
     "second moment of the frequencies", "fourth moment of the frequencies", "log spread of the frequencies",
-    "log elastic energy per volume",
+    "log springs per volume", "log elastic energy per volume",
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _sites(crystal: Crystal, pairs: Pairs, bonds: Bonds, springs: FloatArray) ->
     near, weights = bonds.pairs, bonds.weights
     volume, lengths = crystal.volume, near.distances
     valence = pairs.summed(pairs.valence)
-    stiffness = near.summed(springs)
+    stiffness = near.summed(weights * near.geometric_mean(VALENCE_ELECTRONS) / lengths**2.5)
     ionic = np.abs(near.difference(ELECTRONEGATIVITY))
     means = bonds.mean(np.stack([near.relative, lengths, ionic], axis=1))
     of_sites = np.stack(
@@ -134,7 +134,8 @@ def _sites(crystal: Crystal, pairs: Pairs, bonds: Bonds, springs: FloatArray) ->
         np.log((weights * np.exp(-1.2 * lengths)).sum() / volume),
     ]
     moments = frequency_moments(crystal, bonds, springs)
-    return np.concatenate([_statistics(of_sites), sums, moments, [np.log((springs * lengths**2).sum() / volume)]])
+    elastic = [np.log((springs * lengths**power).sum() / volume) for power in (0, 2)]
+    return np.concatenate([_statistics(of_sites), sums, moments, elastic])
 
 
 _CHARGE_NAMES = (
@@ -152,7 +153,7 @@ def _charges(pairs: Pairs) -> FloatArray:
     # The mean charge is zero but for rounding, so the mean of absolute values stands in its place.
     own = _statistics(charges[None])
     own[0] = np.abs(charges).mean()
-    return np.concatenate([own, _statistics(potentials[None]), _statistics((-potentials * charges)[None])])
+    return np.concatenate([own, _statistics(potentials[None]), _statistics((potentials * charges)[None])])
 
 
 _LOCAL_NAMES = tuple(

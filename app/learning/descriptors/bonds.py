@@ -125,7 +125,7 @@ class Bonds:
 
 def find_pairs(crystal: Crystal) -> Pairs:
     """All pairs within `CUTOFF`. Raises IsolatedAtom for an atom without any, and what `find_surroundings` raises."""
-    found = find_surroundings(crystal, CUTOFF, "the descriptor")
+    found = find_surroundings(crystal, CUTOFF)
     others = np.flatnonzero((found.distances > SAME_POINT) & (found.distances < CUTOFF))
     centre, neighbour = found.centre[others], found.neighbour[others]
     vectors, distances = found.vectors[others], found.distances[others]

@@ -82,7 +82,7 @@ def _coefficients(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, l
     Orders m >= 0 only: those below are their conjugates, the density being real.
     """
     radius = settings.r_cut + cutoff_padding(settings.sigma)
-    centre, neighbour, vectors, distances = find_surroundings(crystal, radius, "SOAP")
+    centre, neighbour, vectors, distances = find_surroundings(crystal, radius)
     elements, species = np.unique(crystal.atomic_numbers, return_inverse=True)
     group = centre * elements.shape[0] + species[neighbour]
     order = np.argsort(group, kind="stable")

@@ -35,16 +35,16 @@ class Surroundings(NamedTuple):
     distances: FloatArray
 
 
-def find_surroundings(crystal: Crystal, radius: float, descriptor: str) -> Surroundings:
+def find_surroundings(crystal: Crystal, radius: float) -> Surroundings:
     """All pairs within `radius` (Å), each atom itself (distance 0) among them.
 
-    Raises StructureTooLarge and UnphysicalStructure, naming the `descriptor`, before anything large is made.
+    Raises StructureTooLarge and UnphysicalStructure before anything large is made.
     """
     n_pairs = crystal.n_sites**2 / crystal.volume * 4 / 3 * np.pi * radius**3
     if n_pairs > _MAX_PAIRS:
         raise StructureTooLarge(
             f"{crystal.n_sites} atoms in {crystal.volume:.4g} Å³ have about {n_pairs:.3g} neighbours within "
-            f"{radius:.3g} Å; {descriptor} takes at most {_MAX_PAIRS}."
+            f"{radius:.3g} Å; at most {_MAX_PAIRS} can be described."
         )
     heights = cell_heights(crystal.lattice)
     n_images = crystal.n_sites * float(np.prod([2.0 * np.ceil(radius / height) + 1.0 for height in heights]))
