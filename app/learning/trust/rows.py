@@ -13,6 +13,7 @@ from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap, apply_transform
 from app.learning.trust.places import FloatArray, Floats, IntArray
 from app.structures.composition import parse_composition
+from app.structures.elements import MAX_ATOMIC_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def answered(
 
 def fractions_of_keys(keys: Sequence[str]) -> FloatArray:
     """Composition keys -> atomic fractions, (n, 101)."""
-    return np.array([_fractions(key) for key in keys]).reshape(len(keys), -1)
+    return np.array([_fractions(key) for key in keys]).reshape(len(keys), MAX_ATOMIC_NUMBER + 1)
 
 
 @lru_cache(maxsize=4096)
