@@ -16,7 +16,7 @@ PAPER_BATCH = 256
 PATIENCE = 100
 """Epochs after the best one at which the paper's preset stops; the paper goes on to epoch 500."""
 SCRATCH, DEFAULT_SCRATCH = "CGCNN, paper", "CGCNN, default"
-WIDE_SCRATCH = "CGCNN, paper on the network of all"
+WIDE_SCRATCH = "CGCNN with the shape of all, paper"
 _ENERGIES = "dEf"
 _GAPS = "NM-Eg"
 _N_SMALL, _N_LARGE = 10, 5
