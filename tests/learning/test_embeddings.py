@@ -14,13 +14,15 @@ from app.learning.descriptors.soap import SoapSettings
 from app.learning.embedding import embedded_outputs
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.embeddings import outputs_and_embeddings
+from app.learning.networks.ensemble import EnsembleNetwork
+from app.learning.networks.ensemble_settings import GRAPH, EnsembleSettings, MemberSettings
 from app.learning.networks.factory import build_network, inference_form
 from app.learning.networks.schnet import SchNet, SchNetSettings
 from app.learning.predictor import Predictor
 from app.learning.representations import Described, representation_for
 from app.learning.samples import make_samples
 from app.learning.training.loop import predict_outputs
-from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest
+from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, TargetScaling
 from app.structures.composition import parse_composition
 from tests.crystals import COMPOUNDS, other_cell, permuted, supercell
 
@@ -102,3 +104,26 @@ def test_each_item_has_its_vector_or_its_error() -> None:
     assert [error and error.code for error in errors] == [None, "input_kind_mismatch"]
     nothing, errors = structures.embed([parse_composition("NaCl")])
     assert nothing.shape[0] == 0 and errors[0] is not None
+
+
+def test_of_an_ensemble_they_are_answers_and_descriptors_of_its_members() -> None:
+    linear = LinearModel(LinearSettings(descriptor=Descriptor.MAGPIE, n_features=132))
+    torch.nn.init.normal_(linear.coefficients)
+    graphs = Cgcnn(CgcnnSettings()).eval()
+    scaling = TargetScaling(kind="standard", mean=1.0, std=2.0)
+    described = MemberSettings(
+        label="linear", architecture=Architecture.BASELINE, network=linear.settings.model_dump(mode="json"),
+        reads="magpie", scaling=scaling, weight=0.25,
+    )  # fmt: skip
+    network_member = MemberSettings(
+        label="graphs", architecture=Architecture.CGCNN, network={}, reads=GRAPH, scaling=scaling, weight=0.75
+    )
+    both = EnsembleSettings(descriptors=(Descriptor.MAGPIE,), members=(described, network_member))
+    alone = EnsembleSettings(members=(network_member.model_copy(update={"weight": 1.0}),))
+    items = [*COMPOUNDS.values()]
+    for settings, members, width in ((both, [linear, graphs], 2 + 132), (alone, [graphs], 1 + 64)):
+        network = EnsembleNetwork(settings, [], members).eval()
+        samples, _ = make_samples(items, representation_for(Architecture.ENSEMBLE, settings.model_dump(mode="json")))
+        outputs, embeddings = embedded_outputs(network, samples, CPU)
+        assert embeddings.shape == (len(items), width)
+        np.testing.assert_allclose(outputs, predict_outputs(network, samples, CPU), rtol=1e-5)

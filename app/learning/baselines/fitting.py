@@ -1,7 +1,7 @@
 """From descriptor rows and targets to a fitted baseline: choose hyperparameters by cross-validation, fit, export."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from app.learning.baselines.factory import BaselineModel
 from app.learning.baselines.families import Family, export
 from app.learning.baselines.methods import Baseline, candidates, final_parameters, require_size
 from app.learning.baselines.model_search import search_models
-from app.learning.baselines.search import Fold, Score, VectorProblem, Watch, cross_validate, make_folds
+from app.learning.baselines.search import Fold, Score, VectorProblem, Watch, cross_validate, held_out_errors, make_folds
 from app.learning.baselines.soap_ridge import SoapProblem, fitted_model, similarities, soap_support
 from app.learning.descriptors.catalogue import Descriptor
 from app.learning.descriptors.soap import SoapSettings
@@ -41,7 +41,10 @@ class SearchBudget:
 
 @dataclass(frozen=True, slots=True)
 class FittedBaseline:
-    """A model with what was chosen for it. Errors are on the learned scale; `scores` are best first."""
+    """A model with what was chosen for it. Errors are on the learned scale; `scores` are best first.
+
+    `held_out_errors` (n,) are those of each row in cross-validation; NaN for rows that had no part in it.
+    """
 
     model: BaselineModel
     family: str
@@ -51,6 +54,7 @@ class FittedBaseline:
     scores: list[Score]
     software: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    held_out_errors: FloatArray | None = None
 
 
 def fit_baseline(
@@ -99,7 +103,9 @@ def _fitted(
     parameters = final_parameters(problem.family, best.parameters, n_rows)
     fitted = problem.fit(parameters, np.arange(n_rows))
     model = export(problem.family, fitted.estimator, fitted.offset, descriptor)
-    return FittedBaseline(model, best.family, parameters, best.mae, best.std, scores, _software(), notes)
+    return FittedBaseline(
+        model, best.family, parameters, best.mae, best.std, scores, _software(), notes, best.errors
+    )  # fmt: skip
 
 
 def _fit_best_of_all(
@@ -127,7 +133,10 @@ def _fit_best_of_all(
     problem = VectorProblem(Family(found.scores[0].family), rows, targets, seed, budget.n_threads)
     fitted = _fitted(method.descriptor(), problem, found.scores, notes, watch)
     fitted.software["optuna"] = _version("optuna")
-    return fitted
+    errors = np.full(n_rows, np.nan)
+    looked_at_problem = VectorProblem(problem.family, rows[looked_at], targets[looked_at], seed, budget.n_threads)
+    errors[looked_at] = held_out_errors(looked_at_problem, found.scores[0].parameters, folds)
+    return replace(fitted, held_out_errors=errors)
 
 
 def _fit_soap(
@@ -139,7 +148,9 @@ def _fit_soap(
     scores = cross_validate(SoapProblem(own, targets), Baseline.SOAP_RIDGE.value, grid, folds, watch)
     best = scores[0]
     model = fitted_model(support, own, targets, best.parameters)
-    return FittedBaseline(model, best.family, best.parameters, best.mae, best.std, scores, _software())
+    return FittedBaseline(
+        model, best.family, best.parameters, best.mae, best.std, scores, _software(), held_out_errors=best.errors
+    )  # fmt: skip
 
 
 def _software() -> dict[str, str]:

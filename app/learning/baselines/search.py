@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -37,12 +37,16 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Cross-validated error of one choice: mean and spread over folds of the MAE on the learned scale."""
+    """Cross-validated error of one choice: mean and spread over folds of the MAE on the learned scale.
+
+    `errors` (n,) are those of each row by the fit that had not seen it, where they were kept.
+    """
 
     family: str
     parameters: Parameters
     mae: float
     std: float
+    errors: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 class Problem(Protocol):
@@ -80,11 +84,21 @@ def cross_validate(
     scores = []
     for index, parameters in enumerate(candidates):
         maes = []
+        errors = np.empty(sum(len(held_out) for _, held_out in folds))
         for number, fold in enumerate(folds):
             watch.step(index * len(folds) + number, len(candidates) * len(folds), f"{family} {_shown(parameters)}")
-            maes.append(float(problem.errors(parameters, fold).mean()))
-        scores.append(Score(family, parameters, float(np.mean(maes)), float(np.std(maes))))
+            errors[fold[1]] = problem.errors(parameters, fold)
+            maes.append(float(errors[fold[1]].mean()))
+        scores.append(Score(family, parameters, float(np.mean(maes)), float(np.std(maes)), errors))
     return sorted(scores, key=lambda score: score.mae)
+
+
+def held_out_errors(problem: Problem, parameters: Parameters, folds: Sequence[Fold]) -> FloatArray:
+    """Absolute errors of each row of the folds, by the fit that had not seen it, (n,)."""
+    errors = np.empty(sum(len(held_out) for _, held_out in folds))
+    for fold in folds:
+        errors[fold[1]] = problem.errors(parameters, fold)
+    return errors
 
 
 @dataclass(frozen=True, slots=True)

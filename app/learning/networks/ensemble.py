@@ -24,7 +24,10 @@ class EnsembleNetwork(nn.Module):
 
     def forward(self, batch: CompositeBatch) -> Tensor:
         """(B,) float32."""
-        outputs = self.member_outputs(batch)
+        return self.weighted(self.member_outputs(batch))
+
+    def weighted(self, outputs: Tensor) -> Tensor:
+        """What `member_outputs` gives -> (B,) float32."""
         weights = torch.tensor([member.weight for member in self.settings.members], dtype=torch.float64)
         return (outputs @ weights.to(outputs.device)).float()
 

@@ -50,4 +50,5 @@ def fit_classical(run: Run) -> Fitted:
         Split(rows, rows[:0], run.split.test),
         search=described(fitted),
         software=fitted.software,
+        held_out_errors=fitted.held_out_errors,
     )

@@ -8,6 +8,7 @@ from torch import nn
 
 from app.core.errors import PropertyNotFound
 from app.learning.baselines.factory import is_baseline
+from app.learning.networks.ensemble import EnsembleNetwork
 from app.learning.splits import Split
 from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap, apply_transform
@@ -54,7 +55,7 @@ def make_trust(trained: Trained, command: str | None = None) -> tuple[bytes, Tru
     if not all(np.isfinite(rows.embeddings).all() for rows in (known, test, fitting)):
         return None
     transform = trained.property.transform
-    projection = Projection.fit(known.embeddings, standardise=is_baseline(trained.network))
+    projection = Projection.fit(known.embeddings, standardise=_is_described(trained.network))
     places = Places(projection(known.embeddings), composition_places(known.fractions))
     labels = apply_transform(known.labels, transform)
     reference = Reference.of(projection, places, known.keys, known.labels, labels, known.errors)
@@ -63,6 +64,11 @@ def make_trust(trained: Trained, command: str | None = None) -> tuple[bytes, Tru
     content = trust_to_bytes(made.trust)
     formulas = {keys[row] for row in split.train}
     return content, record_of(made, content, test, formulas, _calibrated_on(trained, made, fitting), command)
+
+
+def _is_described(network: nn.Module) -> bool:
+    """Whether feature vectors have columns with units of their own."""
+    return is_baseline(network) or isinstance(network, EnsembleNetwork)
 
 
 def _answered(trained: Trained, rows: IntArray) -> AnsweredRows:
