@@ -24,6 +24,8 @@ Drawn = tuple[str, str]
 
 _DPI = 90
 _MOST_PARITY = 4
+_SMALLEST_SHOWN = 1e-4
+"""Of the largest error."""
 _STYLE: dict[Any, Any] = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "savefig.dpi": _DPI, "figure.dpi": _DPI}
 
 
@@ -122,14 +124,17 @@ def _bars(axes: Axes, result: TargetResults, measure: Measure | None = None) -> 
 def _parity(result: TargetResults, pooled: dict[Cell, tuple[FloatArray, FloatArray]], folder: Path) -> Drawn:
     """Predictions against labels of all trials' test rows, on the learned scale, of the first systems."""
     cells = list(pooled)[:_MOST_PARITY]
-    figure, panels = plt.subplots(1, len(cells), figsize=(2.6 * len(cells), 2.8), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(
+        1, len(cells), figsize=(2.6 * len(cells), 2.8), layout="constrained", squeeze=False, sharex=True, sharey=True
+    )
+    labels_of_all = np.concatenate([pooled[cell][0] for cell in cells])
+    ends = [labels_of_all.min(), labels_of_all.max()]
+    margin = 0.1 * (ends[1] - ends[0])
     for axes, cell in zip(panels[0], cells, strict=True):
         labels, predictions = pooled[cell]
         axes.plot(labels, predictions, ".", markersize=2, alpha=0.4)
-        ends = [labels.min(), labels.max()]
         axes.plot(ends, ends, "k-", linewidth=0.8)
-        margin = 0.1 * (ends[1] - ends[0])
-        axes.set(title=_name(cell), xlabel="label", ylim=(ends[0] - margin, ends[1] + margin))
+        axes.set(title=_name(cell), xlabel=f"label, {_scale(result)}", ylim=(ends[0] - margin, ends[1] + margin))
         axes.title.set_fontsize(7)
     panels[0][0].set_ylabel("prediction")
     return _write(figure, folder, f"parity {result.target.name}")
@@ -143,7 +148,9 @@ def _distribution(axes: Axes, result: TargetResults, pooled: dict[Cell, tuple[Fl
     spec = get_property(result.target.property_key)
     if spec.unit == "eV/atom":
         axes.axvline(CHEMICAL_ACCURACY, color="black", linestyle=":", linewidth=0.8)
+    largest = max(float(np.abs(predictions - labels).max()) for labels, predictions in pooled.values())
     axes.set(xscale="log", xlabel=f"absolute error, {_scale(result)}", ylabel="share of test rows", ylim=(0, 1))
+    axes.set_xlim(largest * _SMALLEST_SHOWN, largest)
     axes.legend(fontsize=6)
 
 

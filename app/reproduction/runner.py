@@ -167,4 +167,5 @@ def _keep(store: ResultStore, trial: Trial, result: Result) -> str:
         return f"{trial}: failed: {record.failure}"
     measure = trial.target.measures[0]
     value = getattr(record.metrics.test, measure.key)
-    return f"{trial}: {value:.{measure.decimals + 1}f} {measure.unit} ({record.wall_s:.0f} s)"
+    figure = f"{value:.{measure.decimals + 1}f} {measure.unit}".rstrip()
+    return f"{trial}: {figure} ({record.wall_s:.0f} s)"
