@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from app.core.errors import XtalforgeError
+from app.core.errors import InvalidJob, XtalforgeError
 from app.learning.baselines.search import Watch
 from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
 from app.learning.tournament.fitting import Course, NetworkFits, RegressorFits
@@ -77,12 +77,14 @@ class Tournament:
         ]
 
     def play(self) -> list[Standing]:
-        """Standings of all entrants; at least one is complete. Raises TrainingStopped."""
+        """Standings of all entrants; at least one is complete. Raises TrainingStopped, InvalidJob."""
         first, others = [0], list(range(1, len(self._course.folds)))
         # Anybody's first choice is tried in full: it is what the winner is measured by.
         cheap = [standing for standing in self.regressors if _is_cheap(standing)]
         for standing in cheap:
             self._play(standing, first + others, must=standing is cheap[0])
+        if not any(standing.is_complete for standing in cheap):
+            raise InvalidJob(f"No model can be fitted to these rows. {cheap[0].entrant.name}: {cheap[0].left}")
         rest = [standing for standing in self.regressors if not _is_cheap(standing)]
         for standing in (*rest, *self.networks):
             self._play(standing, first)
