@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from app.core.errors import InvalidJob
 from app.learning.baselines.families import Parameters, export
 from app.learning.baselines.search import Fold, VectorProblem, Watch, cross_validate, make_folds
 from app.learning.descriptors.catalogue import Descriptor
@@ -193,11 +194,13 @@ class NetworkFits:
 
 
 def _with_validation(course: Course, train: IntArray, held_out: IntArray) -> Split:
-    """A share of the training rows chooses the epoch; row numbers of the whole table."""
+    """A share of the training rows chooses the epoch; row numbers of the whole table. Raises InvalidJob."""
     mode = course.run.spec.hyperparameters.split or "formula"
     keys = [course.formulas[row] for row in train]
     parts = split_rows(keys, mode, 1.0 - _VAL_SHARE, _VAL_SHARE / 2, course.run.spec.seed)
     val = np.union1d(parts.val, parts.test)
+    if not len(val) or len(parts.train) < 2:
+        raise InvalidJob(f"{train.shape[0]} rows of {len(set(keys))} formulas leave none to choose the epoch by")
     return Split(course.rows[train[parts.train]], course.rows[train[val]], course.rows[held_out])
 
 

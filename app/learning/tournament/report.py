@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 
 CURVE_SHARES = (0.25, 0.5, 0.75)
 COMBINATION = "combination"
+MEDIAN = "answering the median"
+_NOTICEABLE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,17 @@ class Findings:
     def against_cheap(self) -> Comparison:
         """The winner against the best of what anybody would try first."""
         cheap = next(s for s in self.complete if isinstance(s.entrant, RegressorEntrant) and s.entrant.is_cheap)
-        return self._compare(self.winner, self.winning_predictions, cheap)
+        return self.against_winner(cheap)
+
+    def against_median(self) -> Comparison:
+        """The winner against the same answer for all: the median of the rows that train. Of noise it is the best."""
+        medians = np.empty_like(self.course.transformed)
+        for train, held_out in self.course.folds:
+            medians[held_out] = np.median(self.course.transformed[train])
+        return self._compared(MEDIAN, medians)
 
     def against_winner(self, standing: Standing) -> Comparison:
-        return self._compare(self.winner, self.winning_predictions, standing)
+        return self._compared(standing.entrant.name, standing.predictions)
 
     def learning_curve(self, watch: Watch, end: float) -> list[dict[str, float]]:
         """Errors of the best regressor with less data, as far as there is time until `end` (monotonic clock)."""
@@ -112,12 +121,10 @@ class Findings:
         target_map = TargetMap(run.spec.property.transform, TargetScaling(kind="none"))
         return np.abs(target_map.to_physical(predictions) - run.prepared.labels[self.course.rows])
 
-    def _compare(self, name: str, predictions: FloatArray, other: Standing) -> Comparison:
-        course = self.course
-        return compare(
-            name, self.errors(predictions), other.entrant.name, self.errors(other.predictions), course.fold_of,
-            course.formulas,
-        )  # fmt: skip
+    def _compared(self, other: str, predictions: FloatArray) -> Comparison:
+        """The winner against these predictions."""
+        errors = self.errors(self.winning_predictions)
+        return compare(self.winner, errors, other, self.errors(predictions), self.course.fold_of, self.course.formulas)
 
     def row(self, standing: Standing, weight: float) -> dict[str, Any]:
         """One line of the report."""
@@ -147,7 +154,7 @@ class Findings:
 
 def described(findings: Findings, curve: list[dict[str, float]], seconds: float) -> dict[str, Any]:
     """The report, in JSON's types. Errors are of rows that their model had not seen, `mae` in the property's unit."""
-    verdict = findings.against_cheap()
+    verdict, trivial = findings.against_cheap(), findings.against_median()
     weights = findings.weights if findings.is_combination else np.eye(1, len(findings.complete))[0]
     return {
         "kind": "tournament",
@@ -156,31 +163,42 @@ def described(findings: Findings, curve: list[dict[str, float]], seconds: float)
         "winner": findings.winner_row(),
         "entrants": [findings.row(s, float(w)) for s, w in zip(findings.complete, weights, strict=True)],
         "left_out": [{"name": s.entrant.name, "why": s.left or "not finished"} for s in findings.others],
-        "against_baseline": {
-            "baseline": verdict.other,
-            "gain": verdict.gain,
-            "p_rows": verdict.p_rows,
-            "p_folds": verdict.p_folds,
-        },
-        "is_better_than_baseline": verdict.is_better,
-        "reason": _reason(findings, verdict, curve),
+        "against_baseline": _compared_with(verdict),
+        "against_median": _compared_with(trivial),
+        "is_better_than_baseline": verdict.is_better and trivial.is_better,
+        "reason": _reason(findings, verdict, trivial, curve),
         "sources": list(findings.sources),
         "learning_curve": curve,
         "seconds": round(seconds, 1),
     }
 
 
-def _reason(findings: Findings, verdict: Comparison, curve: list[dict[str, float]]) -> str:
-    said = [f"{verdict.text[0].upper()}{verdict.text[1:]}."]
-    if not verdict.is_better:
+def _compared_with(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "baseline": comparison.other,
+        "gain": comparison.gain,
+        "p_rows": comparison.p_rows,
+        "p_folds": comparison.p_folds,
+    }
+
+
+def _reason(findings: Findings, verdict: Comparison, trivial: Comparison, curve: list[dict[str, float]]) -> str:
+    is_simple = verdict.name == verdict.other
+    said = [f"{verdict.name} is a simple baseline itself: none was better." if is_simple else f"{verdict.text}."]
+    if not trivial.is_better:
+        said.append(f"{trivial.text}: nothing is shown to be learned from these inputs.")
+    if not (verdict.is_better and trivial.is_better):
         said.append("It is not shown to be better than the baseline: do not promote it on this evidence.")
     if findings.is_combination:
-        said.append(f"{findings.against_winner(findings.complete[0]).text.capitalize()}, the best single entrant.")
+        said.append(f"{findings.against_winner(findings.complete[0]).text}, the best single entrant.")
     if len(curve) > 1 and curve[-1]["mae"] > 0:
-        half, whole = curve[1], curve[-1]
-        gain = 1.0 - whole["mae_transformed"] / half["mae_transformed"]
-        said.append(
-            f"From {half['n_train']:.0f} to {whole['n_train']:.0f} training rows the best regressor's error fell by "
-            f"{gain:.0%}: twice the data would help about as much again."
-        )
-    return " ".join(said)
+        said.append(_more_data(curve[1], curve[-1]))
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}" for sentence in said)
+
+
+def _more_data(half: dict[str, float], whole: dict[str, float]) -> str:
+    gain = 1.0 - whole["mae_transformed"] / half["mae_transformed"]
+    rows = f"From {half['n_train']:.0f} to {whole['n_train']:.0f} training rows the best regressor's error"
+    if gain < _NOTICEABLE:
+        return f"{rows} did not fall: more data of this kind would hardly help."
+    return f"{rows} fell by {gain:.0%}: twice the data would help about as much again."
