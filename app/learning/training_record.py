@@ -8,6 +8,7 @@ import torch
 
 from app.learning.checkpoints import weights_digest
 from app.learning.evaluation import split_metrics
+from app.learning.networks.ensemble_settings import EnsembleSettings
 from app.learning.presets import PER_ATOM
 from app.learning.representations import graph_of, needs_structure
 from app.learning.samples import GraphSamples
@@ -71,13 +72,16 @@ def manifest_of(
 ) -> Manifest:
     """Everything that answers, and the repetition of the run, need."""
     spec, representation = run.spec, run.representation
-    graph = graph_of(representation)
+    settings = fitted.network.settings
+    # What competed may have read a graph, and the winner none.
+    has_graph = not isinstance(settings, EnsembleSettings) or settings.reads_graph
+    graph = graph_of(representation) if has_graph else None
     return Manifest(
         name=spec.name,
         architecture=spec.architecture,
         input_kind=InputKind.STRUCTURE if needs_structure(representation) else InputKind.COMPOSITION,
         property=spec.property,
-        network=fitted.network.settings.model_dump(mode="json"),  # type: ignore[operator,union-attr]
+        network=settings.model_dump(mode="json"),  # type: ignore[operator,union-attr]
         graph=None if graph is None else graph.model_dump(mode="json"),
         scaling=fitted.target_map.scaling,
         elements=list(run.prepared.elements),

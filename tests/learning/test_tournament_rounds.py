@@ -24,17 +24,9 @@ from app.learning.tournament.fitting import Course
 from app.learning.tournament.rounds import MAX_NETWORKS, Standing, Tournament
 from app.learning.training.loop import TrainingDiverged, TrainingStopped
 from app.registry.manifest import Architecture, InputKind
-from tests.learning.tournaments import PLENTY, OneChoice, open_course, quick_regressors, source_model
+from tests.learning.tournaments import PLENTY, Constant, OneChoice, open_course, quick_regressors, source_model
 
 NETWORK = NetworkEntrant("network", Method.SCRATCH, Architecture.CGCNN, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Constant(RegressorEntrant):
-    """Support vectors that may not learn: they answer about the mean."""
-
-    def candidates(self, n_features: int) -> list[Parameters]:
-        return [{"C": 1e-9, "gamma": 1.0, "epsilon": 0.1}]
 
 
 @dataclass(frozen=True, slots=True)

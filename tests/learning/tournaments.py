@@ -39,6 +39,14 @@ class OneChoice(RegressorEntrant):
         return [trees | ({"learning_rate": 0.2} if self.family is Family.GRADIENT_BOOSTING else {})]
 
 
+@dataclass(frozen=True, slots=True)
+class Constant(RegressorEntrant):
+    """Support vectors that may not learn: they answer about the mean."""
+
+    def candidates(self, n_features: int) -> list[Parameters]:
+        return [{"C": 1e-9, "gamma": 1.0, "epsilon": 0.1}]
+
+
 def quick_regressors(kind: InputKind, n_rows: int, *, has_sources: bool) -> list[RegressorEntrant]:
     return [OneChoice(**asdict(each)) for each in entrants.regressors(kind, n_rows, has_sources=has_sources)]
 
