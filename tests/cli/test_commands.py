@@ -135,6 +135,16 @@ def test_a_baseline_here_answers_one_by_one_and_in_bulk(run: Command, folder: Pa
     assert "k_vrh" in (folder / "bulk.csv").read_text()
 
 
+def test_a_baseline_on_bonds_reads_structures(run: Command) -> None:
+    arguments = ("fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "bonds", "--method", "svr", "--set", "n_folds=2")
+    done = run(*arguments, "--set", "features=bonding", "--set", "split=random", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["hyperparameters"]["features"] == "bonding"
+    answer = json.loads(run("predict", "nacl.cif", "-c", "NaCl", "-m", "bonds", "--json").stdout)
+    assert [len(answer["predictions"]), len(answer["errors"])] == [1, 1]
+    assert answer["errors"][0]["code"] == "input_kind_mismatch"
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [("layer", "NAME=VALUE"), ("layer=0", "greater than or equal to 1"), ("speed=9", "speed"), ("loss=mae", "not use")],

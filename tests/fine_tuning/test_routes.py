@@ -169,6 +169,23 @@ def test_networks_by_name(service: Service) -> None:
     assert "does not use features" in ask(crystals, 422, features="physical_attributes")["detail"]
 
 
+def test_features_of_baselines(service: Service) -> None:
+    crystals, compositions = service.add_dataset(), service.add_dataset(input_kind="composition")
+
+    def ask(dataset_id: str, status: int = 201, **given: Any) -> dict[str, Any]:
+        return service.submit(
+            status, dataset_id=dataset_id, model_name="mine", method="extra_trees", hyperparameters=given
+        )
+
+    assert ask(crystals, features="bonding")["hyperparameters"]["features"] == "bonding"
+    # A job that makes a model which reads structures holds the name.
+    assert ask(crystals, 409)["code"] == "model_mismatch"
+    assert (
+        "crystal structures, but this data set holds compositions"
+        in ask(compositions, 422, features="bonding")["detail"]
+    )
+
+
 def test_too_many_rows_for_a_kernel_machine_are_refused(service: Service) -> None:
     dataset_id = service.add_dataset(n_rows=20_000)
     problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="svr")

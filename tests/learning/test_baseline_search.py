@@ -17,6 +17,7 @@ from app.learning.baselines import model_search
 from app.learning.baselines.factory import build_baseline
 from app.learning.baselines.families import Family
 from app.learning.baselines.fitting import SearchBudget, described, fit_baseline
+from app.learning.baselines.kernel_models import RbfKernelSettings
 from app.learning.baselines.methods import Baseline, candidates, final_parameters
 from app.learning.baselines.model_search import search_models
 from app.learning.baselines.search import VectorProblem, Watch, cross_validate, make_folds
@@ -194,3 +195,15 @@ def test_descriptors_of_methods() -> None:
     assert read.pop("automl_ef") is Descriptor.ELEMENTAL_FRACTIONS
     assert read.pop("automl_pa") is Descriptor.PHYSICAL_ATTRIBUTES
     assert set(read.values()) == {Descriptor.MAGPIE}
+    assert Baseline.SVR.descriptor("bonding") is Descriptor.BONDING
+    assert Baseline.SOAP_RIDGE.descriptor(None) is Descriptor.SOAP
+
+
+def test_further_columns_may_stand_beside_those_of_the_descriptor() -> None:
+    features, targets = table()
+    fitted = fit_baseline(Baseline.SVR, features, targets, 0, budget=SMALL, descriptor=Descriptor.BONDING)
+    settings = fitted.model.settings
+    assert isinstance(settings, RbfKernelSettings)
+    assert (settings.descriptor, settings.n_features, settings.clip) == (Descriptor.BONDING, features.shape[1], 6.0)
+    plain = fit_baseline(Baseline.SVR, features, targets, 0, budget=SMALL).model.settings
+    assert isinstance(plain, RbfKernelSettings) and (plain.descriptor, plain.clip) == (Descriptor.MAGPIE, None)

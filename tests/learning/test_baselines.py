@@ -28,6 +28,7 @@ CHOICES: list[tuple[Family, Parameters]] = [
     (Family.LASSO, {"alpha": 0.02}),
     (Family.RIDGE, {"alpha": 1.0}),
     (Family.SVR, {"C": 10.0, "gamma": 0.05, "epsilon": 0.02}),
+    (Family.SVR, {"C": 10.0, "gamma": 0.05, "epsilon": 0.02, "clip": 1.5}),
     (Family.KERNEL_RIDGE, {"alpha": 0.01, "gamma": 0.05}),
     (Family.RANDOM_FOREST, {"n_estimators": 20, "max_features": 0.5, "min_samples_leaf": 1}),
     (Family.EXTRA_TREES, {"n_estimators": 20, "max_features": 0.5, "min_samples_leaf": 2}),
@@ -36,7 +37,11 @@ CHOICES: list[tuple[Family, Parameters]] = [
         {"n_estimators": 60, "learning_rate": 0.1, "max_depth": 4, "subsample": 0.7, "max_features": 0.5},
     ),
 ]
-by_family = pytest.mark.parametrize(("family", "parameters"), CHOICES, ids=[family for family, _ in CHOICES])
+by_family = pytest.mark.parametrize(
+    ("family", "parameters"),
+    CHOICES,
+    ids=[f"{family} clipped" if "clip" in each else family for family, each in CHOICES],
+)
 
 
 NEEDS_CUDA = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -94,6 +99,18 @@ def test_the_same_seed_gives_the_same_bytes(family: Family, parameters: Paramete
         fitted = VectorProblem(family, features, targets, 3, n_threads).fit(parameters, np.arange(80))
         weights.append(network_to_bytes(export(family, fitted.estimator, fitted.offset, Descriptor.MAGPIE)))
     assert weights[0] == weights[1]
+
+
+def test_a_row_far_from_all_others_is_clipped() -> None:
+    features, targets = table()
+    parameters: Parameters = {"C": 10.0, "gamma": 0.05, "epsilon": 0.02, "clip": 6.0}
+    fitted = VectorProblem(Family.SVR, features, targets, seed=1).fit(parameters, np.arange(200))
+    model = reloaded(export(Family.SVR, fitted.estimator, fitted.offset, Descriptor.BONDING))
+    far, bound = features[:1].copy(), features[:1].copy()
+    far[0, 0], bound[0, 0] = 1e6, features[:, 0].mean() + 6 * features[:, 0].std()
+    answers = model(torch.from_numpy(np.concatenate([far, bound])))
+    assert answers[0].item() == pytest.approx(answers[1].item(), abs=1e-5)
+    assert answers[0].item() == pytest.approx(fitted.predict(far)[0], abs=1e-6)
 
 
 def test_thresholds_at_the_very_edge() -> None:

@@ -376,6 +376,34 @@ def test_soap_reads_structures(tmp_path: Path) -> None:
         run(spec(Method.SOAP_RIDGE, Architecture.BASELINE), tmp_path, table=compositions())
 
 
+@pytest.mark.parametrize("method", [m for m in Method if "bonding" in method_info(m).baseline_features])
+def test_baselines_on_bonds_read_structures(method: Method, tmp_path: Path) -> None:
+    job = spec(method, Architecture.BASELINE, n_folds=2, features="bonding")
+    model = run(job, tmp_path, table=crystals())
+    manifest = Manifest.model_validate_json(model.manifest.model_dump_json())
+    assert (manifest.input_kind, manifest.graph) == (InputKind.STRUCTURE, None)
+    assert manifest.network["descriptor"] == "bonding"
+    assert method_info(method).input_kind(Architecture.BASELINE, "bonding") is manifest.input_kind
+    answers = Predictor.from_bytes(manifest, model.weights).predict(
+        [*(crystals().items[i] for i in model.test_rows), parse_composition("NaCl")]
+    )
+    assert getattr(answers.pop(), "code", "") == "input_kind_mismatch"
+    np.testing.assert_allclose(answers, model.test_predictions, rtol=1e-6)
+    assert run(job, tmp_path, table=crystals()).weights == model.weights
+
+
+def test_features_that_a_method_does_not_read_are_refused() -> None:
+    refused = {
+        (Method.SVR, Architecture.BASELINE, "physical_attributes"): "'svr' does not read .* It reads magpie, bonding",
+        (Method.SCRATCH, Architecture.ELEMNET, "bonding"): "It reads elemental_fractions, physical_attributes",
+        (Method.SOAP_RIDGE, Architecture.BASELINE, "magpie"): "does not use features",
+    }
+    for (method, architecture, features), reason in refused.items():
+        with pytest.raises(InvalidJob, match=reason):
+            spec(method, architecture, features=features)
+    assert spec(Method.EXTRA_TREES, Architecture.BASELINE).hyperparameters.features == "magpie"
+
+
 def test_a_baselines_search_is_stopped_at_once(tmp_path: Path) -> None:
     told: list[SearchEvent] = []
     with pytest.raises(TrainingStopped):
