@@ -35,8 +35,6 @@ KERNELS = frozenset({Family.SVR, Family.KERNEL_RIDGE})
 FORESTS = frozenset({Family.RANDOM_FOREST, Family.EXTRA_TREES})
 
 _LASSO_ITERATIONS = 10_000
-_WITH_CLIPPING = 3
-"""Steps of a pipeline."""
 
 
 def make_estimator(family: Family, parameters: Parameters, n_rows: int, seed: int, n_threads: int) -> Estimator:
@@ -133,12 +131,13 @@ def _export_kernel(family: Family, pipeline: Estimator, offset: float, descripto
         intercept = float(regressor.intercept_[0])
     else:
         support, weights, intercept = regressor.X_fit_, regressor.dual_coef_, 0.0
+    clipping = pipeline.named_steps.get("functiontransformer")
     settings = RbfKernelSettings(
         descriptor=descriptor,
         n_features=scaler.n_features_in_,
         n_support=support.shape[0],
         gamma=regressor.get_params()["gamma"],
-        clip=pipeline[1].kw_args["a_max"] if len(pipeline) == _WITH_CLIPPING else None,
+        clip=clipping and clipping.kw_args["a_max"],
     )
     model = RbfKernelModel(settings)
     _fill(model, mean=scaler.mean_, scale=scaler.scale_, support=support, weights=weights, intercept=intercept + offset)
