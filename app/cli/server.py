@@ -7,6 +7,7 @@ import httpx
 
 from app.bulk.schemas import BulkPredictionRead, ModelChoice
 from app.core.errors import XtalforgeError
+from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
 
 TIMEOUT_S = 120.0
@@ -44,6 +45,9 @@ class Server:
 
     def read_job(self, job_id: str) -> FineTuningJobRead:
         return FineTuningJobRead.model_validate(self._call("GET", f"/v1/fine-tuning/jobs/{job_id}"))
+
+    def read_report(self, job_id: str) -> FineTuningReport:
+        return FineTuningReport.model_validate(self._call("GET", f"/v1/fine-tuning/jobs/{job_id}/report"))
 
     def cancel_job(self, job_id: str) -> None:
         self._call("POST", f"/v1/fine-tuning/jobs/{job_id}/cancel")

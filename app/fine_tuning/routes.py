@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi.responses import HTMLResponse
 from sse_starlette import EventSourceResponse
 
 from app.core.errors import (
@@ -13,11 +14,14 @@ from app.core.errors import (
     InvalidJob,
     InvalidName,
     JobNotCancellable,
+    JobNotFinished,
     JobNotFound,
     ModelMismatch,
     ModelNotFound,
     ModelVersionNotFound,
 )
+from app.fine_tuning.report_page import CONTENT_SECURITY_POLICY, render_page
+from app.fine_tuning.report_schemas import FineTuningReport, ReportFormat
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead, MethodList
 from app.fine_tuning.service import FineTuningService
 from app.fine_tuning.views import methods_read
@@ -39,6 +43,8 @@ from app.registry.deps import StoreDep
 from app.web.deps import SessionDep, SessionsDep, SettingsDep
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
+
+HTML = "text/html"
 
 router = APIRouter(prefix="/v1/fine-tuning", tags=["fine-tuning"])
 
@@ -96,6 +102,31 @@ def get_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: Setti
     return FineTuningService(session, store, settings).get(job_id)
 
 
+@router.get(
+    "/jobs/{job_id}/report",
+    response_model=FineTuningReport,
+    responses={
+        200: {"content": {HTML: {"schema": {"type": "string"}}}},
+        **problem_responses(JobNotFound, JobNotFinished),
+    },
+    summary="What a job found",
+)
+def get_report(
+    job_id: JobId, request: Request, response: Response, session: SessionDep, store: StoreDep, settings: SettingsDep,
+    fmt: Annotated[
+        ReportFormat | None, Query(alias="format", description="Instead of what the header `Accept` asks for.")
+    ] = None,
+) -> FineTuningReport | HTMLResponse:  # fmt: skip
+    """Of a job that succeeded: its rows, its errors and, of method `auto`, how each entrant fared and why the winner
+    was chosen. As JSON, or with `Accept: text/html` (as browsers send) or `?format=html` as a page to read."""
+    report = FineTuningService(session, store, settings).report(job_id)
+    vary = {"Vary": "Accept"}
+    if fmt is ReportFormat.HTML or (fmt is None and _prefers_html(request.headers.get("accept", ""))):
+        return HTMLResponse(render_page(report), headers=vary | {"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    response.headers.update(vary)
+    return report
+
+
 @router.post(
     "/jobs/{job_id}/cancel",
     status_code=202,
@@ -120,3 +151,9 @@ def list_events(
     """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
     stream = EventStream(sessions, JobKind.FINE_TUNING, job_id, after if last_event_id is None else last_event_id)
     return answer_events(request, stream, limit)
+
+
+def _prefers_html(accept: str) -> bool:
+    """Whether a client names HTML, and not JSON before it."""
+    named = [part.split(";")[0].strip().lower() for part in accept.split(",")]
+    return HTML in named and "application/json" not in named[: named.index(HTML)]

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import (
     InputKindMismatch,
     InvalidJob,
+    JobNotFinished,
     ModelMismatch,
     ModelNotFound,
 )
@@ -15,6 +16,8 @@ from app.core.settings import Settings
 from app.datasets.inspection import MIN_USABLE_ROWS
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
+from app.fine_tuning.report import make_report
+from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
 from app.fine_tuning.spec import BaseModelVersion, FineTuningSpec
 from app.fine_tuning.views import job_read
@@ -64,6 +67,16 @@ class FineTuningService:
 
     def get(self, job_id: str) -> FineTuningJobRead:
         return self._read([self._job(job_id)])[0]
+
+    def report(self, job_id: str) -> FineTuningReport:
+        """What a succeeded job found. Raises JobNotFound, and JobNotFinished for any other."""
+        job = self._job(job_id)
+        version = self._versions.version_of_job(job_id) if job.status == JobStatus.SUCCEEDED else None
+        if version is None:
+            reason = f": {job.status_reason}" if job.status_reason else ""
+            raise JobNotFinished(f"Job {job_id} is {job.status}{reason} Only a job that succeeded has a report.")
+        aliases = self._registry.aliases_of([version.model_name])[version.model_name]
+        return make_report(job, version, [alias for alias, number in aliases.items() if number == version.version])
 
     def cancel(self, job_id: str) -> FineTuningJobRead:
         """Raises JobNotFound, JobNotCancellable."""
