@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from app.cli import datasets, db, models
+from app.cli.calibrate import calibrate
 from app.cli.fine_tune import fine_tune
 from app.cli.import_model import import_model
 from app.cli.output import ReportingGroup
 from app.cli.predict import predict
 from app.cli.predict_bulk import predict_bulk
 from app.cli.pretrain import pretrain
+from app.cli.report import report
 from app.cli.reproduce import reproduce
 from app.cli.up import up
 
@@ -25,9 +27,11 @@ app.command()(up)
 app.command()(predict)
 app.command()(predict_bulk)
 app.command()(fine_tune)
+app.command()(report)
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.command()(pretrain)
+app.command()(calibrate)
 app.command()(reproduce)
 app.command("import")(import_model)
 app.add_typer(db.app, name="db")

@@ -1,9 +1,10 @@
 """Model cards: what a model predicts, how well, on what it was trained, and where it should not be used."""
 
 from collections.abc import Sequence
+from math import floor
 from typing import Any
 
-from app.registry.manifest import Manifest, SplitMetrics, TrainingRecord
+from app.registry.manifest import Coverage, FamilyErrors, Manifest, SplitMetrics, TrainingRecord, TrustRecord
 from app.structures.elements import MAX_ATOMIC_NUMBER, SYMBOLS
 
 _ASKED = "- **Answers:** only requests that name it; others get the model that answers its property by default."
@@ -15,6 +16,7 @@ def render_card(manifest: Manifest) -> str:
     parts = [
         _heading(manifest),
         _accuracy(manifest),
+        _trust(manifest),
         _training(manifest.training),
         _limits(manifest),
         _weights(manifest),
@@ -75,6 +77,75 @@ def _accuracy_row(name: str, m: SplitMetrics) -> str:
     return f"| {name} | {m.n:,} | {m.mae:.4g} | {m.rmse:.4g} | {m.max_error:.4g} | {r2} | {m.mad:.4g} |"
 
 
+def _trust(manifest: Manifest) -> str:
+    known, unit = manifest.trust, manifest.property.unit
+    if known is None:
+        return ""
+    lines = [
+        f"- **Intervals:** conformal, their width set by {known.n_calibration:,} rows: {known.calibrated_on}. Levels "
+        f"up to {floor(1000 * known.highest_level) / 1000:g}.",
+        _coverage("Coverage", known.coverage, unit, known.measured_on),
+        *(
+            [_coverage("Of formulas that are in no training row", known.coverage_new_formulas, unit, "")]
+            if known.coverage_new_formulas is not None
+            else []
+        ),
+        f"- **Domain:** {known.flagged:.1%} of the test rows count as unlike the training data{_outside(known, unit)}; "
+        "of training rows compared with those that lack one of their elements, "
+        f"{_share(known.flagged_left_out_elements)}.",
+        *_growth(known, unit),
+        *([f"- **Repeat it:** `{known.command}`"] if known.command else []),
+    ]
+    return "## Trust\n\n" + "\n".join(lines) + _families(known.families, unit)
+
+
+def _coverage(name: str, found: Coverage | None, unit: str, measured_on: str) -> str:
+    if found is None:
+        return f"- **{name}:** not measured, there are too few rows"
+    rows = f"; {measured_on}" if measured_on else ""
+    return (
+        f"- **{name}:** intervals of level 0.9 hold {found.share:.1%} of {found.n:,} labels, mean width "
+        f"{found.mean_width:.4g} {unit}{rows}"
+    )
+
+
+def _outside(known: TrustRecord, unit: str) -> str:
+    if known.mae_inside is None or known.mae_outside is None:
+        return ""
+    return f" (MAE {known.mae_outside:.4g} {unit}, of the others {known.mae_inside:.4g})"
+
+
+def _growth(known: TrustRecord, unit: str) -> list[str]:
+    if not known.mae_by_score:
+        return []
+    parts = ", ".join(f"{mae:.4g}" for mae in known.mae_by_score)
+    ranks = ", ".join(
+        f"{rank:.2f} of the error with {name}"
+        for rank, name in (
+            (known.rank_correlation, "the score"),
+            (known.rank_correlation_expected, "the expected error, which sets the width of an interval"),
+        )
+        if rank is not None
+    )
+    text = (
+        f"- **Error and domain score:** MAE of four equal parts of the test rows, lowest scores first: {parts} {unit}"
+    )
+    return [text + (f"; rank correlations: {ranks}" if ranks else "")]
+
+
+def _share(share: float | None) -> str:
+    return "not measured" if share is None else f"{share:.1%}"
+
+
+def _families(families: Sequence[FamilyErrors], unit: str) -> str:
+    if not families:
+        return ""
+    header = f"\n\n| family (by its first anion) | test rows | MAE ({unit}) | within intervals of level 0.9 |"
+    return f"{header}\n|---|---|---|---|\n" + "\n".join(
+        f"| {f.family} | {f.n:,} | {f.mae:.4g} | {f.covered:.1%} |" for f in families
+    )
+
+
 def _training(record: TrainingRecord) -> str:
     lines = [
         f"- **Data:** {record.dataset}" + (f" (sha256 `{record.dataset_sha256}`)" if record.dataset_sha256 else ""),
@@ -117,6 +188,9 @@ def _rows(record: TrainingRecord) -> str:
 
 def _limits(manifest: Manifest) -> str:
     reach = "- The errors above hold for materials like those of the test rows; far from them they are larger."
+    if manifest.trust is not None:
+        reach = "- Errors and intervals above hold for materials like those of the test rows; far from them errors are "
+        reach += "larger, and intervals hold less than they say. `domain` in the answer tells how far an input is."
     lines = [
         f"- {_elements(manifest.elements)}",
         *([reach] if manifest.metrics.test is not None else []),
@@ -140,5 +214,8 @@ def _weights(manifest: Manifest) -> str:
     lines = [f"- **sha256:** `{manifest.weights_sha256}` ({manifest.weights_bytes:,} bytes, safetensors)"]
     if manifest.parent is not None:
         parent = manifest.parent
-        lines.append(f"- **Started from:** {parent.name}/{parent.version} (sha256 `{parent.weights_sha256}`)")
+        if parent.weights_sha256 == manifest.weights_sha256:
+            lines.append(f"- **Same weights as:** {parent.name}/{parent.version}, which has no intervals")
+        else:
+            lines.append(f"- **Started from:** {parent.name}/{parent.version} (sha256 `{parent.weights_sha256}`)")
     return "## Weights\n\n" + "\n".join(lines)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from app.core.errors import ArtifactCorrupt
 from app.core.settings import PROJECT_ROOT
 from app.learning.checkpoints import weights_digest
-from app.learning.predictor import Predictor
+from app.learning.predictor import Estimate, Predictor
 from app.learning.samples import ModelInput
 from app.registry.card import render_card
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE, InputKind, Manifest
+from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, InputKind, Manifest
 from app.structures.composition import parse_composition
 from tests.crystals import COMPOUNDS, other_cell, permuted, rotated, supercell, translated
 
@@ -21,6 +22,14 @@ GOLDEN = json.loads(Path(__file__).with_name("golden_predictions.json").read_tex
 
 def label(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
+
+
+def golden_label(manifest: Manifest, folder: Path) -> str:
+    """A version that only adds intervals answers as its parent."""
+    parent = manifest.parent
+    if parent is None or parent.weights_sha256 != manifest.weights_sha256:
+        return label(folder)
+    return f"{parent.name}/{parent.version}"
 
 
 def read(folder: Path) -> tuple[Manifest, bytes]:
@@ -66,7 +75,7 @@ def test_predictions_are_the_golden_ones(folder: Path) -> None:
     predictor = Predictor.from_bytes(manifest, weights)
     names, items = zip(*inputs_of(manifest), strict=True)
     values = dict(zip(names, predictor.predict(items), strict=True))
-    assert values == pytest.approx(GOLDEN[label(folder)], abs=2e-4)
+    assert values == pytest.approx(GOLDEN[golden_label(manifest, folder)], abs=2e-4)
 
 
 @pytest.mark.parametrize("folder", [f for f in MODELS if read(f)[0].graph is not None], ids=label)
@@ -80,3 +89,62 @@ def test_predictions_do_not_depend_on_how_a_crystal_is_written(folder: Path) -> 
         ]  # fmt: skip
         first, *others = predictor.predict(versions)
         assert others == pytest.approx([first] * len(others), abs=1e-5)
+
+
+def champions() -> list[Path]:
+    newest = {folder.parent.name: folder for folder in sorted(MODELS, key=lambda folder: int(folder.name))}
+    return list(newest.values())
+
+
+def trusting(folder: Path) -> Predictor:
+    manifest, weights = read(folder)
+    return Predictor.from_bytes(manifest, weights, (folder / TRUST_FILE).read_bytes())
+
+
+@pytest.mark.parametrize("folder", champions(), ids=label)
+def test_champions_know_their_errors(folder: Path) -> None:
+    manifest, _ = read(folder)
+    known = manifest.trust
+    assert known is not None and known.coverage is not None
+    assert known.coverage.n > 1000 and 0.88 <= known.coverage.share <= 0.92
+    assert known.size_bytes == (folder / TRUST_FILE).stat().st_size < 700_000
+    assert known.highest_level > 0.99 and known.flagged < 0.025
+    assert known.rank_correlation_expected is not None and known.rank_correlation_expected > 0.15
+    assert known.mae_inside is not None and known.mae_outside is not None and known.mae_outside > 1.2 * known.mae_inside
+    for estimate in trusting(folder).estimate([item for _, item in inputs_of(manifest)]):
+        assert isinstance(estimate, Estimate) and estimate.assessment is not None
+        narrow, wide = (estimate.assessment.interval(level) for level in (0.5, 0.99))
+        assert narrow is not None and wide is not None
+        assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
+        if manifest.property.key == "band_gap":
+            assert wide[0] >= 0
+
+
+@pytest.mark.parametrize("folder", [f for f in champions() if read(f)[0].graph is not None], ids=label)
+def test_intervals_and_domain_do_not_depend_on_how_a_crystal_is_written(folder: Path) -> None:
+    predictor = trusting(folder)
+    for crystal in list(COMPOUNDS.values())[:6]:
+        versions = [crystal, permuted(crystal, 1), supercell(crystal, (2, 1, 2)), other_cell(crystal)]
+        found = []
+        for estimate in predictor.estimate(versions):
+            assert isinstance(estimate, Estimate) and estimate.assessment is not None
+            ends = estimate.assessment.interval(0.9)
+            assert ends is not None
+            found.append((*ends, estimate.assessment.score, *(n.formula for n in estimate.assessment.neighbours(1))))
+        for other in found[1:]:
+            assert other[:3] == pytest.approx(found[0][:3], rel=1e-2, abs=2e-3)
+            assert other[3] == found[0][3]
+
+
+def test_a_model_without_them_answers_as_before() -> None:
+    manifest, weights = read(PROJECT_ROOT / "models_store/cgcnn-formation-energy/1")
+    assert manifest.trust is None
+    (estimate,) = Predictor.from_bytes(manifest, weights).estimate([COMPOUNDS["NaCl"]])
+    assert isinstance(estimate, Estimate) and estimate.assessment is None
+
+
+def test_intervals_of_another_model_are_refused() -> None:
+    manifest, weights = read(PROJECT_ROOT / "models_store/cgcnn-formation-energy/2")
+    content = (PROJECT_ROOT / "models_store/elemnet-formation-energy/2" / TRUST_FILE).read_bytes()
+    with pytest.raises(ArtifactCorrupt, match="sha256 differs"):
+        Predictor.from_bytes(manifest, weights, content)

@@ -1,6 +1,9 @@
 """The models that ship, served: which answer what, in which unit, with which warning."""
 
+import io
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -53,4 +56,45 @@ def test_a_source_for_transfer_answers_who_names_it(shipped: TestClient) -> None
 def test_the_newest_shipped_version_is_the_champion(shipped: TestClient) -> None:
     versions = shipped.get("/v1/models/cgcnn-band-gap/versions").json()["items"]
     champion = shipped.get("/v1/models/cgcnn-band-gap/aliases/champion").json()
-    assert champion["version"] == max(v["version"] for v in versions) == 2
+    assert champion["version"] == max(v["version"] for v in versions) == 3
+
+
+def test_answers_tell_how_far_they_can_be_trusted(shipped: TestClient) -> None:
+    asked = {
+        "inputs": [{"cif": NACL_CIF}], "models": ["cgcnn-band-gap"], "interval_level": 0.8, "neighbours": 3,
+    }  # fmt: skip
+    (salt,) = shipped.post("/v1/predictions", json=asked).json()["predictions"]
+    assert salt["interval"]["level"] == 0.8
+    assert salt["interval"]["lower"] < salt["value"] < salt["interval"]["upper"]
+    assert salt["domain"]["in_domain"] is True and 0 < salt["domain"]["score"] < 1
+    distances = [row["distance"] for row in salt["neighbours"]]
+    assert len(distances) == 3 and distances == sorted(distances)
+    wider = shipped.post("/v1/predictions", json={**asked, "interval_level": 0.95}).json()["predictions"][0]
+    assert (
+        wider["interval"]["lower"] < salt["interval"]["lower"] < salt["interval"]["upper"] < wider["interval"]["upper"]
+    )
+    for level in (0.2, 0.999):
+        assert shipped.post("/v1/predictions", json={**asked, "interval_level": level}).status_code == 422
+    plain = {"inputs": asked["inputs"], "models": asked["models"]}
+    (unasked,) = shipped.post("/v1/predictions", json=plain).json()["predictions"]
+    assert unasked["interval"]["level"] == 0.9 and unasked["interval"]["lower"] >= 0 and unasked["neighbours"] is None
+
+
+def test_uploads_choose_the_level_too(shipped: TestClient) -> None:
+    files = {"files": ("NaCl.cif", NACL_CIF)}
+    query = {"models": "cgcnn-formation-energy/2", "interval_level": 0.7, "neighbours": 1}
+    (salt,) = shipped.post("/v1/predictions/upload", files=files, params=query).json()["predictions"]
+    assert salt["interval"]["level"] == 0.7 and len(salt["neighbours"]) == 1
+
+
+def test_the_version_before_has_no_interval(shipped: TestClient) -> None:
+    asked = {"inputs": [{"cif": NACL_CIF}], "models": ["cgcnn-formation-energy/1", "cgcnn-formation-energy/2"]}
+    before, after = shipped.post("/v1/predictions", json=asked).json()["predictions"]
+    assert before["value"] == after["value"]
+    assert before["interval"] is None and before["domain"] is None and after["interval"] is not None
+
+
+def test_an_export_holds_all_files(shipped: TestClient) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(shipped.get("/v1/models/cgcnn-formation-energy/versions/2/download").content))
+    names = {Path(name).name for name in archive.namelist()}
+    assert names == {"manifest.json", "weights.safetensors", "MODEL_CARD.md", "trust.safetensors"}

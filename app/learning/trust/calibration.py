@@ -25,7 +25,7 @@ _HALVED_FROM = 1000
 _N_FOLDS = 10
 _TOO_FEW = 20
 """With fewer test rows, those that the difficulty was fitted to set the width of intervals too."""
-_INSIDE = 0.95
+_INSIDE = 0.98
 _ROWS_OF_EACH_ELEMENT = 10
 
 
@@ -142,7 +142,7 @@ def _left_out(reference: Reference) -> FloatArray:
 
 
 def _limit(inside: FloatArray, outside: FloatArray) -> float:
-    """The novelty that tells both apart best (Youden's index) of those that keep 95 % of the test rows inside."""
+    """The novelty that tells both apart best (Youden's index) of those that keep 98 % of the test rows inside."""
     lowest = float(np.quantile(inside, _INSIDE, method="higher"))
     candidates = np.unique(np.concatenate([[lowest], inside[inside > lowest], outside[outside > lowest]]))
     within = np.searchsorted(np.sort(inside), candidates, side="right") / len(inside)

@@ -19,7 +19,7 @@ from app.registry.manifest import Manifest
 
 _SEPARATOR = "\n"
 _NDIM = {
-    "mean": 1, "matrix": 2, "features": 2, "compositions": 2, "labels": 1, "errors": 1, "formulas": 1,
+    "mean": 1, "matrix": 2, "features": 2, "compositions": 2, "labels": 1, "errors": 1, "spacing": 2, "formulas": 1,
     "difficulty_scale": 1, "difficulty_weights": 1, "scores": 1, "shares": 1, "numbers": 1,
 }  # fmt: skip
 
@@ -34,6 +34,7 @@ def trust_to_bytes(trust: Trust) -> bytes:
         "compositions": reference.places.compositions.astype(np.float16),
         "labels": reference.labels,
         "errors": reference.errors,
+        "spacing": reference.spacing,
         "formulas": np.frombuffer(_SEPARATOR.join(reference.formulas).encode(), dtype=np.uint8),
         "difficulty_scale": trust.difficulty.scale,
         "difficulty_weights": trust.difficulty.weights,
@@ -70,6 +71,7 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
     shapes = (
         len(formulas) == n_rows == len(wide["errors"]) >= 2
         and places.features.shape == (n_rows, projection.matrix.shape[1])
+        and wide["spacing"].shape == (n_rows, 2)
         and places.compositions.shape == (n_rows, element_coordinates().shape[1])
         and projection.mean.shape == projection.matrix.shape[:1]
         and wide["shares"].shape == n_scores
@@ -79,7 +81,7 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
     if not shapes:
         raise ValueError("its parts do not fit each other")
     intercept, limit, lower, upper = wide["numbers"].tolist()
-    if not (limit > 0 and lower <= upper and (wide["difficulty_scale"] > 0).all()):
+    if not (limit > 0 and lower <= upper and (wide["difficulty_scale"] > 0).all() and (wide["spacing"] > 0).all()):
         raise ValueError("a number in it is out of range")
     transform = manifest.property.transform
     return Trust(
@@ -87,7 +89,13 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
         lower=lower,
         upper=upper,
         reference=Reference.of(
-            projection, places, formulas, labels, apply_transform(labels, transform), wide["errors"]
+            projection,
+            places,
+            formulas,
+            labels,
+            apply_transform(labels, transform),
+            wide["errors"],
+            _single(wide["spacing"]),
         ),
         difficulty=Difficulty(wide["difficulty_scale"], wide["difficulty_weights"], intercept),
         scores=ScoreTable(_single(wide["scores"]), wide["shares"]),

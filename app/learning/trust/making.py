@@ -14,10 +14,10 @@ from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap, apply_transform
 from app.learning.trust.calibration import Calibrated, calibrate
 from app.learning.trust.file import trust_to_bytes
-from app.learning.trust.places import FloatArray, IntArray, Places, Projection, composition_places
+from app.learning.trust.places import FloatArray, IntArray, Places, Projection, composition_places, fractions_of_keys
 from app.learning.trust.reference import Reference, choose_reference
 from app.learning.trust.report import record_of
-from app.learning.trust.rows import AnsweredRows, answered, fractions_of_keys
+from app.learning.trust.rows import AnsweredRows, answered
 from app.properties.catalogue import Transform, get_property
 from app.registry.manifest import PropertyRecord, TrustRecord
 

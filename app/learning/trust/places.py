@@ -4,6 +4,7 @@ Dimensions used below: B inputs, R reference rows, F width of the model's featur
 C composition coordinates.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from app.learning.networks.element_bits import element_bits
 from app.structures.crystal import Crystal
-from app.structures.elements import MAX_ATOMIC_NUMBER
+from app.structures.elements import ATOMIC_NUMBERS, MAX_ATOMIC_NUMBER
 from app.structures.formula import Composition
 
 Floats = npt.NDArray[np.float32]
@@ -25,6 +26,7 @@ MAX_COMPONENTS = 32
 _ELEMENT_COMPONENTS = 16
 _MOST = 6e4
 """Coordinates are kept as float16."""
+_AMOUNT = re.compile(r"([A-Z][a-z]?)([0-9.]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,15 @@ def _fractions(item: Crystal | Composition) -> FloatArray:
     if isinstance(item, Crystal):
         return np.bincount(item.atomic_numbers, minlength=MAX_ATOMIC_NUMBER + 1) / item.n_sites
     return item.fractions()
+
+
+def fractions_of_keys(keys: Sequence[str]) -> FloatArray:
+    """Composition keys (`O2Si`) -> atomic fractions by atomic number, (n, 101)."""
+    fractions = np.zeros((len(keys), MAX_ATOMIC_NUMBER + 1))
+    for row, key in enumerate(keys):
+        for symbol, amount in _AMOUNT.findall(key):
+            fractions[row, ATOMIC_NUMBERS[symbol]] += float(amount or 1)
+    return np.asarray(fractions / fractions.sum(axis=1, keepdims=True))
 
 
 @lru_cache(maxsize=1)
@@ -106,15 +117,30 @@ def composition_places(fractions: FloatArray) -> Floats:
     return coordinates
 
 
-def distances(points: Floats, reference: Floats) -> Floats:
-    """Euclidean, (B, d) and (R, d) -> (B, R)."""
-    squared = (points**2).sum(1)[:, None] + (reference**2).sum(1) - 2.0 * (points @ reference.T)
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
+@dataclass(frozen=True, slots=True)
+class Points:
+    """R points (R, d) to measure distances from; `half_squares` (R,) are half their squared lengths."""
 
+    coordinates: Floats
+    half_squares: Floats
 
-def nearest(all_distances: Floats, k: int) -> IntArray:
-    """(B, R) -> reference rows of the k smallest distances (all, when there are fewer), nearest first, (B, k)."""
-    k = min(k, all_distances.shape[1])
-    rows = np.argpartition(all_distances, k - 1, axis=1)[:, :k]
-    order = np.argsort(np.take_along_axis(all_distances, rows, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(rows, order, axis=1)
+    @classmethod
+    def of(cls, coordinates: Floats) -> "Points":
+        # Columns behind each other are what the product with few rows reads fastest.
+        return cls(np.asfortranarray(coordinates), 0.5 * np.einsum("ij,ij->i", coordinates, coordinates))
+
+    def nearest(self, asked: Floats, k: int, hidden: Mask | None = None) -> tuple[IntArray, Floats]:
+        """Rows of the k nearest to each of `asked` (B, d), nearest first, and their distances, each (B, k).
+
+        All, where there are fewer. Points that are `hidden` (B, R) are infinitely far.
+        """
+        # Half of |a - b|², but for |a|², which orders nothing.
+        order = self.half_squares - asked @ self.coordinates.T
+        if hidden is not None:
+            order = np.where(hidden, np.float32(np.inf), order)
+        k = min(k, order.shape[1])
+        rows = np.argpartition(order, k - 1, axis=1)[:, :k]
+        found = np.take_along_axis(order, rows, axis=1)
+        places = np.argsort(found, axis=1, kind="stable")
+        squares = 2.0 * np.take_along_axis(found, places, axis=1) + np.einsum("ij,ij->i", asked, asked)[:, None]
+        return np.take_along_axis(rows, places, axis=1), np.sqrt(np.maximum(squares, np.float32(0.0)))

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.learning.trust.families import elements_in
 from app.learning.trust.places import (
     FloatArray,
     Floats,
     IntArray,
     Mask,
     Places,
+    Points,
     Projection,
     composition_places,
-    distances,
-    nearest,
+    fractions_of_keys,
 )
 
 MAX_REFERENCE = 2000
 N_NEAREST = 5
 _N_ERRORS = 10
-_ROWS_OF_EACH_ELEMENT = 4
 _ROWS_AT_ONCE = 1024
 _LEAST_SPACING = 0.1
 """In medians: rows that lie on top of each other must not make everything beside them look far away."""
@@ -48,6 +46,8 @@ class Reference:
 
     projection: Projection
     places: Places
+    by_features: Points
+    by_composition: Points
     formulas: Sequence[str]
     labels: FloatArray
     transformed: FloatArray
@@ -57,12 +57,17 @@ class Reference:
     @classmethod
     def of(
         cls, projection: Projection, places: Places, formulas: Sequence[str], labels: FloatArray,
-        transformed: FloatArray, errors: FloatArray,
+        transformed: FloatArray, errors: FloatArray, spacing: Floats | None = None,
     ) -> "Reference":  # fmt: skip
+        """`spacing` is worked out where it is not given."""
         # As they are read back from a file, so that a model answers the same before and after.
         kept = Places(*(part.astype(np.float16).astype(np.float32) for part in (places.features, places.compositions)))
-        spacing = np.column_stack([_spacing(kept.features), _spacing(kept.compositions)])
-        return cls(projection, kept, tuple(formulas), labels, transformed, errors, spacing)
+        points = Points.of(kept.features), Points.of(kept.compositions)
+        if spacing is None:
+            spacing = np.column_stack(
+                [_spacing(each, part) for each, part in zip(points, (kept.features, kept.compositions), strict=True)]
+            )
+        return cls(projection, kept, *points, tuple(formulas), labels, transformed, errors, spacing)
 
     def locate(self, embeddings: Floats, fractions: FloatArray) -> Places:
         """Feature vectors (B, F) and atomic fractions (B, 101) -> where they lie."""
@@ -79,53 +84,65 @@ class Reference:
         return Looks(np.concatenate(features), np.concatenate(novelty))
 
     def _look(self, places: Places, hidden: Mask | None) -> Looks:
-        by_features = distances(places.features, self.places.features)
-        by_composition = distances(places.compositions, self.places.compositions)
-        if hidden is not None:
-            by_features = np.where(hidden, np.float32(np.inf), by_features)
-            by_composition = np.where(hidden, np.float32(np.inf), by_composition)
-        rows = nearest(by_features, _N_ERRORS)
-        errors = self.errors[rows].mean(axis=1)
-        rows = rows[:, :N_NEAREST]
-        alike = nearest(by_composition, N_NEAREST)
-        far = np.take_along_axis(by_features, rows, axis=1).mean(axis=1)
-        unlike = np.take_along_axis(by_composition, alike, axis=1).mean(axis=1)
-        spread = self.transformed[rows].std(axis=1)
-        novelty = np.sqrt(
-            far / self.spacing[rows, 0].mean(axis=1) * (unlike / self.spacing[alike, 1].mean(axis=1)), dtype=np.float64
-        )
-        return Looks(np.column_stack([far, unlike, spread, errors]).astype(np.float64), novelty)
+        rows, near = self.by_features.nearest(places.features, _N_ERRORS, hidden)
+        errors = self.errors[rows].sum(axis=1) / rows.shape[1]
+        rows, near = rows[:, :N_NEAREST], near[:, :N_NEAREST]
+        alike, apart = self.by_composition.nearest(places.compositions, N_NEAREST, hidden)
+        far, unlike = _mean(near), _mean(apart)
+        labels = self.transformed[rows]
+        spread = np.sqrt(_mean((labels - _mean(labels)[:, None]) ** 2))
+        usual = _mean(self.spacing[rows, 0]) * _mean(self.spacing[alike, 1])
+        novelty = np.sqrt(far * unlike / usual, dtype=np.float64)
+        return Looks(np.stack([far, unlike, spread, errors], axis=1, dtype=np.float64), novelty)
 
     def neighbours(self, places: Places, k: int) -> tuple[IntArray, Floats]:
         """The k nearest rows in the representation, nearest first, and their distances, each (B, k)."""
-        all_distances = distances(places.features, self.places.features)
-        rows = nearest(all_distances, k)
-        return rows, np.take_along_axis(all_distances, rows, axis=1)
+        return self.by_features.nearest(places.features, k)
 
 
-def _spacing(points: Floats) -> Floats:
-    """(R, d) -> mean distance of each from its nearest others, (R,), > 0."""
-    all_distances = distances(points, points)
-    np.fill_diagonal(all_distances, np.inf)
-    near = np.take_along_axis(all_distances, nearest(all_distances, min(N_NEAREST, len(points) - 1)), axis=1)
+def _mean(values: Floats | FloatArray) -> FloatArray:
+    """(B, k) -> (B,); for few numbers much faster than numpy's own."""
+    return np.asarray(np.add.reduce(values, axis=1) / values.shape[1])
+
+
+def _spacing(points: Points, coordinates: Floats) -> Floats:
+    """Mean distance of each of (R, d) from its nearest others, (R,), > 0."""
+    itself = np.eye(len(coordinates), dtype=bool)
+    near = points.nearest(coordinates, min(N_NEAREST, len(coordinates) - 1), itself)[1]
     spacing = near.mean(axis=1)
     typical = float(np.median(spacing))
     return np.asarray(spacing + np.float32(_LEAST_SPACING * typical if typical > 0 else 1.0))
 
 
 def choose_reference(keys: Sequence[str], seed: int) -> IntArray:
-    """At most MAX_REFERENCE of the rows, sorted: a few of each element, the rest at random."""
+    """At most MAX_REFERENCE of the rows, sorted: half of them spread over all compositions, the others at random.
+
+    A random sample alone would have hardly any of the simple compounds, which lie at the edges of what is known.
+    """
     if len(keys) <= MAX_REFERENCE:
         return np.arange(len(keys))
     order = np.random.default_rng(seed).permutation(len(keys))
-    counts: dict[str, int] = {}
-    chosen = []
-    for row in order:
-        elements = elements_in(keys[row])
-        if any(counts.get(element, 0) < _ROWS_OF_EACH_ELEMENT for element in elements):
-            chosen.append(row)
-            for element in elements:
-                counts[element] = counts.get(element, 0) + 1
+    first_row = {keys[row]: int(row) for row in order[::-1]}
+    formulas = list(first_row)
+    spread = _spread(composition_places(fractions_of_keys(formulas)), MAX_REFERENCE // 2)
+    chosen = [first_row[formulas[place]] for place in spread]
     kept = set(chosen)
-    chosen += [row for row in order if row not in kept][: MAX_REFERENCE - len(chosen)]
+    chosen += [row for row in order.tolist() if row not in kept][: MAX_REFERENCE - len(chosen)]
     return np.sort(np.array(chosen, dtype=np.int64))
+
+
+def _spread(points: Floats, n: int) -> IntArray:
+    """Rows of (m, d), each the farthest from those before it (Gonzalez 1985), until n or until none is left apart."""
+    columns = np.ascontiguousarray(points.T)
+    nearest = np.full(len(points), np.inf, dtype=np.float32)
+    chosen = [0]
+    while len(chosen) < min(n, len(points)):
+        squares = np.zeros(len(points), dtype=np.float32)
+        for column in columns:
+            squares += (column - column[chosen[-1]]) ** 2
+        np.minimum(nearest, squares, out=nearest)
+        farthest = int(nearest.argmax())
+        if nearest[farthest] <= 0:
+            break
+        chosen.append(farthest)
+    return np.array(chosen)

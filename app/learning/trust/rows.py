@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,9 +10,7 @@ from torch import nn
 from app.learning.embedding import embedded_outputs
 from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap, apply_transform
-from app.learning.trust.places import FloatArray, Floats, IntArray
-from app.structures.composition import parse_composition
-from app.structures.elements import MAX_ATOMIC_NUMBER
+from app.learning.trust.places import FloatArray, Floats, IntArray, fractions_of_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +45,3 @@ def answered(
     keys = [prepared.keys[row] for row in rows]
     errors = np.abs(target_map.to_transformed(outputs) - apply_transform(labels, target_map.transform))
     return AnsweredRows(embeddings, fractions_of_keys(keys), keys, labels, target_map.to_physical(outputs), errors)
-
-
-def fractions_of_keys(keys: Sequence[str]) -> FloatArray:
-    """Composition keys -> atomic fractions, (n, 101)."""
-    return np.array([_fractions(key) for key in keys]).reshape(len(keys), MAX_ATOMIC_NUMBER + 1)
-
-
-@lru_cache(maxsize=4096)
-def _fractions(key: str) -> FloatArray:
-    return parse_composition(key).fractions()

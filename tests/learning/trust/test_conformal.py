@@ -1,6 +1,7 @@
 """Intervals hold what they say, whatever the errors are distributed like."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,15 @@ from hypothesis import strategies as st
 from app.learning.trust.conformal import ScoreTable
 from app.learning.trust.difficulty import Difficulty
 from app.learning.trust.families import FAMILIES, elements_in, family_of
-from app.learning.trust.places import Projection, distances, element_coordinates, nearest
+from app.learning.trust.places import Points, Projection, element_coordinates, fractions_of_keys
 from app.learning.trust.reference import MAX_REFERENCE, choose_reference
+from app.structures.composition import parse_composition
 from app.structures.elements import ATOMIC_NUMBERS
+
+
+def distances(points: Any, reference: Any) -> Any:
+    return np.linalg.norm(points[:, None].astype(float) - reference, axis=2)
+
 
 scores = st.lists(st.floats(0.0, 1e3, width=32), min_size=1, max_size=60)
 
@@ -117,12 +124,14 @@ def test_distances_do_not_depend_on_units_nor_on_what_does_not_vary() -> None:
 
 def test_nearest_rows_are_those_of_a_full_sort() -> None:
     random = np.random.default_rng(0)
-    points, reference = (random.normal(size=(n, 6)).astype(np.float32) for n in (7, 40))
-    found = distances(points, reference)
-    expected = np.linalg.norm(points[:, None].astype(float) - reference, axis=2)
-    np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert nearest(found, 5).tolist() == np.argsort(found, axis=1, kind="stable")[:, :5].tolist()
-    assert nearest(found, 99).shape == (7, 40)
+    asked, reference = (random.normal(size=(n, 6)).astype(np.float32) for n in (7, 40))
+    expected = distances(asked, reference)
+    rows, found = Points.of(reference).nearest(asked, 5)
+    assert rows.tolist() == np.argsort(expected, axis=1, kind="stable")[:, :5].tolist()
+    np.testing.assert_allclose(found, np.take_along_axis(expected, rows, axis=1), atol=1e-4)
+    assert Points.of(reference).nearest(asked, 99)[0].shape == (7, 40)
+    hidden = expected < np.median(expected)
+    assert not np.take_along_axis(hidden, Points.of(reference).nearest(asked, 3, hidden)[0], axis=1).any()
 
 
 def test_similar_elements_lie_close_together() -> None:
@@ -138,10 +147,16 @@ def test_the_reference_has_every_element() -> None:
     keys = ["O2Si"] * 5000 + ["PuRh3"] * 2 + ["AcO"]
     chosen = choose_reference(keys, 0)
     assert len(chosen) == MAX_REFERENCE and (np.diff(chosen) > 0).all()
-    assert set().union(*(elements_in(keys[row]) for row in chosen)) == {"O", "Si", "Pu", "Rh", "Ac"}
+    assert {keys[row] for row in chosen} == set(keys)
     assert choose_reference(keys[:9], 0).tolist() == list(range(9))
 
 
 def test_families_go_by_the_first_anion() -> None:
     found = [family_of(elements_in(key)) for key in ("BiClO", "ClNa", "S2Zn", "AsGa", "CaH2", "Al3Ni")]
     assert found == [FAMILIES[0], FAMILIES[1], FAMILIES[2], FAMILIES[3], FAMILIES[4], "intermetallics"]
+
+
+def test_composition_keys_are_read_as_formulas_are() -> None:
+    keys = ["O2Si", "Al20Cr2Pr", "Ba", "Fe0.66667O0.33333"]
+    expected = [parse_composition(key).fractions() for key in keys]
+    np.testing.assert_allclose(fractions_of_keys(keys), expected, atol=1e-12)
