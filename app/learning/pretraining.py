@@ -81,7 +81,7 @@ def pretrain(
         licence=recipe.licence,
         command=command,
         description=recipe.description,
-        scope=recipe.scope,
+        scope=recipe.full_scope,
         only_when_named=recipe.only_when_named,
     )
     run_dir = work_dir / "runs" / f"{recipe.name}-{recipe.version}-seed{seed}"

@@ -33,6 +33,13 @@ class Recipe:
     network: dict[str, object] = field(default_factory=dict)
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
+    @property
+    def full_scope(self) -> str:
+        """`scope`, and the size of cells where that was bounded."""
+        bound = self.rows.max_sites
+        cells = f"Trained on cells of at most {bound} atoms: errors on larger ones are not known." if bound else ""
+        return " ".join(part for part in (self.scope, cells) if part)
+
 
 _MP = (
     "Materials Project (matbench_v0.1 mp_gap with formation energies joined from matbench mp_e_form), 94,946 structures"
@@ -73,13 +80,12 @@ _SCHNET_TRAINING = _CGCNN_TRAINING.model_copy(
     update={"max_epochs": 60, "patience": 60, "learning_rate": 2e-3, "weight_decay": 1e-4}
 )
 _TARGET_OXIDES = "target_tmo_fe_ti_v_cr_mn_11825.parquet"
-_SMALL_CELLS = "Trained on cells of at most 20 atoms: errors on larger ones are not known."
 
 
 def _schnet(name: str, description: str, **changes: Any) -> Recipe:
     """Arch 1 of Krawczuk & Venturi 2020, per atom, on cells of at most 20 atoms: what a CPU learns in half an hour."""
     usual = {
-        "rows": RowFilter(max_sites=20), "scope": _SMALL_CELLS, "hyperparameters": _SCHNET_TRAINING,
+        "rows": RowFilter(max_sites=20), "hyperparameters": _SCHNET_TRAINING,
         "only_when_named": True,
     }  # fmt: skip
     return _of_mp(name, Architecture.SCHNET, description, **usual | changes)
@@ -115,7 +121,7 @@ _FIRST = (
             only=(Only("oxide_tm", "", "oxides of Fe, Ti, V, Cr or Mn"),),
             without_formulas_of=(_TARGET_OXIDES,),
         ),
-        scope=f"As a source for models of oxides of Fe, Ti, V, Cr and Mn, which it has never seen. {_SMALL_CELLS}",
+        scope="As a source for models of oxides of Fe, Ti, V, Cr and Mn, which it has never seen.",
     ),
     Recipe(
         name="elemnet-formation-energy",

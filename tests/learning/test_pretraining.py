@@ -110,10 +110,11 @@ def test_metals_are_left_out_of_the_non_metal_model(kit: Path, tmp_path: Path) -
 def test_a_schnet_source_answers_only_when_it_is_named(kit: Path, tmp_path: Path) -> None:
     model, _ = run("schnet-formation-energy", kit, tmp_path / "work")
     assert model.manifest.only_when_named
+    assert model.manifest.scope == "Trained on cells of at most 20 atoms: errors on larger ones are not known."
     assert model.manifest.architecture == "schnet" and model.manifest.graph
     assert "only requests that name it" in render_card(model.manifest)
     other, _ = run("cgcnn-formation-energy", kit, tmp_path / "work")
-    assert not other.manifest.only_when_named
+    assert not other.manifest.only_when_named and not other.manifest.scope
     assert "only requests that name it" not in render_card(other.manifest)
 
 
