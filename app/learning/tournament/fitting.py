@@ -137,6 +137,8 @@ class RegressorFits:
         if self._chosen is not None:
             return self._chosen
         grid = self._entrant.candidates(self._features.shape[1])
+        if len(grid) == 1:
+            return grid[0]
         looked_at = train
         if train.shape[0] > NESTED_ROWS:
             looked_at = np.sort(np.random.default_rng(problem.seed).permutation(train)[:NESTED_ROWS])
