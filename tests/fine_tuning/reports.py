@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def entrant(name: str, mae: float, weight: float = 0.0, p: float = 0.001) -> dict[str, Any]:
+def entrant(name: str, mae: float, weight: float = 0.0, p: float = 1e-7) -> dict[str, Any]:
     return {
         "name": name, "mae": mae, "mae_transformed": mae / 100, "fold_mae": [mae * f for f in (0.9, 1.1, 1.0)],
         "p_against_winner": p, "p_against_winner_folds": 0.04, "weight": weight, "seconds": 75.2,
