@@ -36,6 +36,7 @@ from app.predictions.warm_up import WarmUp
 from app.registry.routes import router as registry_router
 from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
+from app.suggestions.routes import router as suggestions_router
 from app.web.deps import Resources
 from app.web.docs import install_docs
 from app.web.head import HeadMiddleware
@@ -78,8 +79,8 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         lifespan=_lifespan(settings, make_engine),
     )
     for router in (
-        predictions_router, upload_router, bulk_router, properties_router, registry_router, datasets_router,
-        fine_tuning_router, health_router,
+        predictions_router, upload_router, bulk_router, suggestions_router, properties_router, registry_router,
+        datasets_router, fine_tuning_router, health_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app)

@@ -74,7 +74,7 @@ TASKS = (
         Descriptor.BONDING, "cm-1",
     ),
     Task(
-        "measured band gap", "target_expt_gap_composition_4604.parquet", "", Transform.IDENTITY,
+        "measured band gap", "target_expt_gap_composition_4604.parquet", "band_gap_expt_eV", Transform.IDENTITY,
         Descriptor.PHYSICAL_ATTRIBUTES, "eV",
     ),
 )  # fmt: skip
@@ -103,8 +103,7 @@ class Model:
 def table_of(task: Task, kit: Path) -> Table:
     """At most 3,000 rows, the first of a fixed random order."""
     whole = pq.read_table(kit / task.file)
-    column = task.column or next(name for name in whole.column_names if "gap" in name)
-    labels = np.array(whole[column], dtype=np.float64)
+    labels = np.array(whole[task.column], dtype=np.float64)
     usable = np.flatnonzero(np.isfinite(labels) & ((labels > 0) | (task.transform is Transform.IDENTITY)))
     rows = np.random.default_rng(0).permutation(usable)[:MAX_ROWS]
     source, read = ("cif", read_structure) if "cif" in whole.column_names else ("formula", parse_composition)

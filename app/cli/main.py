@@ -15,6 +15,7 @@ from app.cli.predict_bulk import predict_bulk
 from app.cli.pretrain import pretrain
 from app.cli.report import report
 from app.cli.reproduce import reproduce
+from app.cli.suggest import suggest
 from app.cli.up import up
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(predict)
 app.command()(predict_bulk)
+app.command()(suggest)
 app.command()(fine_tune)
 app.command()(report)
 app.add_typer(models.app, name="models")

@@ -11,6 +11,7 @@ XtalforgeError
     InvalidRequest, InvalidArchive, TooManyInputs, NoUsableInput
     DatasetInvalid
     InvalidJob
+    ModelNotCalibrated          a model that does not know its errors, where they are needed
   NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound,
                                 DatasetNotFound, JobNotFound, ResultsDeleted
   Conflict (409)                JobNotCancellable, JobNotFinished, DatasetInUse, ModelVersionInUse, ModelMismatch,
@@ -117,6 +118,10 @@ class DatasetInvalid(InvalidInput):
 
 class InvalidJob(InvalidInput):
     code, title = "invalid_job", "The job cannot be run"
+
+
+class ModelNotCalibrated(InvalidInput):
+    code, title = "model_not_calibrated", "The model does not know its errors"
 
 
 class NotFound(XtalforgeError):

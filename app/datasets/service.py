@@ -28,7 +28,8 @@ from app.datasets.models import Dataset
 from app.datasets.readers import read_dataset
 from app.datasets.report import ValidationReport
 from app.datasets.repository import DatasetRepository
-from app.datasets.table import DatasetTable, content_sha256, read_table, write_table
+from app.datasets.rows import RawRow
+from app.datasets.table import DatasetTable, content_sha256, read_table, read_texts, write_table
 from app.properties.catalogue import CATALOGUE, PropertySpec, Transform, resolve_property
 from app.registry.manifest import InputKind, PropertyRecord
 from app.registry.repository import RegistryRepository
@@ -104,10 +105,17 @@ class DatasetService:
 
     def load_table(self, dataset: Dataset) -> DatasetTable:
         """Items, targets in the property's unit, and row ids; ArtifactCorrupt when the stored file is damaged."""
+        return read_table(self._content(dataset))
+
+    def load_texts(self, dataset: Dataset) -> list[RawRow]:
+        """The rows as they were sent, for whoever reads them elsewhere; raises ArtifactCorrupt."""
+        return read_texts(self._content(dataset))
+
+    def _content(self, dataset: Dataset) -> bytes:
         content = self._store.get(dataset.artifact_path)
         if _path_of(content) != dataset.artifact_path:
             raise ArtifactCorrupt(f"The stored rows of data set {dataset.id} are damaged: their sha256 differs.")
-        return read_table(content)
+        return content
 
     def delete(self, dataset_id: str) -> None:
         """Mark as deleted. DatasetInUse when a job that has not ended or a model version needs it."""

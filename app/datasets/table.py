@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.core.errors import ArtifactCorrupt
-from app.datasets.rows import RowKind
+from app.datasets.rows import RawRow, RowKind
 from app.datasets.validation import UsableRow, parse_item
 from app.registry.manifest import PropertyRecord
 from app.structures.crystal import Crystal
@@ -47,9 +48,24 @@ def write_table(rows: Sequence[UsableRow]) -> bytes:
 
 def read_table(content: bytes) -> DatasetTable:
     """The rows again, read anew; ArtifactCorrupt when the content is no data set."""
-    try:
-        table = pq.read_table(io.BytesIO(content), schema=_SCHEMA, page_checksum_verification=True).to_pydict()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ArtifactCorrupt(f"The stored data set cannot be read: {error}") from error
+    table = _columns(content)
     items = [parse_item(RowKind(kind), text) for kind, text in zip(table["kind"], table["text"], strict=True)]
     return items, np.array(table["target"], dtype=np.float64), table["row_id"]  # type: ignore[return-value]
+
+
+def read_texts(content: bytes) -> list[RawRow]:
+    """The rows as they were sent, `line` being the place from 1; raises ArtifactCorrupt."""
+    table = _columns(content)
+    columns = zip(table["row_id"], table["kind"], table["text"], table["target"], strict=True)
+    return [
+        RawRow(place, row_id, RowKind(kind), text, repr(target))
+        for place, (row_id, kind, text, target) in enumerate(columns, start=1)
+    ]
+
+
+def _columns(content: bytes) -> dict[str, list[Any]]:
+    try:
+        table = pq.read_table(io.BytesIO(content), schema=_SCHEMA, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ArtifactCorrupt(f"The stored data set cannot be read: {error}") from error
+    return dict(table.to_pydict())

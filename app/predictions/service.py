@@ -93,6 +93,14 @@ class PredictionService:
         """The same, but an answer without any value is no error."""
         return _answer(self._computed(Asked(inputs, models, properties, failed, wishes or Wishes())), may_be_empty=True)
 
+    def outcomes(self, asked: Asked) -> tuple[list[SelectedModel], list[Outcomes]]:
+        """The models that answer and what became of each input, for callers that need more of it than its values.
+
+        An input without any value is no error. Raises TooManyInputs and the errors of `ModelDirectory.select`.
+        """
+        work = self._computed(asked)
+        return work.models, work.outcomes
+
     def begin(self, asked: Asked, *, in_pool: bool, on_done: Callable[[], None]) -> Begun:
         """Begin a request that is answered together with others; `in_pool` and `on_done` as in `Featuriser.start`.
 
