@@ -39,6 +39,7 @@ class BarChart:
     left: float
     bars: list[Bar]
     ticks: list[Tick]
+    n_hidden: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def bar_chart(report: TournamentReport) -> BarChart:
     if report.winner.name not in names:
         rows.append((report.winner.name, report.winner.mae, report.winner.fold_mae, True))
     rows += [(e.name, e.mae, e.fold_mae, e.name == report.winner.name) for e in report.entrants]
-    rows = rows[:MAX_BARS]
+    n_all, rows = len(rows), rows[:MAX_BARS]
     ticks = nice_ticks(max((*(error for _, mae, folds, _ in rows for error in (mae, *folds)), 1e-12)))
     scale = (WIDTH - 2 * _MARGIN) / ticks[-1]
 
@@ -92,6 +93,7 @@ def bar_chart(report: TournamentReport) -> BarChart:
         WIDTH, _TOP + len(rows) * _ROW + _BOTTOM, _MARGIN,
         [bar(number, *row) for number, row in enumerate(rows)],
         [Tick(_MARGIN + tick * scale, f"{tick:.4g}") for tick in ticks],
+        n_all - len(rows),
     )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from app.registry.references import CHAMPION
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Should a name ever get past the escaping, the browser runs and loads nothing."""
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 def render_page(report: FineTuningReport) -> str:
     """HTML."""
@@ -28,9 +30,11 @@ def render_page(report: FineTuningReport) -> str:
 def duration(seconds: float) -> str:
     """Of 75.2 s `1 min 15 s`."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+        text = f"{seconds:.1f} s"
+    else:
+        minutes, rest = divmod(round(seconds), 60)
+        text = f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return text.replace(" ", _NO_BREAK)
 
 
 def p_value(value: float) -> str:
