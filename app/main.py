@@ -23,6 +23,8 @@ from app.fine_tuning.routes import router as fine_tuning_router
 from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
 from app.predictions.directory import ModelDirectory
+from app.predictions.embedding_routes import router as embedding_router
+from app.predictions.embedding_service import EmbeddingService
 from app.predictions.engine import BackgroundEngine, InferenceEngine
 from app.predictions.featuriser import Featuriser
 from app.predictions.lane import PredictionLane
@@ -79,8 +81,8 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         lifespan=_lifespan(settings, make_engine),
     )
     for router in (
-        predictions_router, upload_router, bulk_router, suggestions_router, properties_router, registry_router,
-        datasets_router, fine_tuning_router, health_router,
+        predictions_router, upload_router, embedding_router, bulk_router, suggestions_router, properties_router,
+        registry_router, datasets_router, fine_tuning_router, health_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app)
@@ -124,6 +126,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         resources.add(JobQueue, job_queue)
         resources.add(ModelDirectory, directory)
         resources.add(PredictionService, predictions)
+        resources.add(EmbeddingService, EmbeddingService(directory, inference, settings.limits, featuriser))
         resources.add(PredictionQueue, prediction_queue)
         resources.add(PredictionLane, lane)
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)

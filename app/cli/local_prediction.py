@@ -11,6 +11,8 @@ from app.core.settings import LimitSettings, Settings
 from app.learning.engine import InferenceEngine
 from app.predictions.answers import Wishes
 from app.predictions.directory import ModelDirectory
+from app.predictions.embedding_schemas import EmbeddingAnswer
+from app.predictions.embedding_service import EmbeddingService
 from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import FailedInput, Formula, RawInput, refuse_duplicate_ids
 from app.predictions.schemas import PredictionAnswer
@@ -36,6 +38,18 @@ def predict_locally(
     with open_installation(settings) as local:
         service = PredictionService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
         return _predict_in_chunks(service, inputs, failed, models, properties, wishes)
+
+
+def embed_locally(
+    settings: Settings, paths: Sequence[Path], compositions: Sequence[str], model: str, *, contributions: bool
+) -> EmbeddingAnswer:
+    """The feature vectors of all files and formulas, however many. Raises what `EmbeddingService` raises."""
+    limits = settings.limits.model_copy(update={"max_inputs_per_request": _NO_LIMIT})
+    inputs, failed = _read_inputs(paths, compositions, limits)
+    engine = InferenceEngine(settings.inference.max_models, settings.device, settings.inference.threads)
+    with open_installation(settings) as local:
+        service = EmbeddingService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
+        return service.embed(inputs, model, failed, contributions=contributions)
 
 
 def _read_inputs(

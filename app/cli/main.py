@@ -7,6 +7,7 @@ import typer
 
 from app.cli import datasets, db, models
 from app.cli.calibrate import calibrate
+from app.cli.embed import embed
 from app.cli.fine_tune import fine_tune
 from app.cli.import_model import import_model
 from app.cli.output import ReportingGroup
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(predict)
+app.command()(embed)
 app.command()(predict_bulk)
 app.command()(suggest)
 app.command()(fine_tune)

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -13,8 +14,8 @@ from app.learning.featurising import FeaturisedCrystal
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
 from app.learning.graphs.settings import GraphSettings
-from app.learning.predictor import Estimate, Predictor
-from app.learning.samples import ModelInput
+from app.learning.predictor import Embedded, Estimate, Predictor
+from app.learning.samples import GraphBuilder, ModelInput
 from app.registry.artifact import Artifact
 from app.structures.crystal import Crystal
 
@@ -41,7 +42,7 @@ class InferenceEngine:
             torch.set_num_threads(n_threads)
         self._device = device
         self._max_models = max_models
-        self._models: OrderedDict[str, Coalescer[EngineInput, Value]] = OrderedDict()
+        self._models: OrderedDict[str, _Served] = OrderedDict()
         self._lock = threading.Lock()
         self._graphs = GraphCache()
         self._loading: dict[str, threading.Lock] = {}
@@ -51,9 +52,30 @@ class InferenceEngine:
 
         Raises what `load` raises, and ArtifactCorrupt.
         """
-        return self._get(key, load)(items)
+        return self._get(key, load).answer(items)
 
-    def _get(self, key: str, load: Callable[[], Artifact]) -> Coalescer[EngineInput, Value]:
+    def embed(
+        self, key: str, load: Callable[[], Artifact], items: Sequence[EngineInput], *, contributions: bool
+    ) -> list[Embedded | XtalforgeError]:
+        """Features or error per item, with `contributions` also what each atom adds.
+
+        Raises what `load` raises, ArtifactCorrupt, and NoContributions where the model cannot tell them.
+        """
+        predictor = self._get(key, load).predictor
+        crystals, build = self._opened(items)
+        vectors, errors = predictor.embed(crystals, build)
+        rows = iter(vectors.tolist())
+        atoms = predictor.contributions(crystals, build) if contributions else [None] * len(crystals)
+        found: list[Embedded | XtalforgeError] = []
+        for error, added in zip(errors, atoms, strict=True):
+            if error is not None:
+                found.append(error)
+                continue
+            vector = next(rows)
+            found.append(added if isinstance(added, XtalforgeError) else Embedded(vector, added))
+        return found
+
+    def _get(self, key: str, load: Callable[[], Artifact]) -> "_Served":
         with self._lock:
             found = self._models.get(key)
             if found is not None:
@@ -78,12 +100,24 @@ class InferenceEngine:
                     self._models.popitem(last=False)
             return model
 
-    def _served(self, predictor: Predictor) -> Coalescer[EngineInput, Value]:
+    def _served(self, predictor: Predictor) -> "_Served":
         max_cost = _BATCH_COST[predictor.device.type]
-        return Coalescer(lambda items: self._run(predictor, items), _cost_of, max_cost)
+        return _Served(predictor, Coalescer(lambda items: self._run(predictor, items), _cost_of, max_cost))
 
     def _run(self, predictor: Predictor, items: Sequence[EngineInput]) -> list[Value]:
         """Halves a micro-batch that fails, down to the item that makes it fail."""
+        crystals, build = self._opened(items)
+        try:
+            return predictor.estimate(crystals, build)
+        except Exception:
+            if len(items) == 1:
+                log.exception("unexpected error in a prediction of %s", predictor.manifest.name)
+                return [XtalforgeError("Something went wrong inside the service while this value was computed.")]
+        half = len(items) // 2
+        return self._run(predictor, items[:half]) + self._run(predictor, items[half:])
+
+    def _opened(self, items: Sequence[EngineInput]) -> tuple[list[ModelInput], GraphBuilder]:
+        """Crystals and compositions, and who makes graphs of them: those that are there already are taken."""
         crystals = [item.crystal if isinstance(item, FeaturisedCrystal) else item for item in items]
         graphs = {id(item.crystal): item.graphs for item in items if isinstance(item, FeaturisedCrystal)}
 
@@ -96,14 +130,14 @@ class InferenceEngine:
                 raise made.with_traceback(None)
             return made
 
-        try:
-            return predictor.estimate(crystals, build)
-        except Exception:
-            if len(items) == 1:
-                log.exception("unexpected error in a prediction of %s", predictor.manifest.name)
-                return [XtalforgeError("Something went wrong inside the service while this value was computed.")]
-        half = len(items) // 2
-        return self._run(predictor, items[:half]) + self._run(predictor, items[half:])
+        return crystals, build
+
+
+class _Served(NamedTuple):
+    """A loaded model, and the way to its answers."""
+
+    predictor: Predictor
+    answer: Coalescer[EngineInput, Value]
 
 
 def _cost_of(item: EngineInput) -> int:

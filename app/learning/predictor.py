@@ -12,8 +12,10 @@ from app.core.errors import InvalidInput, XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import torch_device
 from app.learning.embedding import Embeddings, embedded_outputs
+from app.learning.graphs.batch import GraphBatch
 from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.networks.factory import inference_form
+from app.learning.networks.schnet import InferenceSchNet
 from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
@@ -21,7 +23,9 @@ from app.learning.training.loop import predict_outputs
 from app.learning.trust.assessment import Assessment, Trust
 from app.learning.trust.file import load_trust
 from app.learning.trust.places import fractions_of
+from app.properties.catalogue import Transform
 from app.registry.manifest import Manifest
+from app.structures.elements import SYMBOLS
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,6 +36,18 @@ class Estimate:
 
     value: float
     assessment: Assessment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Features of one input. `atoms` are element, share of the cell's atoms and contribution to the value."""
+
+    vector: list[float]
+    atoms: list[tuple[str, float, float]] | None = None
+
+
+class NoContributions(InvalidInput):
+    code, title = "no_contributions", "The model cannot tell what each atom adds"
 
 
 class NotANumber(InvalidInput):
@@ -108,6 +124,38 @@ class Predictor:
         """
         samples, errors = self.featurise(items, build)
         return embedded_outputs(self.network, samples, self.device)[1], errors
+
+    def contributions(
+        self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph
+    ) -> list[list[tuple[str, float, float]] | XtalforgeError]:
+        """Of each item, element, share of the cell's atoms and contribution in the unit, of atoms that see the same.
+
+        Their mean (of a model of whole cells, their sum) is the prediction. Raises NoContributions for a model whose
+        answer is no sum over atoms.
+        """
+        network, scaling = self.network, self.manifest.scaling
+        if not isinstance(network, InferenceSchNet):
+            raise NoContributions(
+                f"{self.manifest.name} is no SchNet: after the features of the atoms are averaged its layers are not "
+                "linear, so that no share of the answer belongs to an atom."
+            )
+        if scaling.kind == "tanh" or self.manifest.property.transform is not Transform.IDENTITY:
+            raise NoContributions(f"What {self.manifest.name} adds up is not on the scale of the value.")
+        answers: list[list[tuple[str, float, float]] | XtalforgeError] = []
+        for item in items:
+            samples, (error,) = self.featurise([item], build)
+            if error is not None:
+                answers.append(error)
+                continue
+            batch = samples.batch(np.zeros(1, dtype=np.int64), self.device)
+            assert isinstance(batch, GraphBatch)
+            with torch.inference_mode():
+                outputs = network.network.contributions(network.nodes(batch)).double().cpu().numpy()
+            shares = batch.node_weights.double().cpu().numpy()
+            symbols = [SYMBOLS[number] for number in batch.atomic_numbers.tolist()]
+            values = self.target_map.to_transformed(outputs)
+            answers.append(list(zip(symbols, shares.tolist(), values.tolist(), strict=True)))
+        return answers
 
     def predict(
         self, items: Sequence[ModelInput], build: GraphBuilder = build_crystal_graph

@@ -64,10 +64,10 @@ def answer_of(outcomes: Sequence[Outcomes], models: Sequence[SelectedModel], wis
     ]
     for outcome in outcomes:
         if outcome.error is not None:
-            answer.errors.append(_error(outcome.input_id, outcome.error, None))
+            answer.errors.append(error_read(outcome.input_id, outcome.error, None))
         for index, value in sorted(outcome.by_model.items()):
             if isinstance(value, XtalforgeError):
-                answer.errors.append(_error(outcome.input_id, value, references[index]))
+                answer.errors.append(error_read(outcome.input_id, value, references[index]))
             elif outcome.item is not None:
                 item = item_for(models[index], outcome.item)
                 assert isinstance(item, Crystal | Composition)
@@ -143,7 +143,8 @@ def _neighbours(assessment: Assessment | None, k: int) -> list[NeighbourRead] | 
     ]
 
 
-def _error(input_id: str, error: XtalforgeError, model: ModelReference | None) -> PredictionError:
+def error_read(input_id: str, error: XtalforgeError, model: ModelReference | None) -> PredictionError:
+    """An error as it is told; `model` is the one that failed, None where the input itself cannot be used."""
     # JSON can spell halves of character pairs, which no answer can hold.
     detail = error.detail.encode("utf-8", "backslashreplace").decode()
     return PredictionError(input_id=input_id, code=error.code, detail=detail, model=model)

@@ -57,11 +57,27 @@ class Estimate(Protocol):
     def assessment(self) -> Assessment | None: ...
 
 
+class Embedded(Protocol):
+    """Features of one input. `atoms` are element, share of the cell's atoms and contribution to the value."""
+
+    @property
+    def vector(self) -> list[float]: ...
+
+    @property
+    def atoms(self) -> list[tuple[str, float, float]] | None: ...
+
+
 class InferenceEngine(Protocol):
     """Runs models; thread-safe, keeps the loaded ones by `key`."""
 
     def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
         """One estimate or error per item; `load` is called when `key` is not held."""
+        ...
+
+    def embed(
+        self, key: str, load: LoadModel, items: Sequence[EngineInput], *, contributions: bool
+    ) -> Sequence[Embedded | XtalforgeError]:
+        """Features or error per item. Raises NoContributions where they are wanted of a model that has none."""
         ...
 
 
@@ -87,3 +103,8 @@ class BackgroundEngine:
 
     def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
         return self._made.result().predict(key, load, items)
+
+    def embed(
+        self, key: str, load: LoadModel, items: Sequence[EngineInput], *, contributions: bool
+    ) -> Sequence[Embedded | XtalforgeError]:
+        return self._made.result().embed(key, load, items, contributions=contributions)

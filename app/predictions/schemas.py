@@ -43,7 +43,7 @@ class PredictionInput(BaseModel):
         return self
 
 
-def _refuse_endless(inputs: Any) -> Any:
+def refuse_endless(inputs: Any) -> Any:
     if isinstance(inputs, list) and len(inputs) > MAX_INPUTS_PER_REQUEST:
         raise TooManyInputs(f"{len(inputs):,} inputs are far more than one request may have. Split it.")
     return inputs
@@ -55,7 +55,7 @@ class PredictionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    inputs: Annotated[list[PredictionInput], BeforeValidator(_refuse_endless)] = Field(
+    inputs: Annotated[list[PredictionInput], BeforeValidator(refuse_endless)] = Field(
         min_length=1, description="Crystals and compositions, at most 1000 as installed; larger sets go in parts."
     )
     models: list[Reference] | None = Field(
