@@ -1,4 +1,4 @@
-"""Vibrations and stiffness of a crystal whose bonds are springs, from local sums alone.
+"""Vibrations of a crystal whose bonds are springs, from local sums alone.
 
 The dynamical matrix of longitudinal springs k_ij has the squared frequencies of all wave vectors as eigenvalues; their
 first two moments are sums over sites and bonds (Cyrot-Lackmann's moments), so that no cell is preferred.
@@ -7,7 +7,7 @@ first two moments are sums over sites and bonds (Cyrot-Lackmann's moments), so t
 import numpy as np
 import numpy.typing as npt
 
-from app.learning.descriptors.bonds import ATOMIC_WEIGHT, ELECTRONEGATIVITY, Bonds
+from app.learning.descriptors.bonds import ATOMIC_WEIGHT, ELECTRONEGATIVITY, VALENCE_ELECTRONS, Bonds
 from app.structures.crystal import Crystal
 
 FloatArray = npt.NDArray[np.float64]
@@ -16,7 +16,7 @@ _UPPER = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 _COUNTED = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 
-def spring_constants(bonds: Bonds) -> FloatArray:
+def gordy_springs(bonds: Bonds) -> FloatArray:
     """Of each bond (E,), mdyn/Å: 1.67 N (X_A X_B / d²)^(3/4), with the bond's valence as its order N.
 
     Gordy, J. Chem. Phys. 14 (1946) 305; without its constant, which bonds that end must not have.
@@ -24,6 +24,14 @@ def spring_constants(bonds: Bonds) -> FloatArray:
     pairs = bonds.pairs
     attraction = (pairs.geometric_mean(ELECTRONEGATIVITY) / pairs.distances) ** 1.5
     return 1.67 * bonds.weights * pairs.valence * attraction
+
+
+def electron_springs(bonds: Bonds) -> FloatArray:
+    """Of each bond (E,), 1/Å3: the valence electrons that both atoms have for each of their bonds (geometric mean) over
+    the cube of its length, as in Badger's rule, J. Chem. Phys. 2 (1934) 128."""
+    pairs = bonds.pairs
+    coordination = np.sqrt(bonds.coordination[pairs.centre] * bonds.coordination[pairs.neighbour])
+    return bonds.weights * pairs.geometric_mean(VALENCE_ELECTRONS) / coordination / pairs.distances**3
 
 
 def frequency_moments(crystal: Crystal, bonds: Bonds, springs: FloatArray) -> FloatArray:

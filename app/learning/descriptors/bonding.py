@@ -12,14 +12,19 @@ atoms' places. Statistics over sites are means, standard deviations, minima and 
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfc
 
-from app.learning.descriptors.bond_angles import DEGREES, order_parameters
-from app.learning.descriptors.bond_springs import frequency_moments, site_frequencies, spring_constants
+from app.learning.descriptors.bond_sites import (
+    CHARGE,
+    DIFFERENCE,
+    LOCAL_PROPERTIES,
+    LOCAL_TABLE,
+    site_names,
+    site_quantities,
+)
+from app.learning.descriptors.bond_springs import electron_springs, frequency_moments, gordy_springs
 from app.learning.descriptors.bonds import (
     ATOMIC_WEIGHT,
     COVALENT_RADIUS,
-    CUTOFF,
     ELECTRONEGATIVITY,
     VALENCE_ELECTRONS,
     Bonds,
@@ -32,36 +37,32 @@ from app.structures.crystal import Crystal
 
 FloatArray = npt.NDArray[np.float64]
 
-_LOCAL_PROPERTIES = (
-    "Number", "MendeleevNumber", "Column", "Row", "CovalentRadius", "Electronegativity", "NValence", "NpValence",
-    "NdValence", "NUnfilled", "GSvolume_pa", "MeltingT",
-)  # fmt: skip
 _RELATIVE_LENGTHS = np.arange(0.75, 2.4, 0.1)
 _LENGTHS = np.arange(1.4, 5.4, 0.3)
-_WOLF_DAMPING = 0.3
-_LEAST_VALENCE = 1e-3
 _SMOOTH = 1e-6
 _DENSITY = 1.66054
 """g/cm3 of one atomic mass unit in one Å3."""
-
-_LOCAL_TABLE = np.stack([elemental(name) for name in _LOCAL_PROPERTIES], axis=1)
 _ATOMIC_VOLUME = elemental("GSvolume_pa")
 _MELTING_POINT = elemental("MeltingT") / 1000.0
-_WEIGHTINGS = ("bond", "valence")
-_STATISTICS = ("mean", "spread", "lowest", "highest")
+_SPRINGS = {"Gordy": gordy_springs, "electrons": electron_springs}
 
-
-def _over_sites(*names: str) -> tuple[str, ...]:
-    return tuple(f"{statistic} {name}" for statistic in _STATISTICS for name in names)
+_ALL_STATISTICS = tuple(
+    f"{statistic} {name}" for statistic in ("mean", "spread", "lowest", "highest") for name in site_names((*_SPRINGS,))
+)
+# The mean charge is zero but for rounding; lowest differences of elements gain nothing in cross-validation.
+_TAKEN = np.array(
+    [not (name == f"mean {CHARGE}" or name.startswith(f"lowest {DIFFERENCE}")) for name in _ALL_STATISTICS]
+)
 
 
 def _statistics(values: FloatArray) -> FloatArray:
-    """(Q, N) -> (4 Q,), in the order of `_over_sites`.
+    """Quantities of sites (Q, N) -> those of `_ALL_STATISTICS` that are taken.
 
     Below a deviation of about 0.001 the root flattens: rounding must not become a feature once columns are scaled.
     """
     spread = np.sqrt(values.var(axis=1) + _SMOOTH)
-    return np.concatenate([values.mean(axis=1), spread, values.min(axis=1), values.max(axis=1)])
+    found = np.concatenate([values.mean(axis=1), spread, values.min(axis=1), values.max(axis=1)])
+    return np.asarray(found[_TAKEN])
 
 
 _VOLUME_NAMES = (
@@ -101,8 +102,9 @@ def _smeared(lengths: FloatArray, weights: FloatArray, grid: FloatArray) -> Floa
     places = (lengths - grid[0]) / (grid[1] - grid[0])
     below = np.floor(places)
     after = places - below
+    square, cube = after * after, after * after * after
     shares = np.stack(
-        [(1 - after) ** 3, (3 * after - 6) * after**2 + 4, ((3 - 3 * after) * after + 3) * after + 1, after**3]
+        [1 - 3 * (after - square) - cube, 3 * cube - 6 * square + 4, 3 * (square + after - cube) + 1, cube]
     )
     # Four points more at each end take what lies outside.
     first = np.clip(below.astype(np.int64), -3, grid.shape[0] + 1) + 3
@@ -111,99 +113,41 @@ def _smeared(lengths: FloatArray, weights: FloatArray, grid: FloatArray) -> Floa
     return np.asarray(total[4 : 4 + grid.shape[0]])
 
 
-_SITE_NAMES = _over_sites(
-    "relative length of the shortest bond", "length of the shortest bond (Å)", "coordination number",
-    "relative bond length", "bond length (Å)", "log bond valence", "electronegativity difference in bonds",
-    "stiffness", "frequency alone", "highest frequency in pairs",
-)  # fmt: skip
-_SUM_NAMES = (
-    "log bonds over length³ per atom", "bond valence per volume (1/Å3)", "log stiffness per volume",
-    "log decayed bonds per volume",
-)  # fmt: skip
-_MOMENT_NAMES = (
-    "second moment of the frequencies", "fourth moment of the frequencies", "log spread of the frequencies",
-    "log springs per volume", "log elastic energy per volume",
+_SPRING_NAMES = tuple(
+    f"{name} ({springs})"
+    for springs in _SPRINGS
+    for name in (
+        "second moment of the frequencies", "fourth moment of the frequencies", "log spread of the frequencies",
+        "log springs per volume", "log elastic energy per volume",
+    )
 )  # fmt: skip
 
 
-def _sites(crystal: Crystal, pairs: Pairs, bonds: Bonds, springs: FloatArray) -> FloatArray:
-    near, weights = bonds.pairs, bonds.weights
-    volume, lengths = crystal.volume, near.distances
-    valence = pairs.summed(pairs.valence)
-    stiffness = near.summed(weights * near.geometric_mean(VALENCE_ELECTRONS) / lengths**2.5)
-    ionic = np.abs(near.difference(ELECTRONEGATIVITY))
-    means = bonds.mean(np.stack([near.relative, lengths, ionic], axis=1))
-    of_sites = np.stack(
-        [
-            pairs.least(pairs.relative), pairs.least(pairs.distances), bonds.coordination, means[:, 0], means[:, 1],
-            np.log(valence + _LEAST_VALENCE), means[:, 2], stiffness,
-            *site_frequencies(crystal, bonds, springs),
-        ]
-    )  # fmt: skip
-    sums = [
-        np.log((weights / lengths**3).sum() / crystal.n_sites),
-        valence.sum() / volume,
-        np.log(stiffness.sum() / volume),
-        np.log((weights * np.exp(-1.2 * lengths)).sum() / volume),
-    ]
-    moments = frequency_moments(crystal, bonds, springs)
-    elastic = [np.log((springs * lengths**power).sum() / volume) for power in (0, 2)]
-    return np.concatenate([_statistics(of_sites), sums, moments, elastic])
+def _vibrations(crystal: Crystal, bonds: Bonds, springs: dict[str, FloatArray]) -> FloatArray:
+    parts = []
+    for each in springs.values():
+        energies = np.array([each.sum(), each @ bonds.pairs.distances**2])
+        parts += [frequency_moments(crystal, bonds, each), np.log(energies / crystal.volume)]
+    return np.concatenate(parts)
 
 
-_CHARGE_NAMES = (
-    "mean absolute charge", "spread charge", "lowest charge", "highest charge", *_over_sites("potential"),
-    *_over_sites("electrostatic energy"),
-)  # fmt: skip
+_COVARIANCE_NAMES = tuple(f"covariance of {name}" for name in LOCAL_PROPERTIES)
 
 
-def _charges(pairs: Pairs) -> FloatArray:
-    """Charges flow along bonds to the more electronegative atom; their potentials are damped and cut off."""
-    charges = pairs.summed(pairs.valence * pairs.difference(ELECTRONEGATIVITY))
-    at_cutoff = erfc(_WOLF_DAMPING * CUTOFF) / CUTOFF
-    coulomb = erfc(_WOLF_DAMPING * pairs.distances) / pairs.distances - at_cutoff
-    potentials = pairs.summed(coulomb * charges[pairs.neighbour])
-    # The mean charge is zero but for rounding, so the mean of absolute values stands in its place.
-    own = _statistics(charges[None])
-    own[0] = np.abs(charges).mean()
-    return np.concatenate([own, _statistics(potentials[None]), _statistics((potentials * charges)[None])])
-
-
-_LOCAL_NAMES = tuple(
-    f"{statistic} of {name}"
-    for statistic in ("mean difference", "spread of the difference", "highest difference", "covariance")
-    for name in _LOCAL_PROPERTIES
-)
-
-
-def _local(crystal: Crystal, bonds: Bonds) -> FloatArray:
-    """How much each elemental property differs between neighbours, and how neighbours go together."""
-    differences = bonds.mean(np.abs(bonds.pairs.difference(_LOCAL_TABLE)))
-    own = _LOCAL_TABLE[crystal.atomic_numbers]
+def _covariances(crystal: Crystal, bonds: Bonds) -> FloatArray:
+    """Of each elemental property at a site with its mean over the neighbours."""
+    own = LOCAL_TABLE[crystal.atomic_numbers]
     # From the lowest value on, what is equal everywhere is exactly zero.
     lowest = own.min(axis=0)
-    neighbours = bonds.mean(_LOCAL_TABLE[bonds.pairs.elements[:, 1]] - lowest)
+    neighbours = bonds.mean(LOCAL_TABLE[bonds.pairs.elements[:, 1]] - lowest)
     centred = own - lowest - (own - lowest).mean(axis=0)
-    mean, spread, _, highest = np.split(_statistics(differences.T), 4)
-    return np.concatenate([mean, spread, highest, (centred * neighbours).mean(axis=0)])
-
-
-_ANGLE_NAMES = tuple(
-    name
-    for weighting in _WEIGHTINGS
-    for name in _over_sites(*(f"Q{degree} ({weighting} weights)" for degree in DEGREES))
-)
-
-
-def _angles(bonds: Bonds) -> FloatArray:
-    weights = bonds.weights
-    by_weighting = order_parameters(bonds.pairs, np.stack([weights, weights * bonds.pairs.valence]))
-    return np.concatenate([_statistics(values) for values in by_weighting])
+    return np.asarray((centred * neighbours).mean(axis=0))
 
 
 _BOND_NAMES = (
-    "mean strength of bonds (1000 K)", "log strength of bonds per volume", "log strength per bond and volume",
-    "ionic character of bonds", "share of bonds between equal elements", "mean squared electronegativity difference",
+    "log bonds over length³ per atom", "log decayed bonds per volume", "mean strength of bonds (1000 K)",
+    "log strength of bonds per volume", "log strength per bond and volume", "ionic character of bonds",
+    "share of bonds between equal elements", "mean squared electronegativity difference",
     "spread of bond lengths (Å)", "valence electrons of bonds", "valence electrons at bonds per volume",
     "valence electrons per volume (1/Å3)",
 )  # fmt: skip
@@ -221,6 +165,8 @@ def _bonds(crystal: Crystal, bonds: Bonds) -> FloatArray:
     electrons = VALENCE_ELECTRONS[near.elements[:, 1]]
     return np.array(
         [
+            np.log((weights / near.distances**3).sum() / crystal.n_sites),
+            np.log((weights * np.exp(-1.2 * near.distances)).sum() / volume),
             strength.sum() / total,
             np.log(strength.sum() / volume),
             np.log((strength * per_coordination).sum() / volume),
@@ -235,10 +181,25 @@ def _bonds(crystal: Crystal, bonds: Bonds) -> FloatArray:
     )
 
 
+_SUM_NAMES = ("bond valence per volume (1/Å3)", "log stiffness per volume", "mean absolute charge")
+
+
+def _sums(crystal: Crystal, pairs: Pairs, sites: FloatArray) -> FloatArray:
+    named = dict(zip(site_names((*_SPRINGS,)), sites, strict=True))
+    volume = crystal.volume
+    stiffness, charges = named["stiffness"], named[CHARGE]
+    return np.array([pairs.valence.sum() / volume, np.log(stiffness.sum() / volume), np.abs(charges).mean()])
+
+
 BOND_NAMES: tuple[str, ...] = (
-    *_VOLUME_NAMES, *_DISTRIBUTION_NAMES, *_SITE_NAMES, *_SUM_NAMES, *_MOMENT_NAMES, *_CHARGE_NAMES, *_LOCAL_NAMES,
-    *_ANGLE_NAMES, *_BOND_NAMES,
-)  # fmt: skip
+    *_VOLUME_NAMES,
+    *_DISTRIBUTION_NAMES,
+    *(name for name, taken in zip(_ALL_STATISTICS, _TAKEN, strict=True) if taken),
+    *_SUM_NAMES,
+    *_SPRING_NAMES,
+    *_COVARIANCE_NAMES,
+    *_BOND_NAMES,
+)
 """Columns of `bond_descriptors`, with units where they have any."""
 
 
@@ -249,15 +210,16 @@ def bond_descriptors(crystal: Crystal) -> FloatArray:
     """
     pairs = find_pairs(crystal)
     bonds = find_bonds(pairs)
-    springs = spring_constants(bonds)
+    springs = {name: make(bonds) for name, make in _SPRINGS.items()}
+    sites = site_quantities(crystal, pairs, bonds, springs)
     return np.concatenate(
         [
             _volume(crystal),
             _distributions(pairs, crystal.n_sites),
-            _sites(crystal, pairs, bonds, springs),
-            _charges(pairs),
-            _local(crystal, bonds),
-            _angles(bonds),
+            _statistics(sites),
+            _sums(crystal, pairs, sites),
+            _vibrations(crystal, bonds, springs),
+            _covariances(crystal, bonds),
             _bonds(crystal, bonds),
         ]
     )
