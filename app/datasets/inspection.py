@@ -81,6 +81,14 @@ def with_champions(inspection: Inspection, seen: Mapping[tuple[str, int], Set[st
     return replace(inspection, report=inspection.report.model_copy(update={"unseen_elements": unseen}))
 
 
+def reasons_of(failures: Sequence[RowFailure]) -> str:
+    """How many rows failed for which reason, the most frequent first, and one of them in full."""
+    counts = Counter(failure.code for failure in failures).most_common()
+    first = next(failure for failure in failures if failure.code == counts[0][0])
+    named = ", ".join(f"{count} {code}" for code, count in counts)
+    return f"{named} (line {first.line}: {first.detail.rstrip('.')})"
+
+
 def _input_kind(rows: Sequence[UsableRow]) -> InputKind | None:
     if not rows:
         return None
@@ -99,7 +107,7 @@ def _warnings(
     if MIN_USABLE_ROWS <= len(rows) < FEW_ROWS:
         warnings.append(f"Only {len(rows)} rows can be used: a model from fewer than {FEW_ROWS} will be rough.")
     if len(failures) > 0.1 * len(table.rows):
-        warnings.append(f"{len(failures)} of {len(table.rows)} rows cannot be used.")
+        warnings.append(f"{len(failures)} of {len(table.rows)} rows cannot be used: {reasons_of(failures)}.")
     repeated = [row_id for row_id, count in Counter(row.row_id for row in table.rows).items() if count > 1]
     if repeated:
         warnings.append(

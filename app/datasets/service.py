@@ -23,7 +23,7 @@ from app.core.logging import get_logger
 from app.core.orm import utc_now
 from app.core.settings import Settings
 from app.datasets.columns import ID_COLUMN, INPUT_COLUMNS
-from app.datasets.inspection import MIN_USABLE_ROWS, Inspection, inspect_table, with_champions
+from app.datasets.inspection import MIN_USABLE_ROWS, Inspection, inspect_table, reasons_of, with_champions
 from app.datasets.models import Dataset
 from app.datasets.readers import read_dataset
 from app.datasets.report import ValidationReport
@@ -195,14 +195,13 @@ def _too_few(inspection: Inspection) -> DatasetInvalid:
     report = inspection.report
     if report.n_rows == 0:
         return DatasetInvalid("The file has no rows of data.", report=report.model_dump(mode="json"))
-    reasons = ", ".join(f"{count} {code}" for code, count in report.failure_counts.items())
-    detail = (
-        f"{report.n_usable} of {report.n_rows} rows can be used; at least {MIN_USABLE_ROWS} are needed. "
-        + (f"Rows that cannot: {reasons}. " if reasons else "")
-        + (f"First: line {report.failures[0].line}: {report.failures[0].detail} " if report.failures else "")
-        + " ".join(report.warnings)
-    )
-    return DatasetInvalid(detail.strip(), report=report.model_dump(mode="json"))
+    said = [f"{report.n_usable} of {report.n_rows} rows can be used; at least {MIN_USABLE_ROWS} are needed."]
+    if report.n_duplicates:
+        said.append(f"{report.n_duplicates} repeat others, with the same label.")
+    if report.failures and not any("cannot be used: " in warning for warning in report.warnings):
+        said.append(f"{report.n_failed} cannot be used: {reasons_of(report.failures)}.")
+    detail = " ".join([*said, *report.warnings])
+    return DatasetInvalid(detail, report=report.model_dump(mode="json"))
 
 
 def _path_of(content: bytes) -> str:

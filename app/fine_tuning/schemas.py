@@ -55,7 +55,8 @@ class FineTuningJobCreate(BaseModel):
         default=AUTO,
         max_length=255,
         description="The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped "
-        "model of the method's family that was trained on the most rows, formation energy first.",
+        "model of the method's family that was trained on the most rows, formation energy first; of method `auto` all "
+        "that read such data.",
     )
     method: Method = Field(default=Method.FINE_TUNE, description="See GET /v1/fine-tuning/methods.")
     hyperparameters: Annotated[
@@ -118,6 +119,7 @@ class FineTuningJobRead(BaseModel):
     property: str = Field(description="Key of the property that the model predicts.", examples=["k_vrh"])
     unit: str = Field(description="Unit of the labels, the errors and the predictions.", examples=["GPa"])
     base_model: BaseModelRead | None = Field(description="null when the method starts from random weights.")
+    sources: list[BaseModelRead] = Field(default=[], description="Pretrained models that method `auto` may use.")
     method: Method
     architecture: Architecture
     hyperparameters: Hyperparameters = Field(

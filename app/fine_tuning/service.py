@@ -16,6 +16,7 @@ from app.core.settings import Settings
 from app.datasets.inspection import MIN_USABLE_ROWS
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
+from app.fine_tuning.checks import check_frozen, check_size, check_split, usable_source
 from app.fine_tuning.report import make_report
 from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
@@ -26,7 +27,6 @@ from app.jobs.models import Job
 from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
-from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method, method_info, methods_for_data, named
 from app.learning.presets import chosen_architecture, require_fitting_target, resolve_hyperparameters
 from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord
@@ -36,7 +36,6 @@ from app.registry.service import SHIPPED, RegistryService, require_same_kind
 from app.registry.store import ArtifactStore
 
 PREFERRED_SOURCE = "formation_energy_per_atom"
-MIN_FORMULAS = 3
 MAX_OPEN_JOBS_SEEN = 1000
 
 _OPEN = tuple(status for status in JobStatus if not status.is_terminal)
@@ -119,10 +118,10 @@ class FineTuningService:
         reads = method_info(request.method).input_kind(architecture, hyperparameters.features, input_kind)
         self._check_model_name(request.model_name, record, reads)
         require_fitting_target(hyperparameters, record)
-        _check_split(hyperparameters, dataset)
-        _check_size(request.method, hyperparameters, dataset)
+        check_split(request.method, hyperparameters, dataset)
+        check_size(request.method, hyperparameters, dataset)
         if base is not None and request.method is Method.FREEZE_EARLY:
-            _check_frozen(Manifest.model_validate(base.manifest), hyperparameters.frozen_convolutions or 0)
+            check_frozen(Manifest.model_validate(base.manifest), hyperparameters.frozen_convolutions or 0)
         return FineTuningSpec(
             dataset_id=dataset.id, dataset_name=dataset.name, dataset_sha256=dataset.content_sha256,
             dataset_path=dataset.artifact_path, n_rows=dataset.n_rows, model_name=request.model_name,
@@ -186,7 +185,7 @@ class FineTuningService:
         if request.method is not Method.AUTO:
             return []
         if request.base_model != AUTO:
-            return [self._registry.resolve(request.base_model)]
+            return [usable_source(self._registry.resolve(request.base_model), input_kind)]
         champions = self._registry.champions(input_kind=input_kind)
         return [version for version in champions if version.source == SHIPPED]
 
@@ -219,40 +218,9 @@ def _require_same_unit(name: str, present: PropertyRecord, record: PropertyRecor
         )
 
 
-def _check_split(chosen: Hyperparameters, dataset: Dataset) -> None:
-    """Raises InvalidJob where train, validation or test would surely be left without rows."""
-    n_rows = dataset.n_rows
-    n_train = round((chosen.train_fraction or 0) * n_rows)
-    n_val = round((chosen.val_fraction or 0) * n_rows)
-    if min(n_train - 1, n_val, n_rows - n_train - n_val) < 1:
-        raise InvalidJob(
-            f"train_fraction {chosen.train_fraction:g} and val_fraction {chosen.val_fraction:g} of {n_rows} rows leave "
-            f"{n_train} for training, {n_val} for validation and {n_rows - n_train - n_val} for the test; at least 2, "
-            "1 and 1 are needed."
-        )
-    n_formulas = dataset.report.get("n_formulas", n_rows)
-    if chosen.split != "random" and n_formulas < MIN_FORMULAS:
-        raise InvalidJob(
-            f"Data set {dataset.id} has {n_formulas} different formulas: split by formula, which keeps each in one of "
-            f"train, validation and test, at least {MIN_FORMULAS} are needed. For polymorphs of one material set "
-            "hyperparameters.split to 'random'."
-        )
-
-
 def _can_start(method: Method, known: Collection[Architecture]) -> bool:
     info = method_info(method)
     return not info.needs_base or any(family in known for family in info.bases)
-
-
-def _check_size(method: Method, chosen: Hyperparameters, dataset: Dataset) -> None:
-    """Raises InvalidJob where a kernel machine would get more rows than it can take."""
-    most = method_info(method).max_rows
-    n_fitted = round(((chosen.train_fraction or 0) + (chosen.val_fraction or 0)) * dataset.n_rows)
-    if most is not None and n_fitted > most:
-        raise InvalidJob(
-            f"{n_fitted} rows would train, but {method.value!r} is a kernel machine and takes at most {most}. Choose "
-            "lower fractions, or another method."
-        )
 
 
 def _source_rank(version: ModelVersion) -> tuple[bool, int]:
@@ -262,11 +230,3 @@ def _source_rank(version: ModelVersion) -> tuple[bool, int]:
 
 def _pinned(base: ModelVersion) -> BaseModelVersion:
     return BaseModelVersion(id=base.id, name=base.model_name, version=base.version, sha256=base.weights_sha256)
-
-
-def _check_frozen(manifest: Manifest, n_frozen: int) -> None:
-    n_convolutions = manifest.network.get("n_conv", n_frozen)
-    if n_frozen > n_convolutions:
-        raise InvalidJob(
-            f"frozen_convolutions is {n_frozen}, but the base model {manifest.name} has {n_convolutions} convolutions."
-        )

@@ -10,7 +10,7 @@ from app.fine_tuning.schemas import (
     JobSearch,
     MethodRead,
 )
-from app.fine_tuning.spec import FineTuningSpec
+from app.fine_tuning.spec import BaseModelVersion, FineTuningSpec
 from app.jobs.models import Job
 from app.jobs.schemas import JobErrorRead
 from app.jobs.status import JobStatus
@@ -33,7 +33,8 @@ def job_read(job: Job, last_epoch: dict[str, Any] | None, last_search: dict[str,
         model_name=spec.model_name,
         property=spec.property.key,
         unit=spec.property.unit,
-        base_model=BaseModelRead(name=base.name, version=base.version, sha256=base.sha256) if base else None,
+        base_model=_base_read(base) if base else None,
+        sources=[_base_read(source) for source in spec.sources],
         method=spec.method,
         architecture=spec.architecture,
         hyperparameters=spec.hyperparameters,
@@ -43,6 +44,10 @@ def job_read(job: Job, last_epoch: dict[str, Any] | None, last_search: dict[str,
         search=JobSearch.model_validate(last_search) if last_search else None,
         result=JobResult.model_validate(job.result) if job.result else None,
     )
+
+
+def _base_read(pinned: BaseModelVersion) -> BaseModelRead:
+    return BaseModelRead(name=pinned.name, version=pinned.version, sha256=pinned.sha256)
 
 
 def methods_read() -> list[MethodRead]:

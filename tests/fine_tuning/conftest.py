@@ -55,13 +55,14 @@ class Service:
 
     def add_model(
         self, name: str, property_key: str, n_train: int = 1000, source: str = "shipped",
-        input_kind: InputKind = InputKind.STRUCTURE,
+        input_kind: InputKind = InputKind.STRUCTURE, **changes: Any,
     ) -> None:  # fmt: skip
         weights = uuid4().bytes
         is_structure = input_kind is InputKind.STRUCTURE
+        architecture = Architecture(changes.pop("architecture", "cgcnn" if is_structure else "elemnet"))
         manifest = make_manifest(
             name, weights, property_key=property_key, input_kind=input_kind, network={"n_conv": 3},
-            architecture=Architecture.CGCNN if is_structure else Architecture.ELEMNET,
+            architecture=architecture, **changes,
         )  # fmt: skip
         training = manifest.training.model_copy(update={"n_train": n_train})
         manifest = manifest.model_copy(update={"training": training})
