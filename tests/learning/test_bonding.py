@@ -59,7 +59,8 @@ def test_symmetric_crystals(name: str, change: str) -> None:
 def test_rounding_is_no_feature_of_one_element(name: str) -> None:
     """What symmetry makes zero or equal must be the same float32 in every cell: columns are scaled to unit spread."""
     original = COMPOUNDS[name]
-    rows, _ = describe(Descriptor.BONDING, [original, *(CHANGES[change](original, 5) for change in sorted(CHANGES))])
+    others = [supercell(original, (3, 3, 3)), *(CHANGES[change](original, 5) for change in sorted(CHANGES))]
+    rows, _ = describe(Descriptor.BONDING, [original, *others])
     smallest = np.abs(rows[0]) < 0.00101
     assert smallest.sum() > 50 and (rows[:, smallest] == rows[0, smallest]).all()
 
@@ -97,6 +98,23 @@ def test_numbers_of_simple_crystals() -> None:
         8 + 6 * np.exp(1 - (4 / 3) ** 3), abs=0.01
     )
     assert named(diamond(3.57, "C"))["mean coordination number"] == pytest.approx(4.0, abs=1e-3)
+
+
+def test_every_column_says_something() -> None:
+    """None is zero but for rounding."""
+    rows = np.stack([bond_descriptors(each) for each in COMPOUNDS.values()])
+    silent = [name for name, spread in zip(BOND_NAMES, np.ptp(rows, axis=0), strict=True) if spread < 1e-4]
+    assert silent == []
+
+
+def test_springs_of_diamond() -> None:
+    """Four bonds of four electrons each an atom; bond length a sqrt(3) / 4."""
+    length, volume = 3.567 * 3**0.5 / 4, 3.567**3 / 4
+    carbon = named(COMPOUNDS["C"])
+    assert carbon["log springs per volume (electrons)"] == pytest.approx(np.log(8 / length**3 / volume), abs=1e-3)
+    order = np.exp((2 * 0.76 - length) / 0.37)
+    expected = 8 * 1.67 * order * (2.55 / length) ** 1.5 / volume
+    assert carbon["log springs per volume (Gordy)"] == pytest.approx(np.log(expected), abs=1e-3)
 
 
 def test_salt_is_ionic() -> None:
