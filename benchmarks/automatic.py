@@ -5,7 +5,7 @@
 
 Each run draws training rows (500 and 125 that choose, the sizes of the paper; of phonons and experimental gaps 4/5 of
 all, as five folds have it) and up to 1,000 test rows of other formulas; all methods get the same. Lines of
-benchmarks/results/automatic/runs.jsonl are kept: what is there is not run again. Writes benchmarks/results/automatic/report.md.
+benchmarks/results/automatic/runs.jsonl are kept: what is there is not run again. Writes report.md beside it.
 """
 
 import argparse
