@@ -12,7 +12,7 @@ from app.registry.models import ModelVersion
 from app.registry.service import IMPORT, RegistryService
 from app.registry.store import ArtifactStore
 from tests.concurrency import run_at_once
-from tests.registry.examples import make_manifest, ship
+from tests.registry.examples import make_manifest, ship, trust_record
 
 NAME = "cgcnn-band-gap"
 
@@ -107,3 +107,20 @@ def test_a_version_whose_writing_broke_off_is_left_alone(
     written = ship(tmp_path, make_manifest(NAME, b"2"), b"2", 2)
     written.rename(written.with_name(".2.partial"))
     assert _start(sessions, store, tmp_path) == [(NAME, 1)]
+
+
+def test_the_same_weights_with_intervals_are_a_new_version(
+    sessions: sessionmaker[Session], store: ArtifactStore, tmp_path: Path
+) -> None:
+    plain = make_manifest(NAME, b"1")
+    ship(tmp_path, plain, b"1", 1)
+    assert _start(sessions, store, tmp_path) == [(NAME, 1)]
+    parent = Parent(name=NAME, version=1, weights_sha256=plain.weights_sha256)
+    ship(tmp_path, make_manifest(NAME, b"1", trust=trust_record(b"t"), parent=parent), b"1", 2, trust=b"t")
+    assert _start(sessions, store, tmp_path) == [(NAME, 2)]
+    assert _start(sessions, store, tmp_path) == []
+    champion = _champion(sessions, store)
+    assert (champion.version, champion.source) == (2, "shipped")
+    with open_session(sessions) as session:
+        ancestors, _ = RegistryService(session, store).lineage(champion)
+    assert [version.version for version in ancestors] == [1]

@@ -1,6 +1,8 @@
 """Versions: registering, finding, loading, deleting, on both databases."""
 
 import hashlib
+import io
+import zipfile
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,12 +17,13 @@ from app.core.errors import (
     ModelVersionNotFound,
 )
 from app.jobs.models import Job
+from app.registry.export import export_zip
 from app.registry.manifest import InputKind, Parent
 from app.registry.models import ModelVersion
 from app.registry.service import FINE_TUNING, IMPORT, RegistryService
 from app.registry.store import ArtifactStore
 from tests.concurrency import run_at_once
-from tests.registry.examples import make_manifest
+from tests.registry.examples import make_manifest, trust_record
 
 
 def _register(registry: RegistryService, name: str = "cgcnn-band-gap", weights: bytes = b"w") -> ModelVersion:
@@ -178,3 +181,30 @@ def test_versions_in_use_are_not_deleted(sessions: sessionmaker[Session], store:
         session.get_one(Job, "job_1").status = "succeeded"
         session.flush()
         registry.delete_version("cgcnn-band-gap", third.version)
+
+
+def test_intervals_are_kept_with_the_version_and_verified(registry: RegistryService, store: ArtifactStore) -> None:
+    manifest = make_manifest(trust=trust_record(b"intervals"))
+    with pytest.raises(ArtifactCorrupt, match="intervals of model cgcnn-band-gap"):
+        registry.register_version(manifest, b"weights", "", IMPORT, trust=b"others")
+    with pytest.raises(ArtifactCorrupt, match="intervals of model cgcnn-band-gap"):
+        registry.register_version(manifest, b"weights", "", IMPORT)
+    with pytest.raises(ArtifactCorrupt, match="intervals of model cgcnn-band-gap"):
+        registry.register_version(make_manifest(), b"weights", "", IMPORT, trust=b"intervals")
+    assert store.list() == []
+    version = registry.register_version(manifest, b"weights", "# card", IMPORT, trust=b"intervals")
+    assert registry.artifact(version) == (manifest, b"weights", b"intervals")
+    plain = registry.register_version(make_manifest(), b"weights", "# card", IMPORT)
+    assert registry.artifact(plain).trust is None
+    path = f"{version.artifact_prefix}/trust.safetensors"
+    store.delete(path)
+    store.put_new(path, b"damaged")
+    with pytest.raises(ArtifactCorrupt, match="intervals of model cgcnn-band-gap/1 are damaged"):
+        registry.artifact(version)
+
+
+def test_an_export_holds_the_intervals(registry: RegistryService) -> None:
+    manifest = make_manifest(trust=trust_record(b"intervals"))
+    version = registry.register_version(manifest, b"weights", "# card", IMPORT, trust=b"intervals")
+    with zipfile.ZipFile(io.BytesIO(export_zip(registry, version))) as archive:
+        assert archive.read("cgcnn-band-gap/1/trust.safetensors") == b"intervals"
