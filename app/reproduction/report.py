@@ -1,7 +1,7 @@
 """Tables of a reproduction as markdown: the paper's figures, ours as in the paper, ours strict."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from app.reproduction.figures import draw_figures
@@ -49,7 +49,8 @@ def _circumstances(records: Sequence[Record], command: Sequence[str]) -> Iterato
 
 
 def _how_to_read() -> Iterator[str]:
-    yield "Mean ± standard deviation of the test error over trials; in brackets how many, where some are missing."
+    yield "Mean ± standard deviation of the test error over trials; in brackets how many (of pairs, at p), where some"
+    yield "are missing."
     yield "p: two-sided paired t-test against the named line on equal test rows, as in the paper / strict;"
     yield f"**bold** where the line is better with p < {_SIGNIFICANT:g}, *(worse)* where it is worse. Systems without a"
     yield "source have seen nothing else: they have no strict column."
@@ -101,9 +102,10 @@ def _p_value(result: TargetResults, cell: Cell, reference: str) -> str:
     mine, other = result.values(cell, measure), result.values((reference, False), measure)
     seeds = [seed for seed in mine if seed in other]
     difference = sum(mine[seed] - other[seed] for seed in seeds)
+    pairs = "" if len(seeds) == result.target.n_trials else f" ({len(seeds)})"
     if (difference > 0) == measure.lower_is_better:
-        return f"{p:.2g} *(worse)*"
-    return f"**{p:.2g}**" if p < _SIGNIFICANT else f"{p:.2g}"
+        return f"{p:.2g}{pairs} *(worse)*"
+    return f"**{p:.2g}**{pairs}" if p < _SIGNIFICANT else f"{p:.2g}{pairs}"
 
 
 def _measured(value: Spread | None, measure: Measure, target: Target) -> str:
@@ -190,10 +192,17 @@ def _unfinished(summary: Summary) -> Iterator[str]:
         yield from ("## Failed trials", "", *(f"* {failure}" for failure in failures), "")
     if summary.missing:
         yield from ("## Not run yet", "", "The same command runs them.", "")
-        yield from (f"* {target}: {'; '.join(lines)}" for target, lines in summary.missing.items())
+        yield from (f"* {target}: {_counted(lines)}" for target, lines in summary.missing.items())
         yield ""
     if summary.n_outdated:
         yield f"{summary.n_outdated} stored results are of other settings, sources or data and are not shown."
+
+
+def _counted(missing: Mapping[str, tuple[int, int]]) -> str:
+    """Systems begun, with their numbers of trials; then those that have none."""
+    begun = [f"{line} ({n} of {total})" for line, (n, total) in missing.items() if n]
+    rest = [line for line, (n, _) in missing.items() if not n]
+    return "; ".join(begun + ([f"none of {', '.join(f'`{line}`' for line in rest)}"] if rest else []))
 
 
 def _row(cells: Sequence[str]) -> str:

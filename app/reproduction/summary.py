@@ -64,11 +64,15 @@ class TargetResults:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All targets of a protocol that have a result, their test rows, and what is not there yet."""
+    """All targets of a protocol that have a result, their test rows, and what is not there yet.
+
+    `missing` maps target and system to the trials there are and should be. `n_outdated` results have keys that no trial
+    of the protocol has any more.
+    """
 
     results: Sequence[TargetResults]
     test_rows: Mapping[str, TestRows]
-    missing: Mapping[str, Sequence[str]]
+    missing: Mapping[str, Mapping[str, tuple[int, int]]]
     n_outdated: int
 
     @property
@@ -86,7 +90,7 @@ def summarise(protocol: Protocol, store: ResultStore, places: Places) -> Summary
     stored = store.records()
     used: set[str] = set()
     results: list[TargetResults] = []
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, dict[str, tuple[int, int]]] = {}
     for target in protocol.targets:
         cells: dict[Cell, dict[int, Record]] = {}
         for system in target.systems:
@@ -101,8 +105,7 @@ def summarise(protocol: Protocol, store: ResultStore, places: Places) -> Summary
                 cells[system.line, system.strict] = found
             if len(found) < target.n_trials:
                 strict = ", strict" if system.strict else ""
-                line = f"{system.line}{strict} ({len(found)} of {target.n_trials})"
-                missing.setdefault(target.name, []).append(line)
+                missing.setdefault(target.name, {})[system.line + strict] = len(found), target.n_trials
         if cells:
             results.append(TargetResults(target, cells))
     return Summary(results, store.test_rows(), missing, len(stored) - len(used))

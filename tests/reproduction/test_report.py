@@ -71,7 +71,7 @@ def test_equivalent_size_of_the_transfer(report: str) -> None:
 
 
 def test_what_is_missing_is_named(report: str) -> None:
-    assert "* 24-salts: transfer, strict (0 of 2); pls (0 of 2)" in report
+    assert "* 24-salts: none of `transfer, strict`, `pls`" in report
     assert "not trained yet: `xtalforge reproduce tiny --source strict`" in report
 
 
@@ -82,6 +82,14 @@ def test_figures_of_all_kinds_are_written(report: str, store: ResultStore) -> No
         assert any(name.startswith(kind.replace(" ", "-")) for name in drawn), drawn
     assert all(f"]({name})" in report for name in drawn)
     assert all((store.folder / name).stat().st_size < 200_000 for name in drawn)
+
+
+def test_few_trials_are_counted(both: Protocol, places: Places, store: ResultStore) -> None:
+    put(store, both, places, "scratch", SCRATCH, "same")
+    put(store, both, places, "transfer", {1: 0.3}, "same")
+    report = write_report(both, store, places, COMMAND).read_text()
+    assert "* 24-salts: transfer (1 of 2); none of `transfer, strict`, `pls`" in report
+    assert "| transfer |  | 0.300 (1) | - | - |" in report
 
 
 def test_a_report_without_trials(both: Protocol, places: Places, store: ResultStore) -> None:
