@@ -5,16 +5,18 @@
 Each seed draws whole formulas for training (of bulk moduli 625 rows, 500 + 125) and takes up to 1,000 rows of other
 formulas for the test. Hyperparameters are chosen as the service does, by 5-fold cross-validation over the training
 rows, folds by formula. What was measured is kept in OUT.json, so that a run that was stopped goes on; the tables are
-printed.
+in OUT.md.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +152,24 @@ def lines_of(results: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     return lines
 
 
+def report(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """All tables, under where and when they were measured."""
+    lines = [
+        "# Descriptors of bonds against Magpie descriptors",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores that did other work at the same time (seconds are upper",
+        f"bounds), one thread, scikit-learn {version('scikit-learn')}:",
+        "",
+        "    python benchmarks/bonding.py --data-kit DIR",
+        "",
+        "Each seed draws whole formulas for training; no test row shares a formula with them. Hyperparameters are those",
+        "that 5-fold cross-validation over the training rows prefers, as in the service; seconds are those of this choice",
+        "and the fit.",
+        "",
+    ]
+    return "\n".join(lines + lines_of(results)).rstrip() + "\n"
+
+
 def _line(name: str, magpie: list[dict[str, dict[str, float]]], bonding: list[dict[str, dict[str, float]]]) -> str:
     first, second = (np.array([entry[name]["mae"] for entry in entries]) for entries in (magpie, bonding))
     digits = 1 if first.mean() > 1 else 4
@@ -181,10 +201,9 @@ def main() -> None:
         key = f"{task.name}/{seed}/{descriptor}"
         if key not in results:
             results[key] = measure(task, options.data_kit, seed, descriptor)
-            date = datetime.now(UTC).isoformat(timespec="seconds")
-            kept.write_text(json.dumps({"date": date, "results": results}, indent=1) + "\n")
+            kept.write_text(json.dumps({"results": results}, indent=1) + "\n")
+            options.out.with_suffix(".md").write_text(report(results))
             tqdm.write(f"{key} {results[key]}", file=sys.stderr)
-    print("\n".join(lines_of(results)))
 
 
 if __name__ == "__main__":
