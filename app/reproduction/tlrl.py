@@ -101,7 +101,7 @@ class JarvisFormation(Protocol):
 
 def make(quick: bool) -> Protocol:
     """Table II. `quick`: a few hundred rows, few epochs, from the shipped source."""
-    targets = [_cross_validation(), _hold_out()]
+    targets = [_hold_out(), _cross_validation()]
     return JarvisFormation(
         name="tlrl",
         title="Transfer and representation learning with ElemNet",
