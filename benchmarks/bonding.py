@@ -157,14 +157,14 @@ def report(results: dict[str, dict[str, dict[str, float]]]) -> str:
     lines = [
         "# Descriptors of bonds against Magpie descriptors",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores that did other work at the same time (seconds are upper",
-        f"bounds), one thread, scikit-learn {version('scikit-learn')}:",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} CPU cores that did other work at the same time (seconds are",
+        f"upper bounds), one thread, scikit-learn {version('scikit-learn')}:",
         "",
         "    python benchmarks/bonding.py --data-kit DIR",
         "",
-        "Each seed draws whole formulas for training; no test row shares a formula with them. Hyperparameters are those",
-        "that 5-fold cross-validation over the training rows prefers, as in the service; seconds are those of this choice",
-        "and the fit.",
+        "Each seed draws whole formulas for training; no test row shares a formula with them. Hyperparameters are",
+        "those that 5-fold cross-validation over the training rows prefers, as in the service; seconds are those of",
+        "this choice and the fit.",
         "",
     ]
     return "\n".join(lines + lines_of(results)).rstrip() + "\n"

@@ -117,6 +117,14 @@ def test_springs_of_diamond() -> None:
     assert carbon["log springs per volume (Gordy)"] == pytest.approx(np.log(expected), abs=1e-3)
 
 
+def test_bonds_end_where_they_have_no_weight() -> None:
+    """12 neighbours at once, 6 at sqrt(2) times that; bonds end at 20^(1/6)."""
+    bonds = find_bonds(find_pairs(fcc(3.61, "Cu")))
+    second = (1 - ((2**0.5 - 1) / (20 ** (1 / 6) - 1)) ** 2) ** 2
+    np.testing.assert_allclose(np.sort(bonds.weights), [np.exp(-7)] * 6 + [1.0] * 12)
+    np.testing.assert_allclose(np.sort(bonds.shells), [second] * 6 + [1.0] * 12)
+
+
 def test_salt_is_ionic() -> None:
     salt = named(COMPOUNDS["NaCl"])
     assert salt["lowest charge"] == pytest.approx(-salt["highest charge"]) != 0

@@ -21,7 +21,7 @@ LOCAL_TABLE = np.stack([elemental(name) for name in LOCAL_PROPERTIES], axis=1)
 """By atomic number, (101, len(LOCAL_PROPERTIES))."""
 CHARGE = "charge"
 DIFFERENCE = "difference of"
-WEIGHTINGS = ("bond", "valence")
+WEIGHTINGS = ("bond", "shell")
 
 _WOLF_DAMPING = 0.3
 _LEAST_VALENCE = 1e-3
@@ -57,7 +57,7 @@ def site_quantities(crystal: Crystal, pairs: Pairs, bonds: Bonds, springs: Mappi
         potentials,
         potentials * charges,
         *(row for each in springs.values() for row in site_frequencies(crystal, bonds, each)),
-        *order_parameters(near, np.stack([weights, weights * near.valence])).reshape(-1, crystal.n_sites),
+        *order_parameters(near, np.stack([weights, bonds.shells])).reshape(-1, crystal.n_sites),
         *bonds.mean(np.abs(near.difference(LOCAL_TABLE))).T,
     ]
     return np.stack(rows)

@@ -106,10 +106,12 @@ class Bonds:
     """Pairs with Hoppe's weights: 1 for the nearest neighbour of an atom, fading with the length.
 
     weights  (E,) exp(1 - (l / l_nearest)^6), l the relative length (Hoppe, Z. Kristallogr. 150 (1979) 23)
+    shells   (E,) weights that fade more slowly, to zero at the last bond: (1 - u²)², u from 0 for the nearest to 1
     """
 
     pairs: Pairs
     weights: FloatArray
+    shells: FloatArray
 
     @cached_property
     def coordination(self) -> FloatArray:
@@ -148,7 +150,9 @@ def find_bonds(pairs: Pairs) -> Bonds:
     stretched = pairs.relative / np.maximum(pairs.taper, np.finfo(np.float64).tiny)
     exponents = (stretched / pairs.least(stretched)[pairs.centre]) ** 6
     chosen = np.flatnonzero(exponents < _NEGLIGIBLE)
-    return Bonds(pairs.take(chosen), np.exp(1.0 - exponents[chosen]))
+    kept = exponents[chosen]
+    beyond = (kept ** (1 / 6) - 1.0) / (_NEGLIGIBLE ** (1 / 6) - 1.0)
+    return Bonds(pairs.take(chosen), np.exp(1.0 - kept), (1.0 - beyond**2) ** 2)
 
 
 def _refuse_isolated(crystal: Crystal, counts: IntArray) -> None:
