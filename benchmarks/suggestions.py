@@ -157,7 +157,7 @@ def choosers(top: float) -> dict[str, Callable[[Pool], Sequence[Pick]]]:
         "batch": lambda pool: suggest(pool, Strategy.BATCH, N_ADDED),
         "uncertainty": lambda pool: suggest(pool, Strategy.UNCERTAINTY, N_ADDED),
         "diversity": lambda pool: suggest(pool, Strategy.DIVERSITY, N_ADDED),
-        "batch, all errors alike": lambda pool: representatives(pool, np.ones(len(pool)), N_ADDED),
+        "clusters alone": lambda pool: representatives(pool, np.ones(len(pool)), N_ADDED),
         "target above": lambda pool: suggest(pool, Strategy.TARGET, N_ADDED, Target(above=top)),
         "target highest": lambda pool: suggest(pool, Strategy.TARGET, N_ADDED, Target(optimum=Optimum.HIGHEST)),
         "largest prediction": by_value,

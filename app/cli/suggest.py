@@ -70,7 +70,7 @@ def _print(answer: "SuggestionAnswer", as_json: bool) -> None:
         return
     print_table(
         f"{answer.strategy.value} for {answer.model.name}/{answer.model.version}; score: {answer.score_meaning}",
-        ("#", "candidate", "score#", "value#", "unit", "interval#", "reason"),
+        ("rank#", "candidate", "formula", "score#", "value#", "unit", "interval#", "reason"),
         map(_row, answer.suggestions),
     )
     if answer.set_aside:
@@ -86,4 +86,6 @@ def _row(found: "Suggestion") -> tuple[object, ...]:
     reason = found.reason
     if value.domain is not None and not value.domain.in_domain:
         reason += f"; {value.domain.reason}"
-    return found.rank, found.input_id, f"{found.score:.3g}", f"{value.value:.4g}", value.unit, ends, reason
+    return (
+        found.rank, found.input_id, found.formula, f"{found.score:.3g}", f"{value.value:.4g}", value.unit, ends, reason,
+    )  # fmt: skip

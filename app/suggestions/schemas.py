@@ -109,6 +109,7 @@ class Suggestion(BaseModel):
 
     rank: int = Field(description="From 1, the best.", examples=[1])
     input_id: str = Field(description="`id` of the candidate, or its place, from 0.", examples=["strontium-titanate"])
+    formula: str = Field(description="Reduced, in alphabetical order.", examples=["O3SrTi"])
     score: float = Field(description="What `score_meaning` says.", examples=[0.031])
     reason: str = Field(
         description="Why, in words.",

@@ -185,6 +185,7 @@ def _ranked(
             Suggestion(
                 rank=rank,
                 input_id=teller.ids[pick.candidate],
+                formula=pool.formulas[pick.candidate],
                 score=pick.score,
                 reason=teller.reason(pick),
                 prediction=predictions[teller.ids[pick.candidate]],
