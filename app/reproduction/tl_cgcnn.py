@@ -27,9 +27,11 @@ _NOTES = (
     "source has seen no formula of any target's rows.",
     "Sources: the Materials Project file of the data kit has 58,259 training rows with formation energies and 42,594 "
     "gaps of non-metals, so `all` stands for the paper's 113k-dEf and 54k-NM-Eg. They are the shipped models (96 "
-    "features, SiLU); the `10k` sources have the paper's network (64, softplus) and cells of at most 20 atoms. All "
-    "are trained with AdamW. What starts from a source has its shape; "
-    f"`{WIDE_SCRATCH}` shows what the shape of `all` is worth.",
+    "features, SiLU, AdamW); the `10k` sources have the paper's network (64, softplus) and training (SGD, 120 epochs) "
+    "and cells of at most 20 atoms. What starts from a source has its shape; "
+    f"`{WIDE_SCRATCH}` shows what the shape of `all` is worth. Weights that AdamW has trained are 4 to 7 times as "
+    "large as those of SGD: under batch normalisation the paper's rate hardly turns them, so `TL all, paper` acts as "
+    "if they were frozen.",
     "`paper`: SGD, rate 0.01 (0.005 from a source), a tenth from epoch 100 on, MAE of the labels after equation 6, "
     f"batches of {PAPER_BATCH} or as near as divides the rows evenly. It stops {PATIENCE} epochs after the best epoch, "
     "not at epoch 500. What equation 6 gives is standardised, as the code that the paper builds on does with any "
