@@ -6,9 +6,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from app.fine_tuning.report_charts import bar_chart, learning_curve
 from app.fine_tuning.report_schemas import FineTuningReport
+from app.properties.catalogue import Transform
 from app.registry.references import CHAMPION
 
-CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
 """Should a name ever get past the escaping, the browser runs and loads nothing."""
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -20,6 +23,7 @@ def render_page(report: FineTuningReport) -> str:
     return _template().render(
         report=report,
         unit="" if report.property.unit == "1" else f" ({report.property.unit})",
+        scale="" if report.property.transform is Transform.IDENTITY else report.property.transform.value,
         is_champion=CHAMPION in report.model.aliases,
         bars=bar_chart(tournament) if tournament is not None else None,
         curve=learning_curve(tournament) if tournament is not None else None,

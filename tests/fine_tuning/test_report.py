@@ -66,6 +66,17 @@ def test_a_tournament_as_json(service: Service) -> None:
     ]  # fmt: skip
 
 
+def test_the_document_of_the_api_describes_it(service: Service) -> None:
+    document = service.client.get("/openapi.json").json()
+    answers = document["paths"][f"{JOBS}/{{job_id}}/report"]["get"]["responses"]
+    assert set(answers["200"]["content"]) == {"application/json", "text/html"} and {"404", "409"} <= set(answers)
+    schemas = document["components"]["schemas"]
+    for name in ("FineTuningReport", "TournamentReport", "TournamentEntrant", "TournamentComparison"):
+        told = schemas[name]["properties"]
+        for field in ("mae", "p_against_winner", "gain", "tournament", "entrants", "reason", "weight", "seconds"):
+            assert field not in told or told[field]["description"]
+
+
 def test_other_methods_have_a_report_too(service: Service) -> None:
     report = service.client.get(f"{JOBS}/{finished(service, None)}/report").json()
     assert (report["method"], report["tournament"], report["epochs"]) == ("scratch", None, 3)
@@ -138,6 +149,7 @@ def test_the_page_says_it_all_and_loads_nothing(service: Service) -> None:
     for words in (
         "mine/1", "(GPa)", "It is ready.", "Combination is 35.7% better", "source fine-tuned", "75%",
         "CGCNN from scratch: far behind in the first fold", "1 min 15 s", "It is the champion", "< 0.001", "0.02",
+        "MAE of log10",
     ):  # fmt: skip
         assert words in page.text, words
     tags = [tag for tag, _ in page.elements]
