@@ -97,7 +97,11 @@ def get_card(
     """What the model predicts, how well, on what it was trained, where it should not be used."""
     card = registry.card(version)
     if JSON in accept and MARKDOWN not in accept:
-        return ModelCardRead(version=read_versions(registry, [version])[0], markdown=card)
+        manifest = registry.manifest(version)
+        return ModelCardRead(
+            version=read_versions(registry, [version])[0], training=manifest.training, trust=manifest.trust,
+            markdown=card,
+        )  # fmt: skip
     return Response(card, media_type=MARKDOWN)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.registry.manifest import Architecture, InputKind, Metrics, PropertyRecord
+from app.registry.manifest import Architecture, InputKind, Metrics, PropertyRecord, TrainingRecord, TrustRecord
 
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
@@ -73,6 +73,8 @@ class ModelCardRead(BaseModel):
     """The model card, for programs."""
 
     version: ModelVersionRead
+    training: TrainingRecord
+    trust: TrustRecord | None = Field(description="What is known of its errors; null: no intervals.")
     markdown: str = Field(description="The card as people read it.")
 
 

@@ -72,7 +72,7 @@ class RegistryService:
             architecture=manifest.architecture,
             weights_sha256=manifest.weights_sha256,
             artifact_prefix=prefix,
-            size_bytes=len(weights) + len(trust or b""),
+            size_bytes=len(weights),
             manifest=manifest.model_dump(mode="json"),
             source=source,
             parent_id=parent_id or self._parent_id(manifest),

@@ -98,3 +98,11 @@ def test_an_export_holds_all_files(shipped: TestClient) -> None:
     archive = zipfile.ZipFile(io.BytesIO(shipped.get("/v1/models/cgcnn-formation-energy/versions/2/download").content))
     names = {Path(name).name for name in archive.namelist()}
     assert names == {"manifest.json", "weights.safetensors", "MODEL_CARD.md", "trust.safetensors"}
+
+
+def test_the_card_for_programs_tells_coverage_and_how_to_repeat_it(shipped: TestClient) -> None:
+    path = "/v1/models/cgcnn-formation-energy/versions/2/card"
+    card = shipped.get(path, headers={"Accept": "application/json"}).json()
+    assert 0.88 < card["trust"]["coverage"]["share"] < 0.92 and len(card["trust"]["families"]) == 6
+    assert card["training"]["licence"].startswith("CC BY") and card["training"]["command"].startswith("xtalforge")
+    assert "## Trust" in card["markdown"] and card["version"]["parent"]["version"] == 1
