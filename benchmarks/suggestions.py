@@ -11,6 +11,7 @@ OUT.json, so that a run that was stopped goes on; OUT.md and OUT.png are made of
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -307,8 +308,15 @@ def main() -> None:
             results[key] = measure(task, options.data_kit, seed, strategy)
             date = datetime.now(UTC).isoformat(timespec="seconds")
             kept.write_text(json.dumps({"date": date, "results": results}) + "\n")
-    print("\n".join(lines_of(results)))
     draw(results, options.out.with_suffix(".png"))
+    report = [
+        "# What suggestions are worth", "",
+        f"`python benchmarks/suggestions.py --data-kit DIR --seeds {options.seeds}`, "
+        f"{datetime.now(UTC).date()}, {os.cpu_count()} CPU cores, seeds 0 to {options.seeds - 1}.", "",
+        *(__doc__ or "").split("\n\n")[2].rsplit(" What was measured", 1)[0].splitlines(), "",
+        f"![Errors and finds against labels]({options.out.name}.png)", "", *lines_of(results),
+    ]  # fmt: skip
+    options.out.with_suffix(".md").write_text("\n".join(report).rstrip() + "\n")
 
 
 if __name__ == "__main__":
