@@ -62,7 +62,9 @@ def test_predictions_as_csv(run: Command) -> None:
     done = run("predict", "nacl.cif", "POSCAR", "-m", ENERGY_MODEL, "--csv")
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and len(lines) == 3
-    assert lines[0].startswith("input_id,property,value,unit,model,version")
+    assert lines[0].startswith("input_id,property,value,lower,upper,unit,model,version,in_domain,domain_score")
+    value, lower, upper = (float(cell) for cell in lines[1].split(",")[2:5])
+    assert lower <= value <= upper
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,10 @@ def test_a_baseline_here_answers_one_by_one_and_in_bulk(run: Command, folder: Pa
     assert job["search"]["total"] >= 1
     predicted = json.loads(run("predict", "nacl.cif", "-c", "NaCl", "-m", "trees", "--json").stdout)["predictions"]
     assert len(predicted) == 2 and predicted[0]["value"] == predicted[1]["value"]
+    report = run("report", job["id"], "--page", "report.html", "--json")
+    assert json.loads(report.stdout)["metrics"] == job["result"]["metrics"]
+    assert "trees/1" in (folder / "report.html").read_text() and "trees/1" in run("report", job["id"]).stdout
+    assert run("report", job["id"], "--page", "nowhere/report.html").returncode == 1
     (folder / "formulas.csv").write_text("composition\nNaCl\n")
     done = run("predict-bulk", "formulas.csv", "-m", "trees", "-o", "bulk.csv")
     assert done.returncode == 0, done.stderr
