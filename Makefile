@@ -20,8 +20,8 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
 serve: $(VENV)/.runtime  ## Set up and run everything: API, worker, broker, database
 	@exec $(BIN)/xtalforge up
 
-test: $(VENV)/.dev  ## Set up and run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## Set up and run all tests, a process for each core
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=40
 
 search: $(VENV)/.dev  ## Property-based tests with new random examples (`make test` repeats the same ones)
 	$(BIN)/python -m pytest --hypothesis-profile=search $$(grep -rl '^from hypothesis' tests --include='test_*.py')
