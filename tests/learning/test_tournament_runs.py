@@ -10,7 +10,7 @@ import pytest
 from app.core.errors import InvalidJob
 from app.learning.baselines.families import Family
 from app.learning.descriptors.catalogue import Descriptor
-from app.learning.predictor import Predictor
+from app.learning.predictor import Estimate, Predictor
 from app.learning.strategies import automatic
 from app.learning.tournament import fitting, rounds
 from app.learning.tournament.verdict import is_shown_to_help
@@ -74,6 +74,22 @@ def test_the_report_holds_together(kind: InputKind, sources: dict[InputKind, Bas
     )
     curve = search["learning_curve"]
     assert [point["n_train"] for point in curve] == sorted(point["n_train"] for point in curve) and len(curve) == 4
+
+
+def test_intervals_come_from_rows_that_were_not_seen(tmp_path: Path) -> None:
+    """Eight test rows alone could not give any of level 0.9."""
+    model = compete(tmp_path)
+    trust = model.manifest.trust
+    assert trust is not None and trust.n_calibration == 48 and trust.highest_level > 0.9
+    predictor = Predictor.from_bytes(model.manifest, model.weights, model.trust)
+    table, widths = compositions(), []
+    for estimate in predictor.estimate(list(table.items)):
+        assert isinstance(estimate, Estimate) and estimate.assessment is not None
+        low, high = estimate.assessment.interval(0.9) or (0.0, 0.0)
+        assert low < estimate.value < high
+        widths.append(high - low)
+    mae = model.manifest.training.search["winner"]["mae"]  # type: ignore[index]
+    assert mae < np.mean(widths) < 20 * mae
 
 
 @pytest.mark.parametrize("kind", KINDS)

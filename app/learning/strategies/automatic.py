@@ -70,6 +70,7 @@ def fit_automatically(run: Run) -> Fitted:
         Split(course.rows, course.rows[:0], run.split.test),
         history=[],
         search=described(findings, curve, time.monotonic() - started),
+        held_out_errors=findings.errors(findings.winning_predictions),
     )
 
 
