@@ -119,8 +119,11 @@ class TournamentReport(BaseModel):
     against_median: TournamentComparison | None = Field(
         default=None, description="The same answer for all rows: the median of the rows that train."
     )
+    against_known: TournamentComparison | None = Field(
+        default=None, description="The best of the pretrained models that predict this property already, as it is."
+    )
     is_better_than_baseline: bool = Field(
-        description="Whether the winner is shown to be better than that. If not, the version is not promoted."
+        description="Whether the winner is shown to be better than all of these. If not, the version is not promoted."
     )
     reason: str = Field(description="The reason of the choice in words.")
     sources: list[str] = Field(description="Pretrained models that took part: name and begin of the weights' sha256.")

@@ -192,6 +192,22 @@ def test_few_formulas_are_refused_with_the_reason(kind: InputKind, tmp_path: Pat
     assert np.isfinite(enough.test_predictions).all()
 
 
+def test_a_model_that_predicts_the_property_already_has_to_be_beaten(tmp_path: Path) -> None:
+    """A source that was trained on labels near the very same ones; and as useless a one as the others."""
+    key, kind, random = "formation_energy_per_atom", InputKind.STRUCTURE, np.random.default_rng(0)
+    noisy = replace(crystals(), targets=crystals().targets + random.normal(0.0, 0.3, 48))
+    good = source_model(tmp_path / "good", kind, key=key, max_epochs=150)
+    told = search_of(compete(tmp_path / "a", kind, noisy, [good]))
+    assert told["is_better_than_baseline"] is False
+    assert "than source" in str(told["reason"]) and "which predicts this property already" in str(told["reason"])
+    assert told["against_known"]["gain"] < 0.1  # type: ignore[index]
+    useless = source_model(tmp_path / "useless", kind, key=key)
+    told = search_of(compete(tmp_path / "b", kind, crystals(), [useless]))
+    assert told["against_known"]["gain"] > 0.5 and told["against_known"]["p_rows"] < 1e-3  # type: ignore[index]
+    other = source_model(tmp_path / "other", kind)
+    assert search_of(compete(tmp_path / "c", kind, crystals(), [other]))["against_known"] is None
+
+
 def test_noise_is_not_shown_to_be_learned(tmp_path: Path) -> None:
     for seed in range(4):
         labels = np.random.default_rng(seed).normal(size=48)

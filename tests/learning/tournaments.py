@@ -112,13 +112,15 @@ def open_course(folder: Path, kind: InputKind = InputKind.COMPOSITION, **given: 
     return automatic._course(run, None)
 
 
-def source_model(folder: Path, kind: InputKind, name: str = "source", seed: int = 5) -> Base:
+def source_model(
+    folder: Path, kind: InputKind, name: str = "source", seed: int = 5, key: str = "band_gap", max_epochs: int = 1
+) -> Base:
     """A network that has learned almost nothing, as a pretrained model."""
     architecture = Architecture.CGCNN if kind is InputKind.STRUCTURE else Architecture.ELEMNET
-    chosen = resolve_hyperparameters(architecture, Method.SCRATCH, Hyperparameters(max_epochs=1), 48)
+    chosen = resolve_hyperparameters(architecture, Method.SCRATCH, Hyperparameters(max_epochs=max_epochs), 48)
     spec = TrainingSpec(
         name=name, method=Method.SCRATCH, architecture=architecture,
-        property=PropertyRecord.of(get_property("band_gap")), seed=seed, hyperparameters=chosen,
+        property=PropertyRecord.of(get_property(key)), seed=seed, hyperparameters=chosen,
         dataset_name="binaries",
     )  # fmt: skip
     made = train_model(table_of(kind), spec, None, None, folder, lambda _: None, lambda: False)

@@ -19,7 +19,7 @@ from app.learning.tournament.entrants import NetworkEntrant, networks, regressor
 from app.learning.tournament.fitting import Course, Part, RegressorFits, source_columns, transformed_labels
 from app.learning.tournament.report import Findings, described
 from app.learning.tournament.rounds import Standing, Tournament
-from app.registry.manifest import Architecture, InputKind, TargetScaling
+from app.registry.manifest import Architecture, InputKind, Manifest, TargetScaling
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,7 +53,8 @@ def fit_automatically(run: Run) -> Fitted:
         run.should_stop,
     )
     standings = tournament.play()
-    findings = Findings.of(course, standings, [f"{m.name}/{m.weights_sha256[:12]}" for (m, _), _ in usable])
+    named = [f"{m.name}/{m.weights_sha256[:12]}" for (m, _), _ in usable]
+    findings = Findings.of(course, standings, named, _of_the_same_property(course, [m for (m, _), _ in usable]))
     watch = Watch(on_progress, run.should_stop)
     settings, parts = _members(findings, watch)
     sources = tuple(
@@ -82,6 +83,18 @@ def _course(run: Run, columns: npt.NDArray[np.float32] | None) -> Course:
     groups = None if chosen.split == "random" else formulas
     folds = make_folds(rows.shape[0], chosen.n_folds, run.spec.seed, groups)
     return Course(run, rows, transformed_labels(run, rows), formulas, None if columns is None else columns[rows], folds)
+
+
+def _of_the_same_property(course: Course, manifests: Sequence[Manifest]) -> dict[str, FloatArray]:
+    """What pretrained models of the very property say of the rows, on the transformed scale."""
+    wanted, found = course.run.spec.property, {}
+    for number, manifest in enumerate(manifests):
+        known = manifest.property
+        if (known.key, known.unit, known.transform) == (wanted.key, wanted.unit, wanted.transform):
+            assert course.columns is not None
+            outputs = course.columns[:, number].astype(np.float64)
+            found[manifest.name] = TargetMap(known.transform, manifest.scaling).to_transformed(outputs)
+    return found
 
 
 def _told(run: Run) -> Callable[[int, int, str], None]:

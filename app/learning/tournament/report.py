@@ -1,7 +1,7 @@
 """What a tournament found: who is how good, what the winner is, and why."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class Findings:
     """Complete standings from the best to the worst, and what combining them gives.
 
     `weights` (M,) of the complete ones; `combined` (n,) are predictions of rows whose fold had no say in the weights.
+    `known` are those (n,), on the transformed scale, of pretrained models of the very same property, by name.
     """
 
     course: Course
@@ -38,9 +39,12 @@ class Findings:
     weights: FloatArray
     combined: FloatArray
     sources: Sequence[str]
+    known: Mapping[str, FloatArray]
 
     @classmethod
-    def of(cls, course: Course, standings: Sequence[Standing], sources: Sequence[str]) -> "Findings":
+    def of(
+        cls, course: Course, standings: Sequence[Standing], sources: Sequence[str], known: Mapping[str, FloatArray]
+    ) -> "Findings":
         labels = course.transformed
         complete = [standing for standing in standings if standing.is_complete]
         complete.sort(key=lambda standing: float(np.abs(standing.predictions - labels).mean()))
@@ -48,7 +52,7 @@ class Findings:
         predictions = np.stack([standing.predictions for standing in complete], axis=1)
         weights = combination_weights(predictions, labels)
         combined = nested_combination(predictions, labels, course.fold_of)
-        return cls(course, complete, others, weights, combined, sources)
+        return cls(course, complete, others, weights, combined, sources, known)
 
     @property
     def is_combination(self) -> bool:
@@ -87,6 +91,13 @@ class Findings:
         for train, held_out in self.course.folds:
             medians[held_out] = np.median(self.course.transformed[train])
         return self._compared(MEDIAN, medians)
+
+    def against_known(self) -> Comparison | None:
+        """The winner against the best of the models that predict the property already."""
+        if not self.known:
+            return None
+        best = min(self.known, key=lambda name: float(self.errors(self.known[name]).mean()))
+        return self._compared(best, self.known[best])
 
     def against_winner(self, standing: Standing) -> Comparison:
         return self._compared(standing.entrant.name, standing.predictions)
@@ -154,7 +165,8 @@ class Findings:
 
 def described(findings: Findings, curve: list[dict[str, float]], seconds: float) -> dict[str, Any]:
     """The report, in JSON's types. Errors are of rows that their model had not seen, `mae` in the property's unit."""
-    verdict, trivial = findings.against_cheap(), findings.against_median()
+    verdict, trivial, known = findings.against_cheap(), findings.against_median(), findings.against_known()
+    is_better = all(each.is_better for each in (verdict, trivial, known) if each is not None)
     weights = findings.weights if findings.is_combination else np.eye(1, len(findings.complete))[0]
     return {
         "kind": "tournament",
@@ -165,8 +177,9 @@ def described(findings: Findings, curve: list[dict[str, float]], seconds: float)
         "left_out": [{"name": s.entrant.name, "why": s.left or "not finished"} for s in findings.others],
         "against_baseline": _compared_with(verdict),
         "against_median": _compared_with(trivial),
-        "is_better_than_baseline": verdict.is_better and trivial.is_better,
-        "reason": _reason(findings, verdict, trivial, curve),
+        "against_known": None if known is None else _compared_with(known),
+        "is_better_than_baseline": is_better,
+        "reason": " ".join(_reasons(findings, verdict, trivial, known, curve)),
         "sources": list(findings.sources),
         "learning_curve": curve,
         "seconds": round(seconds, 1),
@@ -182,18 +195,29 @@ def _compared_with(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _reason(findings: Findings, verdict: Comparison, trivial: Comparison, curve: list[dict[str, float]]) -> str:
+def _reasons(
+    findings: Findings,
+    verdict: Comparison,
+    trivial: Comparison,
+    known: Comparison | None,
+    curve: list[dict[str, float]],
+) -> list[str]:
+    """Sentences."""
     is_simple = verdict.name == verdict.other
     said = [f"{verdict.name} is a simple baseline itself: none was better." if is_simple else f"{verdict.text}."]
     if not trivial.is_better:
         said.append(f"{trivial.text}: nothing is shown to be learned from these inputs.")
-    if not (verdict.is_better and trivial.is_better):
+    if known is not None:
+        said.append(f"{known.text}, which predicts this property already.")
+    if not verdict.is_better or not trivial.is_better:
         said.append("It is not shown to be better than the baseline: do not promote it on this evidence.")
+    elif known is not None and not known.is_better:
+        said.append("It is not shown to be better than that model: do not promote it on this evidence.")
     if findings.is_combination:
         said.append(f"{findings.against_winner(findings.complete[0]).text}, the best single entrant.")
     if len(curve) > 1 and curve[-1]["mae"] > 0:
         said.append(_more_data(curve[1], curve[-1]))
-    return " ".join(f"{sentence[0].upper()}{sentence[1:]}" for sentence in said)
+    return [f"{sentence[0].upper()}{sentence[1:]}" for sentence in said]
 
 
 def _more_data(half: dict[str, float], whole: dict[str, float]) -> str:
