@@ -16,7 +16,7 @@ from app.core.settings import LimitSettings
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel
 from app.registry.artifact import Artifact
-from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 from app.registry.models import ModelVersion
 from tests.tiny_models import ENERGY_MODEL, GAP_MODEL, salts
 from tests.workers.conftest import poscar
@@ -73,15 +73,16 @@ def run_folder(
         chunk_rows=chunk_rows, n_processes=n_processes, device="cpu",
     )  # fmt: skip
     created = RunFolder(folder)
-    created.create(run, (Artifact(selected.manifest, weights) for selected, weights in models))
+    created.create(run, (artifact for _, artifact in models))
     return created
 
 
-def _model(folder: Path) -> tuple[SelectedModel, bytes]:
+def _model(folder: Path) -> tuple[SelectedModel, Artifact]:
     manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
     version = ModelVersion(
         id=f"mv_{manifest.name}", model_name=manifest.name, version=1, weights_sha256=manifest.weights_sha256
     )
     graph = GraphSettings.model_validate(manifest.graph)
     selected = SelectedModel(version, manifest, graph, frozenset(manifest.elements), is_named=False)
-    return selected, (folder / WEIGHTS_FILE).read_bytes()
+    weights, trust = ((folder / name).read_bytes() for name in (WEIGHTS_FILE, TRUST_FILE))
+    return selected, Artifact(manifest, weights, trust)

@@ -5,7 +5,6 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +16,8 @@ from app.bulk.formats import ResultFormat
 from app.bulk.parts import PartInfo, read_part, total
 from app.bulk.results import COLUMNS, encode
 from app.bulk.run import RunSize, RunStopped, run_bulk
-from app.core.errors import TooManyInputs
-from app.learning.predictor import Predictor
+from app.core.errors import TooManyInputs, XtalforgeError
+from app.learning.predictor import Estimate, Predictor
 from tests.bulk.tables import as_csv, as_json_lines, as_parquet, rows, run_folder
 from tests.tiny_models import salts
 
@@ -59,12 +58,19 @@ def test_a_run_stopped_and_resumed_gives_what_single_predictions_give(tmp_path: 
     _check_values(folder)
 
 
+def _told(estimate: Estimate | XtalforgeError) -> list[float]:
+    assert isinstance(estimate, Estimate) and estimate.assessment is not None
+    ends = estimate.assessment.interval(0.9)
+    assert ends is not None
+    return [estimate.value, *ends, estimate.assessment.score]
+
+
 def _check_values(folder: RunFolder) -> None:
     crystals = salts()
     expected = {}
     for index, model in enumerate(folder.models(folder.run())):
-        predictor = Predictor.from_bytes(model.manifest, folder.weights(index))
-        expected[model.version.model_name] = predictor.predict(crystals)
+        predictor = Predictor.from_bytes(model.manifest, folder.weights(index), folder.trust(index))
+        expected[model.version.model_name] = [_told(estimate) for estimate in predictor.estimate(crystals)]
     lines = _lines(folder)
     assert [line["row"] for line in lines] == sorted(line["row"] for line in lines)  # type: ignore[type-var]
     seen = set()
@@ -75,9 +81,10 @@ def _check_values(folder: RunFolder) -> None:
         if place % 10 == 3:
             assert (line["model"], line["value"], line["error_code"]) == (None, None, "unparsable_structure")
         else:
-            value = expected[str(line["model"])][place % len(crystals)]
+            told = [line[name] for name in ("value", "lower", "upper", "domain_score")]
             assert line["error_code"] is None
-            np.testing.assert_allclose(float(str(line["value"])), float(str(value)), atol=1e-5)
+            assert told == pytest.approx(expected[str(line["model"])][place % len(crystals)], abs=1e-3)
+            assert line["in_domain"] is (float(str(line["domain_score"])) <= 1)
     assert len(seen) == len(lines)
 
 

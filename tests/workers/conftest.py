@@ -25,6 +25,7 @@ from app.jobs.models import JobEvent
 from app.jobs.outbox import dispatch
 from app.jobs.queue import JobQueue
 from app.jobs.repository import JobRepository
+from app.registry.artifact import Artifact
 from app.registry.models import ModelVersion
 from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
@@ -111,6 +112,10 @@ class Installation:
     def versions(self, name: str) -> list[ModelVersion]:
         with open_session(self.sessions, read_only=True) as session:
             return RegistryService(session, self.store).list_versions(name, None, 100)[0]
+
+    def artifact(self, version: ModelVersion) -> Artifact:
+        with open_session(self.sessions, read_only=True) as session:
+            return RegistryService(session, self.store).artifact(version)
 
     def wait_for_epoch(self, job_id: str, attempt: int = 1) -> FineTuningJobRead:
         def probe() -> FineTuningJobRead | None:

@@ -36,6 +36,8 @@ def test_a_job_makes_one_model_version(any_installation: Installation) -> None:
     assert first.progress is not None and (first.progress.epoch, first.progress.unit) == (4, "GPa")
     (version,) = here.versions("mine")
     assert version.job_id == first.id and version.dataset_id == first.dataset_id
+    known = here.artifact(version)
+    assert known.manifest.trust is not None and known.trust is not None
     (tuned,) = here.versions("tuned")
     assert tuned.parent_id == version.id
     assert second.base_model is not None and second.base_model.sha256 == version.weights_sha256
