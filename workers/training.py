@@ -62,8 +62,8 @@ class TrainingWork(Work):
         if not is_shown_to_help(manifest):
             return Outcome(
                 result,
-                "The model is ready, but it is not shown to be better than what is simpler or there already: it answers "
-                f"as {version.model_name}/{version.version} only, until it is promoted.",
+                "The model is ready, but it is not shown to be better than what is simpler or there already: it "
+                f"answers as {version.model_name}/{version.version} only, until it is promoted.",
             )
         return Outcome(result, "The model is ready.")
 

@@ -5,7 +5,8 @@ import pytest
 
 from app.core.errors import InvalidJob
 from app.learning.training.loop import TrainingDiverged
-from workers.attempt import CHECKPOINT_FOLDER, AttemptFolder
+from tests.registry.examples import make_manifest
+from workers.attempt import CHECKPOINT_FOLDER, AttemptFolder, Run
 from workers.trainer import describe
 
 
@@ -19,6 +20,17 @@ def test_the_next_attempt_gets_the_checkpoint_and_a_folder_of_its_own(tmp_path: 
     assert not (second.checkpoint / "state.partial").exists()
     assert second.read_error() is None
     assert [path.name for path in tmp_path.iterdir()] == ["token-2"]
+
+
+def test_what_a_training_is_given_is_what_it_reads(tmp_path: Path) -> None:
+    folder = AttemptFolder.create(tmp_path, "token")
+    models = [(make_manifest(name, name.encode()), name.encode()) for name in ("base", "one", "two")]
+    run = Run(spec={"seed": 1}, parent=None, device="cpu", log_level="INFO", log_format="json")
+    folder.write_input(run, b"rows", models[0], models[1:])
+    assert folder.read_input() == (run, b"rows", models[0]) and folder.read_sources() == models[1:]
+    alone = AttemptFolder.create(tmp_path, "other")
+    alone.write_input(run, b"rows", None)
+    assert alone.read_input()[2] is None and alone.read_sources() == []
 
 
 def test_the_newest_checkpoint_wins(tmp_path: Path) -> None:
