@@ -84,12 +84,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`left_out` (n,) are the rows that the model is asked for; `split` is that of the training."""
+    """`left_out` (n,) are the rows that the model is asked for; `split` and `seed` are those of the training."""
 
     kind: str
     name: str
     left_out: Mask
     split: str = "formula"
+    seed: int = 0
 
 
 def read_rows(kit: Path, task: Task) -> Rows:
@@ -110,17 +111,17 @@ def read_rows(kit: Path, task: Task) -> Rows:
     return Rows(items, np.array(labels), [composition_key(item) for item in items])
 
 
-def cases_of(rows: Rows) -> Iterator[Case]:
-    random = np.random.default_rng(0)
-    n = len(rows.labels)
-    yield Case("rows at random", "a fifth of the rows", random.random(n) < 0.2, "random")
-    formulas = sorted(set(rows.keys))
-    held = {formula for formula in formulas if random.random() < 0.2}
-    yield Case("formulas", "a fifth of the formulas", np.array([key in held for key in rows.keys]))
+def cases_of(rows: Rows, n_seeds: int) -> Iterator[Case]:
+    n, formulas = len(rows.labels), sorted(set(rows.keys))
+    generators = [np.random.default_rng(seed) for seed in range(n_seeds)]
+    for seed, random in enumerate(generators):
+        yield Case("rows at random", f"a fifth, seed {seed}", random.random(n) < 0.2, "random", seed)
+        held = {formula for formula in formulas if random.random() < 0.2}
+        yield Case("formulas", f"a fifth of them, seed {seed}", np.array([key in held for key in rows.keys]), seed=seed)
     elements = [elements_in(key) for key in rows.keys]
     counts = {e: sum(e in each for each in elements) for e in sorted(set().union(*elements))}
     common = [e for e, count in counts.items() if FEWEST_ROWS <= count <= n // 4]
-    for element in sorted(random.permutation(common)[:N_ELEMENTS].tolist()):
+    for element in sorted(generators[0].permutation(common)[:N_ELEMENTS].tolist()):
         yield Case("an element", element, np.array([element in each for each in elements]))
     families = np.array([family_of(each) for each in elements])
     for family in FAMILIES:
@@ -129,9 +130,9 @@ def cases_of(rows: Rows) -> Iterator[Case]:
             yield Case("a family", family, left_out)
 
 
-def trained(task: Task, rows: Rows, case: Case, method: Method, n_rows: int, seed: int) -> TrainedModel:
+def trained(task: Task, rows: Rows, case: Case, method: Method, n_rows: int) -> TrainedModel:
     """On `n_rows` of the rows that are left in."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(case.seed)
     left_in = random.permutation(np.flatnonzero(~case.left_out))[:n_rows]
     table = TrainingTable([rows.items[i] for i in left_in], rows.labels[left_in], [str(i) for i in left_in])
     architecture = (
@@ -143,16 +144,16 @@ def trained(task: Task, rows: Rows, case: Case, method: Method, n_rows: int, see
     given = Hyperparameters.model_validate(changes)
     spec = TrainingSpec(
         name="trust", method=method, architecture=architecture,
-        property=PropertyRecord.of(get_property(task.property_key)), seed=seed,
+        property=PropertyRecord.of(get_property(task.property_key)), seed=case.seed,
         hyperparameters=resolve_hyperparameters(architecture, method, given, len(left_in)), dataset_name=task.file,
     )  # fmt: skip
     with TemporaryDirectory() as folder:
         return train_model(table, spec, None, None, Path(folder), lambda _: None, lambda: False)
 
 
-def measured(task: Task, rows: Rows, case: Case, model: TrainedModel, seed: int) -> dict[str, Any]:
+def measured(rows: Rows, case: Case, model: TrainedModel) -> dict[str, Any]:
     """What the model says of the rows that were left out."""
-    asked = np.random.default_rng(seed).permutation(np.flatnonzero(case.left_out))[:MOST_MEASURED]
+    asked = np.random.default_rng(case.seed).permutation(np.flatnonzero(case.left_out))[:MOST_MEASURED]
     predictor = Predictor.from_bytes(model.manifest, model.weights, model.trust)
     transform = model.manifest.property.transform
     found: dict[str, list[Any]] = {"score": [], "error": [], "expected": [], "covered": [], "width": []}
@@ -210,23 +211,30 @@ HEADER = (
 
 
 def report(done: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> str:
-    command = (
-        "python benchmarks/trust.py --data-kit DIR" + f" --rows {options.rows} --methods {' '.join(options.methods)}"
-    )
+    methods, here = " ".join(options.methods), machine()
+    command = f"python benchmarks/trust.py --data-kit DIR --rows {options.rows} --methods {methods}"
+    command += f" --seeds {options.seeds}"
     lines = [
         "# Intervals and domain on chemistry that was left out",
-        f"{datetime.now(UTC):%Y-%m-%d}, `{command}`, seed {options.seed}, "
-        f"{machine()['processor']}, {machine()['cores']} cores. Errors of the bulk modulus are of log10(K/GPa), widths in GPa. A model is trained for each line, without the "
+        f"{datetime.now(UTC):%Y-%m-%d}, `{command}`; {here['processor']}, {here['cores']} cores. "
+        "Errors of the bulk modulus are of log10(K/GPa), widths in GPa. A model is trained for each line, without the "
         "rows of that line; intervals and domain come from its own test rows.",
     ]
     for name, cases in done.items():
         scores, errors = pooled(cases)
         rank = spearmanr(scores, errors)
         lines.append(f"## {name}\n\n{HEADER}\n" + "\n".join(f"| {' | '.join(summary(case))} |" for case in cases))
+        lines += [_over_seeds(cases, kind) for kind in ("rows at random", "formulas")]
         lines.append(
             f"All lines together: rank correlation of error with score {rank.statistic:.2f} (p {rank.pvalue:.1g})."
         )
     return "\n\n".join([*lines, "![Error against score](error_by_score.png)"]) + "\n"
+
+
+def _over_seeds(cases: Sequence[dict[str, Any]], kind: str) -> str:
+    shares = np.array([np.mean(case["covered"]) for case in cases if case["kind"] == kind])
+    spread = f"{shares.min():.1%} to {shares.max():.1%}"
+    return f"{kind}: {shares.mean():.1%} within intervals of 0.9 over {len(shares)} seeds, {spread}."
 
 
 def main() -> None:
@@ -234,7 +242,7 @@ def main() -> None:
     parser.add_argument("--data-kit", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=600, help="that train, validate and calibrate each model")
     parser.add_argument("--methods", nargs="+", default=["svr"], choices=[m.value for m in Method])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=5, help="of rows and formulas at random")
     parser.add_argument("--work", type=Path, default=Path("data/trust"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -243,11 +251,11 @@ def main() -> None:
         rows = read_rows(options.data_kit, task)
         for method in options.methods:
             cases = done.setdefault(f"{task.name}, {method}", [])
-            for case in tqdm(list(cases_of(rows)), desc=f"{task.name}, {method}", file=sys.stderr):
-                path = options.work / f"{task.property_key}-{method}-{options.rows}-{options.seed}-{case.name}.json"
+            for case in tqdm(list(cases_of(rows, options.seeds)), desc=f"{task.name}, {method}", file=sys.stderr):
+                path = options.work / f"{task.property_key}-{method}-{options.rows}-{case.kind}-{case.name}.json"
                 if not path.is_file():
-                    model = trained(task, rows, case, Method(method), options.rows, options.seed)
-                    path.write_text(json.dumps(measured(task, rows, case, model, options.seed)))
+                    model = trained(task, rows, case, Method(method), options.rows)
+                    path.write_text(json.dumps(measured(rows, case, model)))
                 cases.append(json.loads(path.read_text()))
     RESULTS.mkdir(parents=True, exist_ok=True)
     draw(done, RESULTS / "error_by_score.png")

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from app.cli.output import EXIT_ERROR, print_error
 from app.learning.recipes import RECIPES
+from app.registry.manifest import Manifest
 
 
 def calibrate(
@@ -57,9 +58,12 @@ def calibrate(
         model = calibrate_version(version, recipe, data_kit, work_dir, device, command, on_featurised)
     target = store / recipe.name / str(next_version(store, recipe.name))
     write_calibrated(model, target, folder)
-    record = model.manifest.trust
+    _print(model.manifest, target)
+
+
+def _print(manifest: Manifest, target: Path) -> None:
+    record, unit = manifest.trust, manifest.property.unit
     assert record is not None and record.coverage is not None
-    unit = model.manifest.property.unit
     typer.echo(
         f"{target}: intervals of level 0.9 hold {record.coverage.share:.1%} of {record.coverage.n:,} labels, "
         f"mean width {record.coverage.mean_width:.4g} {unit}."

@@ -18,6 +18,7 @@ from app.learning.trust.reference import Reference
 from app.registry.manifest import Manifest
 
 _SEPARATOR = "\n"
+_FEWEST_ROWS = 2
 _NDIM = {
     "mean": 1, "matrix": 2, "features": 2, "compositions": 2, "labels": 1, "errors": 1, "spacing": 2, "formulas": 1,
     "difficulty_scale": 1, "difficulty_weights": 1, "scores": 1, "shares": 1, "numbers": 1,
@@ -62,24 +63,11 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
         if tensors[name].ndim != ndim:
             raise ValueError(f"{name} has {tensors[name].ndim} dimensions")
         wide[name] = tensors[name].astype(np.float64)
-    text = wide["formulas"].astype(np.uint8).tobytes().decode()
-    formulas = tuple(text.split(_SEPARATOR))
+    formulas = tuple(wide["formulas"].astype(np.uint8).tobytes().decode().split(_SEPARATOR))
+    _require_fitting({name: array.shape for name, array in wide.items()}, len(formulas))
     projection = Projection(_single(wide["mean"]), _single(wide["matrix"]))
     places = Places(_single(wide["features"]), _single(wide["compositions"]))
     labels = wide["labels"]
-    n_rows, n_scores = len(labels), wide["scores"].shape
-    shapes = (
-        len(formulas) == n_rows == len(wide["errors"]) >= 2
-        and places.features.shape == (n_rows, projection.matrix.shape[1])
-        and wide["spacing"].shape == (n_rows, 2)
-        and places.compositions.shape == (n_rows, element_coordinates().shape[1])
-        and projection.mean.shape == projection.matrix.shape[:1]
-        and wide["shares"].shape == n_scores
-        and wide["difficulty_scale"].shape == wide["difficulty_weights"].shape == (N_FEATURES,)
-        and wide["numbers"].shape == (4,)
-    )
-    if not shapes:
-        raise ValueError("its parts do not fit each other")
     intercept, limit, lower, upper = wide["numbers"].tolist()
     if not (limit > 0 and lower <= upper and (wide["difficulty_scale"] > 0).all() and (wide["spacing"] > 0).all()):
         raise ValueError("a number in it is out of range")
@@ -101,6 +89,26 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
         scores=ScoreTable(_single(wide["scores"]), wide["shares"]),
         limit=limit,
     )
+
+
+def _require_fitting(shapes: dict[str, tuple[int, ...]], n_rows: int) -> None:
+    """Raises ValueError when the parts do not fit each other and the number of formulas."""
+    n_features, n_components = shapes["matrix"]
+    expected = {
+        "mean": (n_features,),
+        "features": (n_rows, n_components),
+        "compositions": (n_rows, element_coordinates().shape[1]),
+        "labels": (n_rows,),
+        "errors": (n_rows,),
+        "spacing": (n_rows, 2),
+        "shares": shapes["scores"],
+        "difficulty_scale": (N_FEATURES,),
+        "difficulty_weights": (N_FEATURES,),
+        "numbers": (4,),
+    }
+    wrong = [name for name, shape in expected.items() if shapes[name] != shape]
+    if wrong or n_rows < _FEWEST_ROWS:
+        raise ValueError(f"its parts do not fit each other ({', '.join(wrong) or 'too few rows'})")
 
 
 def _single(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

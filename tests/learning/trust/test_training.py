@@ -1,9 +1,12 @@
 """Every training makes a model that knows its errors, from rows it was not trained on."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from app.core.errors import ArtifactCorrupt
 from app.learning.hyperparameters import Hyperparameters
@@ -135,3 +138,21 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     assert model.trust is not None
     with pytest.raises(ArtifactCorrupt, match="sha256 differs"):
         Predictor.from_bytes(model.manifest, model.weights, model.trust[:-1] + b"x")
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "reason"),
+    [
+        ("labels", np.ones(3), "labels"),
+        ("matrix", np.ones(4, dtype=np.float32), "matrix has 1 dimensions"),
+        ("numbers", np.array([0.0, -1.0, 0.0, 1.0]), "out of range"),
+        ("shares", np.ones(2), "shares"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(name: str, changed: Any, reason: str, tmp_path: Path) -> None:
+    model = train(60, tmp_path)
+    assert model.trust is not None and model.manifest.trust is not None
+    content = safetensors.numpy.save({**safetensors.numpy.load(model.trust), name: changed})
+    known = model.manifest.trust.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    with pytest.raises(ArtifactCorrupt, match=reason):
+        load_trust(model.manifest.model_copy(update={"trust": known}), content)
