@@ -214,6 +214,7 @@ def test_rows_that_only_a_descriptor_cannot_read_leave_the_graphs_too() -> None:
         ({"reads": "magpie"}, "ridge reads 'magpie'"),
         ({"architecture": Architecture.ENSEMBLE}, "part of an ensemble"),
         ({"scaling": TargetScaling(kind="tanh")}, "cannot be averaged"),
+        ({"with_sources": True}, "there are none"),
         ({"weight": 1.5}, "less than or equal to 1"),
         ({"n_columns": 0}, "greater than or equal to 1"),
         ({"surprise": 1}, "surprise"),

@@ -58,6 +58,8 @@ class EnsembleSettings(_Frozen):
                 raise ValueError("an ensemble cannot be part of an ensemble")
         if any(member.scaling.kind == "tanh" for member in self.members):
             raise ValueError("members with tanh scaling cannot be averaged")
+        if any(member.with_sources for member in self.members) and not self.sources:
+            raise ValueError("a member reads what sources predict, but there are none")
         if abs(sum(member.weight for member in self.members) - 1.0) > 1e-6:
             raise ValueError("the weights of the members must sum to 1")
         return self

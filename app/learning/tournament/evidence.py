@@ -60,7 +60,7 @@ class Comparison:
 
     @property
     def is_better(self) -> bool:
-        """Outside of noise: on single rows, and not by chance of the folds alone."""
+        """Outside of noise, each formula counted once; folds are too few to decide."""
         return self.gain > 0 and self.p_rows < SIGNIFICANT
 
     @property
