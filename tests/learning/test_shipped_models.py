@@ -132,7 +132,7 @@ def test_intervals_and_domain_do_not_depend_on_how_a_crystal_is_written(folder: 
             assert ends is not None
             found.append((*ends, estimate.assessment.score, *(n.formula for n in estimate.assessment.neighbours(1))))
         for other in found[1:]:
-            assert other[:3] == pytest.approx(found[0][:3], rel=1e-2, abs=2e-3)
+            assert other[:3] == pytest.approx(found[0][:3], rel=1e-3, abs=1e-3)
             assert other[3] == found[0][3]
 
 

@@ -40,7 +40,7 @@ def record_of(
         measured_on=_measured_on(made, len(test)),
         coverage=_coverage(covered, widths),
         coverage_new_formulas=None if is_new.all() else _coverage(covered[is_new], widths[is_new]),
-        families=_families(test, absolute, rows, covered),
+        families=_families(test, absolute, rows, covered) if np.isfinite(widths).all() else [],
         mae_by_score=_by_score(made.novelty, absolute),
         mae_inside=float(absolute[~is_outside].mean()) if not is_outside.all() else None,
         mae_outside=float(absolute[is_outside].mean()) if is_outside.any() else None,
