@@ -168,7 +168,9 @@ COLUMNS = "| method | preset | seeds | test MAE | auto's error is lower by | med
 
 def report(lines: Sequence[Mapping[str, Any]]) -> str:
     """Mean and spread over seeds, and the gain of `auto` over each on the seeds that both have."""
-    found = [HEAD.format(machine=machine())]
+    about = machine()
+    described = f"{about['processor']}, {about['cores']} cores, load before {about['load_before']}"
+    found = [HEAD.format(machine=described)]
     for target in dict.fromkeys(line["target"] for line in lines):
         own = [line for line in lines if line["target"] == target]
         found += [f"## {target}", "", COLUMNS]
