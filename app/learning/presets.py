@@ -137,9 +137,7 @@ _BASELINE_DEFAULT: dict[str, Any] = {
 }
 _BASELINE_PAPER = _BASELINE_DEFAULT | {"preset": "paper", "split": "random"}
 
-_AUTO_DEFAULT: dict[str, Any] = {
-    "preset": "default",
-    "scaling": "standard",
+_AUTO: dict[str, Any] = {
     "split": "formula",
     "train_fraction": 4 / 6,
     "val_fraction": 1 / 6,
@@ -153,7 +151,7 @@ _PRESETS: dict[Architecture, dict[str, dict[str, Any]]] = {
     Architecture.ELEMNET: {"default": _ELEMNET_DEFAULT, "paper": _ELEMNET_PAPER},
     Architecture.ELEMNET_REPRESENTATION: {"default": _ELEMNET_DEFAULT, "paper": _ELEMNET_PAPER},
     Architecture.BASELINE: {"default": _BASELINE_DEFAULT, "paper": _BASELINE_PAPER},
-    Architecture.ENSEMBLE: {"default": _AUTO_DEFAULT, "paper": _AUTO_DEFAULT},
+    Architecture.ENSEMBLE: {"default": _AUTO, "paper": _AUTO},
 }
 
 
@@ -222,7 +220,7 @@ def fields_used(architecture: Architecture, method: Method) -> list[str]:
         features = ("features",) if method_info(method).baseline_features else ()
         return [*_DATA, *features, "n_folds", *(("n_trials", "max_seconds") if method in _SEARCHES else ())]
     if architecture is Architecture.ENSEMBLE:
-        return [*_DATA, "n_folds", "max_seconds"]
+        return ["split", "train_fraction", "val_fraction", "n_folds", "max_seconds"]
     used = [*_DATA, *_DESCENT]
     if method is Method.SCRATCH:
         used += ["network"] + (["features"] if architecture is Architecture.ELEMNET else [])
