@@ -96,9 +96,8 @@ def run(
     table, kind, share = table_of(target, data_kit, seed)
     sources = [_shipped(source) for source in target.sources]
     base = sources[0] if method_info(method).needs_base else None
-    fractions: dict[str, Any] = {"train_fraction": share * 0.8, "val_fraction": share * 0.2, "preset": preset}
-    if method is Method.AUTO:
-        fractions["max_seconds"] = seconds
+    fractions: dict[str, Any] = {"train_fraction": share * 0.8, "val_fraction": share * 0.2}
+    fractions |= {"max_seconds": seconds} if method is Method.AUTO else {"preset": preset}
     given = Hyperparameters(**fractions)
     architecture = chosen_architecture(method, kind, base[0].architecture if base else None, given)
     resolved = resolve_hyperparameters(architecture, method, given, len(table.targets)).model_copy(

@@ -96,7 +96,7 @@ def test_models(run: Command, folder: Path) -> None:
     assert json.loads(run("models", "show", ENERGY_MODEL, "--json").stdout)["manifest"]["architecture"] == "cgcnn"
     assert run("models", "download", ENERGY_MODEL, "-o", "out").returncode == 0
     written = {path.name for path in (folder / "out" / ENERGY_MODEL / "1").iterdir()}
-    assert written == {"manifest.json", "weights.safetensors", "MODEL_CARD.md"}
+    assert written == {"manifest.json", "weights.safetensors", "trust.safetensors", "MODEL_CARD.md"}
     assert run("models", "download", ENERGY_MODEL, "-o", "out").returncode == 1
 
 
