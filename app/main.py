@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from app.bulk.routes import router as bulk_router
+from app.cells.routes import router as structures_router
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
@@ -45,6 +46,7 @@ from app.web.head import HeadMiddleware
 from app.web.health import Readiness
 from app.web.health import router as health_router
 from app.web.limits import BodyLimitMiddleware
+from app.web.page import install_page
 from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
@@ -81,11 +83,12 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         lifespan=_lifespan(settings, make_engine),
     )
     for router in (
-        predictions_router, upload_router, embedding_router, bulk_router, suggestions_router, properties_router,
-        registry_router, datasets_router, fine_tuning_router, health_router,
+        predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
+        properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app)
+    install_page(app)
     install_problem_handlers(app)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(
@@ -125,6 +128,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         resources.add(ArtifactStore, store)
         resources.add(JobQueue, job_queue)
         resources.add(ModelDirectory, directory)
+        resources.add(Featuriser, featuriser)
         resources.add(PredictionService, predictions)
         resources.add(EmbeddingService, EmbeddingService(directory, inference, settings.limits, featuriser))
         resources.add(PredictionQueue, prediction_queue)
