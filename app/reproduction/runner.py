@@ -22,7 +22,10 @@ MAX_TOGETHER = 10
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which trials are wanted: targets and lines whose names hold one of the texts, if any; seeds below `trials`."""
+    """Which trials are wanted: targets whose names begin with, and lines whose names hold, one of the texts.
+
+    No texts: all. Seeds are those below `trials`.
+    """
 
     targets: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
@@ -32,11 +35,8 @@ class Selection:
         return range(target.n_trials if self.trials is None else self.trials)
 
     def wants(self, target: Target, line: str) -> bool:
-        return _named(self.targets, target.name) and _named(self.lines, line)
-
-
-def _named(texts: tuple[str, ...], name: str) -> bool:
-    return not texts or any(text.lower() in name.lower() for text in texts)
+        begins = not self.targets or target.name.lower().startswith(tuple(text.lower() for text in self.targets))
+        return begins and (not self.lines or any(text.lower() in line.lower() for text in self.lines))
 
 
 class Meter(Interface):
