@@ -53,12 +53,13 @@ def test_systems_of_a_seed_follow_each_other(protocol: Protocol, places: Places)
     assert "xtalforge reproduce tiny --source strict" in missing[0]
 
 
-def test_selection_by_parts_of_names(places: Places) -> None:
+def test_selection_by_beginnings_of_targets_and_parts_of_lines(places: Places) -> None:
     everything = get_protocol("tl-cgcnn")
     assert "tl-cgcnn" in protocol_names()
-    picked = Selection(targets=("k_vrh",), lines=("CGCNN",), trials=3)
+    picked = Selection(targets=("500-k_vrh", "180"), lines=("CGCNN",), trials=3)
     names = {t.name for t in everything.targets if any(picked.wants(t, s.line) for s in t.systems)}
-    assert names == {"500-K_VRH", "1000-K_VRH", "2000-K_VRH", "3500-K_VRH"}
+    assert names == {"500-K_VRH", "180-NM-GW-Eg"}
+    assert not picked.wants(everything.targets[0], "TL all-dEf, default")
     assert picked.seeds(everything.targets[0]) == range(3)
 
 
