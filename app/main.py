@@ -17,10 +17,12 @@ from app.cells.routes import router as structures_router
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
+from app.core.metrics import MODELS_LOADED, QUEUE_INPUTS, QUEUE_REQUESTS
 from app.core.migrations import schema_state
 from app.core.settings import Settings
 from app.datasets.routes import router as datasets_router
 from app.fine_tuning.routes import router as fine_tuning_router
+from app.jobs.metrics import JobMetrics
 from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
 from app.predictions.directory import ModelDirectory
@@ -46,6 +48,8 @@ from app.web.head import HeadMiddleware
 from app.web.health import Readiness
 from app.web.health import router as health_router
 from app.web.limits import BodyLimitMiddleware
+from app.web.metrics import Metrics, MetricsMiddleware, ProcessGauges
+from app.web.metrics import router as metrics_router
 from app.web.page import install_page
 from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
@@ -85,6 +89,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
         properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
+        metrics_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app)
@@ -96,6 +101,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         max_bytes=settings.limits.max_upload_bytes,
         uploads={bulk_router.prefix: settings.bulk.max_upload_bytes + MULTIPART_BYTES},
     )
+    app.add_middleware(MetricsMiddleware)
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
     return app
 
@@ -121,6 +127,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         lane = PredictionLane(predictions, share=pool is not None and settings.api_workers < (os.cpu_count() or 1))
         reaper = Reaper(sessions, settings, job_queue)
         warm_up = WarmUp(predictions, featuriser)
+        gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue, inference))
 
         app.state.resources = resources = Resources()
         resources.add(Settings, settings)
@@ -133,9 +140,11 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         resources.add(EmbeddingService, EmbeddingService(directory, inference, settings.limits, featuriser))
         resources.add(PredictionQueue, prediction_queue)
         resources.add(PredictionLane, lane)
+        resources.add(Metrics, Metrics(gauges, [JobMetrics(engine, job_queue)]))
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
         # Not earlier: the import would take time from what the service needs to become ready.
         inference.start()
+        gauges.start()
         if is_migrated:
             reaper.start()
             warm_up.start()
@@ -144,6 +153,7 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
             yield
         finally:
             reaper.stop()
+            gauges.stop()
             await run_in_threadpool(lane.close)
             prediction_queue.close()
             if is_migrated:
@@ -154,6 +164,13 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
             engine.dispose()
 
     return lifespan
+
+
+def _refresh_gauges(queue: PredictionQueue, inference: BackgroundEngine) -> None:
+    n_requests, n_inputs = queue.load()
+    QUEUE_REQUESTS.set(n_requests)
+    QUEUE_INPUTS.set(n_inputs)
+    MODELS_LOADED.set(inference.n_loaded)
 
 
 def _register_shipped(

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import shutil
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from app.cli.supervisor import Service, ServiceFailed, Supervisor
 from app.core.settings import Settings
 
 LOCK_FILE = "up.lock"
+METRICS_FOLDER = "metrics"
 READY_POLL_S = 0.1
 API_STOP_S = 3
 API_SILENCE_S = 60
@@ -123,8 +125,19 @@ def _services(settings: Settings) -> Iterator[Service]:
         port, password = free_port(), new_password()
         environment["XTALFORGE_BROKER_URL"] = broker_url(port, password)
         yield broker_service(settings.data_dir / "broker", port, password)
-    yield Service("api", _api_command(settings), {**_API_ENVIRONMENT, **environment}, grace_s=API_STOP_S + 2)
+    api_environment = {**_API_ENVIRONMENT, **_metrics_environment(settings), **environment}
+    yield Service("api", _api_command(settings), api_environment, grace_s=API_STOP_S + 2)
     yield Service("worker", _worker_command(), environment)
+
+
+def _metrics_environment(settings: Settings) -> dict[str, str]:
+    """Several API processes add up their metrics in files; those of the last start would be counted again."""
+    if settings.api_workers == 1:
+        return {}
+    folder = settings.data_dir / METRICS_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
 def _api_command(settings: Settings) -> list[str]:

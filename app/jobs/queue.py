@@ -44,12 +44,16 @@ class JobQueue:
 
     def is_empty(self) -> bool:
         """Whether no message waits for a worker. Raises BrokerUnavailable."""
+        return self.n_waiting() == 0
+
+    def n_waiting(self) -> int:
+        """Messages that no worker has taken. Raises BrokerUnavailable."""
         connection = self._celery.connection_for_write()
         try:
             with connection, connection.channel() as channel:
-                return int(channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count) == 0
+                return int(channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count)
         except ChannelError:  # an empty queue does not exist in Redis
-            return True
+            return 0
         except (OperationalError, *connection.connection_errors, *connection.channel_errors) as error:
             raise BrokerUnavailable("The job queue cannot be reached at the moment.") from error
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import open_session
 from app.core.errors import BrokerUnavailable
 from app.core.logging import get_logger
+from app.core.metrics import LEASES_EXPIRED
 from app.core.settings import Settings
 from app.jobs.outbox import dispatch
 from app.jobs.queue import JobQueue
@@ -61,6 +62,7 @@ class Reaper:
         with open_session(self._factory) as session:
             queued = JobService(session, self._settings.jobs).reap()
         if queued:
+            LEASES_EXPIRED.inc(len(queued))
             log.warning("jobs queued again", job_ids=queued)
         self._send_pending()
         self._sweep_folders()

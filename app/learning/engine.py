@@ -75,6 +75,11 @@ class InferenceEngine:
             found.append(added if isinstance(added, XtalforgeError) else Embedded(vector, added))
         return found
 
+    @property
+    def n_loaded(self) -> int:
+        """Models in memory."""
+        return len(self._models)
+
     def _get(self, key: str, load: Callable[[], Artifact]) -> "_Served":
         with self._lock:
             found = self._models.get(key)

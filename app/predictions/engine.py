@@ -95,6 +95,12 @@ class BackgroundEngine:
         """Begin to make it; once."""
         Thread(target=self._run, name="inference-import", daemon=True).start()
 
+    @property
+    def n_loaded(self) -> int:
+        """Models in memory."""
+        is_made = self._made.done() and self._made.exception() is None
+        return int(getattr(self._made.result(), "n_loaded", 0)) if is_made else 0
+
     def _run(self) -> None:
         try:
             self._made.set_result(self._make())

@@ -2,11 +2,13 @@
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from app.core.errors import StructureError
+from app.core.metrics import STAGE_SECONDS
 from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
@@ -38,6 +40,7 @@ class Underway:
         self._found = [seen.get(task) for task in tasks]
         self._missing = [index for index, structures in enumerate(self._found) if structures is None]
         self._next = 0
+        self._started = time.perf_counter()
         self._pooled: PooledTasks | None = None
         if pool is not None and self._missing:
             self._pooled = pool.submit([tasks[index] for index in self._missing])
@@ -70,6 +73,7 @@ class Underway:
 
     def results(self) -> list[Structures]:
         """The structures of each task, in order, once all are done. Raises NotReady when the service is stopping."""
+        STAGE_SECONDS.labels("read").observe(time.perf_counter() - self._started)
         if self._pooled is not None:
             for index, answer in zip(self._missing, self._pooled.answers, strict=True):
                 self._found[index] = _outcome(answer)

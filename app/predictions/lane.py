@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from queue import Empty, SimpleQueue
 
+from app.core.metrics import STAGE_SECONDS
 from app.predictions.answers import as_json
 from app.predictions.service import Asked, Begun, PredictionService
 
@@ -24,6 +26,7 @@ class _Signal(Enum):
 class _Arrival:
     asked: Asked
     reply: "asyncio.Future[bytes]"
+    at: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +87,7 @@ class PredictionLane:
         def on_done() -> None:
             self._inbox.put(_Signal.READ)
 
+        STAGE_SECONDS.labels("queue").observe(time.perf_counter() - arrival.at)
         try:
             begun = self._service.begin(arrival.asked, in_pool=in_pool, on_done=on_done)
         except Exception as error:  # noqa: BLE001 - raised where the request is answered

@@ -1,6 +1,7 @@
 """Predictions run in threads beside the event loop; what may be at work or wait is bounded."""
 
 import contextvars
+import time
 from asyncio import wrap_future
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from threading import Lock
 from typing import TypeVar
 
 from app.core.errors import QueueFull
+from app.core.metrics import STAGE_SECONDS
 
 T = TypeVar("T")
 
@@ -31,7 +33,7 @@ class PredictionQueue:
     async def run(self, work: Callable[[], T], n_inputs: int = 1) -> T:
         """The result of `work`, run in a thread; raises QueueFull when there is no place for it."""
         self._admit(n_inputs)
-        future = self._executor.submit(contextvars.copy_context().run, work)
+        future = self._executor.submit(contextvars.copy_context().run, self._begun(work))
         # Counted until the work ends, also when the client has gone meanwhile.
         future.add_done_callback(lambda _: self._release(n_inputs))
         return await wrap_future(future)
@@ -44,8 +46,22 @@ class PredictionQueue:
         finally:
             self._release(n_inputs)
 
+    def load(self) -> tuple[int, int]:
+        """Requests at work or waiting, and their inputs."""
+        with self._lock:
+            return self._in_flight, self._inputs
+
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _begun(self, work: Callable[[], T]) -> Callable[[], T]:
+        admitted = time.perf_counter()
+
+        def begin() -> T:
+            STAGE_SECONDS.labels("queue").observe(time.perf_counter() - admitted)
+            return work()
+
+        return begin
 
     def _admit(self, n_inputs: int) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from app.core.errors import InputKindMismatch, TooManyInputs, XtalforgeError
+from app.core.metrics import PREDICTIONS, stage
 from app.core.settings import LimitSettings
 from app.learning.featurising import FeaturisedCrystal
 from app.predictions.answers import Outcomes, Wishes, answer_of, nothing_usable, outcomes_of
@@ -119,19 +120,22 @@ class PredictionService:
                 self._take_in(begun.work, begun.reading.results())
             except Exception as error:  # noqa: BLE001 - raised where the request is answered
                 begun.work.failure = error
-        self._run([begun.work for begun in together])
+        with stage("forward"):
+            self._run([begun.work for begun in together])
         answers: list[PredictionAnswer | Exception] = []
-        for begun in together:
-            try:
-                answers.append(_answer(begun.work))
-            except Exception as error:  # noqa: BLE001 - raised where the request is answered
-                answers.append(error)
+        with stage("answer"):
+            for begun in together:
+                try:
+                    answers.append(_answer(begun.work))
+                except Exception as error:  # noqa: BLE001 - raised where the request is answered
+                    answers.append(error)
         return answers
 
     def _computed(self, asked: Asked) -> _Work:
         work = self._begun(asked, only_light=False)
         self._take_in(work, self._featuriser.featurise(work.reading.tasks))
-        self._run([work])
+        with stage("forward"):
+            self._run([work])
         return work
 
     def _begun(self, asked: Asked, *, only_light: bool) -> _Work:
@@ -176,10 +180,19 @@ class PredictionService:
     def _values(self, model: SelectedModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
         try:
             # Not by the weights: two versions may share them and differ in scale or unit.
-            return self._engine.predict(model.version.id, partial(self._directory.load, model.version), items)
+            values = self._engine.predict(model.version.id, partial(self._directory.load, model.version), items)
         except XtalforgeError as error:
             # A model that cannot be loaded must not take the others' answers with it.
-            return [error] * len(items)
+            values = [error] * len(items)
+        _count(model, values)
+        return values
+
+
+def _count(model: SelectedModel, values: Sequence[Estimate | XtalforgeError]) -> None:
+    n_failed = sum(isinstance(value, XtalforgeError) for value in values)
+    for outcome, n in (("value", len(values) - n_failed), ("error", n_failed)):
+        if n:
+            PREDICTIONS.labels(model.version.model_name, model.version.version, outcome).inc(n)
 
 
 def _answer(work: _Work, *, may_be_empty: bool = False) -> PredictionAnswer:

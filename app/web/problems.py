@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from app.core.errors import InvalidRequest, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
+from app.core.metrics import PROBLEMS
 from app.web.field_errors import field_error
 from app.web.request_id import request_id_of
 
@@ -67,7 +68,8 @@ def problem_responses(*errors: type[XtalforgeError]) -> dict[int | str, dict[str
 def problem_body(
     code: str, status: int, title: str, detail: str, *, instance: str, request_id: str, extra: Mapping[str, Any]
 ) -> bytes:
-    """The document as JSON; extra members never replace the standard ones."""
+    """The document as JSON, counted by its code; extra members never replace the standard ones."""
+    PROBLEMS.labels(code, status).inc()
     document = {
         **extra,
         "type": f"urn:xtalforge:problem:{code}",
