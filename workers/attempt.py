@@ -7,7 +7,8 @@
         source-0/ ...       the same of other models that the method may use
         checkpoint/         state of the run, from which the next attempt goes on
         events.jsonl        one event a line, written by the process
-        result/             manifest.json, weights.safetensors and trust.safetensors; appears complete or not at all
+        result/             manifest.json, weights.safetensors, trust.safetensors and test_rows.json; appears complete
+                            or not at all
         error.json          why there is no result
 
 Each attempt has its own folder, so a process that outlives its lease cannot touch the files of the next one.
@@ -16,14 +17,16 @@ Each attempt has its own folder, so a process that outlives its lease cannot tou
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from app.core.settings import Device, LogFormat, LogLevel
+from app.fine_tuning.held_out import HeldOutRow
 from app.registry.artifact import Artifact
 from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest, Parent
 
@@ -34,6 +37,7 @@ SOURCE_FOLDER = "source"
 CHECKPOINT_FOLDER = "checkpoint"
 EVENTS_FILE = "events.jsonl"
 RESULT_FOLDER = "result"
+TEST_ROWS_FILE = "test_rows.json"
 ERROR_FILE = "error.json"
 
 SUCCEEDED, FAILED, STOPPED = 0, 1, 2
@@ -41,6 +45,9 @@ SUCCEEDED, FAILED, STOPPED = 0, 1, 2
 
 PARENT_PID_VARIABLE = "JOB_PARENT_PID"
 """Environment variable of the process: whose death it must not outlive."""
+
+
+_TEST_ROWS = TypeAdapter(list[HeldOutRow])
 
 
 class Run(BaseModel):
@@ -105,8 +112,11 @@ class AttemptFolder:
             found.append(model)
         return found
 
-    def write_result(self, manifest: Manifest, weights: bytes, trust: bytes | None) -> None:
-        _write_model(self.path / RESULT_FOLDER, manifest, weights, trust)
+    def write_result(
+        self, manifest: Manifest, weights: bytes, trust: bytes | None, test_rows: Sequence[HeldOutRow] = ()
+    ) -> None:
+        told = _TEST_ROWS.dump_json(list(test_rows))
+        _write_model(self.path / RESULT_FOLDER, manifest, weights, trust, {TEST_ROWS_FILE: told})
 
     def read_result(self) -> Artifact | None:
         folder = self.path / RESULT_FOLDER
@@ -115,6 +125,12 @@ class AttemptFolder:
             return None
         trust = (folder / TRUST_FILE).read_bytes() if model[0].trust is not None else None
         return Artifact(*model, trust)
+
+    def read_test_rows(self) -> list[HeldOutRow]:
+        """Of a result that is there."""
+        path = self.path / RESULT_FOLDER / TEST_ROWS_FILE
+        # A process of the version before may have written the result.
+        return _TEST_ROWS.validate_json(path.read_bytes()) if path.is_file() else []
 
     def write_error(self, error: RunError) -> None:
         partial = self.path / f"{ERROR_FILE}.partial"
@@ -132,13 +148,21 @@ class AttemptFolder:
             file.write(line + "\n")
 
 
-def _write_model(folder: Path, manifest: Manifest, weights: bytes, trust: bytes | None = None) -> None:
+def _write_model(
+    folder: Path,
+    manifest: Manifest,
+    weights: bytes,
+    trust: bytes | None = None,
+    others: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
     partial = folder.with_suffix(".partial")
     partial.mkdir()
     (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2))
     (partial / WEIGHTS_FILE).write_bytes(weights)
     if trust is not None:
         (partial / TRUST_FILE).write_bytes(trust)
+    for name, content in others.items():
+        (partial / name).write_bytes(content)
     os.replace(partial, folder)
 
 

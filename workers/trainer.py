@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.core.logging import configure_logging, get_logger
 from app.core.processes import die_with_parent
+from app.fine_tuning.held_out import shown_rows
 from app.jobs.errors import JobErrorCode
 from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder, Run, RunError
 from workers.failure import describe_error
@@ -56,7 +57,8 @@ def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
         TrainingTable(items=items, targets=targets, row_ids=row_ids), spec, base, run.parent, attempt.checkpoint,
         EpochReporter(attempt, run), should_stop, run.device, SearchReporter(attempt), attempt.read_sources(),
     )  # fmt: skip
-    attempt.write_result(trained.manifest, trained.weights, trained.trust)
+    rows = shown_rows(trained.test_formulas, trained.test_labels, trained.test_predictions)
+    attempt.write_result(trained.manifest, trained.weights, trained.trust, rows)
 
 
 class EpochReporter:

@@ -58,7 +58,10 @@ class TrainingWork(Work):
             promote=is_shown_to_help(manifest), trust=trust,
         )  # fmt: skip
         metrics = manifest.metrics.model_dump(mode="json")
-        result = {"model": version.model_name, "version": version.version, "metrics": metrics}
+        test_rows = [row.model_dump() for row in self.folder.read_test_rows()]
+        result = {
+            "model": version.model_name, "version": version.version, "metrics": metrics, "test_rows": test_rows,
+        }  # fmt: skip
         if not is_shown_to_help(manifest):
             return Outcome(
                 result,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from app.datasets.report import DuplicateRow, LabelConflict, LabelStatistics, Outlier, SimilarRows
+from app.datasets.report import DuplicateRow, Histogram, LabelConflict, LabelStatistics, Outlier, SimilarRows
 from app.datasets.rows import RawRow
 from app.datasets.validation import UsableRow, number_of
 from app.properties.catalogue import PropertySpec, Transform
-from app.structures.crystal import Crystal
+from app.structures.crystal import Crystal, FloatArray
 from app.structures.formula import Composition
 
 OUTLIER_ROBUST_Z = 6.0
@@ -19,6 +19,7 @@ MIN_ROWS_FOR_OUTLIERS = 20
 _SAME_LABEL_RELATIVE = 1e-3
 _SAME_LABEL_ABSOLUTE = 1e-9
 _GAUSSIAN_MAD = 1.4826
+_MIN_BINS, _MAX_BINS = 10, 40
 _LENGTH_DECIMALS = 3
 _AMOUNT_DECIMALS = 6
 
@@ -88,18 +89,19 @@ def find_outliers(rows: Sequence[UsableRow], spec: PropertySpec) -> list[Outlier
     return [Outlier(row_id=rows[i].row_id, value=rows[i].target, robust_z=round(float(z[i]), 2)) for i in order]
 
 
-def label_statistics(rows: Sequence[UsableRow], unit: str) -> LabelStatistics | None:
+def label_statistics(rows: Sequence[UsableRow], spec: PropertySpec) -> LabelStatistics | None:
     if not rows:
         return None
     targets = np.array([row.target for row in rows])
     return LabelStatistics(
-        unit=unit,
+        unit=spec.unit,
         min=float(targets.min()),
         max=float(targets.max()),
         mean=float(targets.mean()),
         median=float(np.median(targets)),
         std=float(targets.std()),
         mad=float(np.abs(targets - targets.mean()).mean()),
+        histogram=_histogram(targets, spec.transform),
     )
 
 
@@ -114,6 +116,14 @@ def labels_look_like_log10(rows: Sequence[RawRow], spec: PropertySpec) -> bool:
         return False
     numbers = [number for row in rows if (number := number_of(row.label)) is not None]
     return len(numbers) >= MIN_ROWS_FOR_OUTLIERS and 0 < max(numbers) <= np.log10(spec.upper)
+
+
+def _histogram(targets: FloatArray, transform: Transform) -> Histogram:
+    """About sqrt(n) bins, equally wide on the learned scale."""
+    is_log = transform is Transform.LOG10
+    n_bins = int(np.clip(np.sqrt(len(targets)), _MIN_BINS, _MAX_BINS))
+    counts, edges = np.histogram(np.log10(targets) if is_log else targets, n_bins)
+    return Histogram(scale=transform, edges=(10**edges if is_log else edges).tolist(), counts=counts.tolist())
 
 
 def _grouped(rows: Sequence[UsableRow], key: Callable[[UsableRow], str]) -> list[list[UsableRow]]:

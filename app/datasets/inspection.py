@@ -57,7 +57,7 @@ def inspect_table(table: RawTable, spec: PropertySpec) -> Inspection:
         similar=similar[:MAX_LISTED],
         conflicts=conflicts[:MAX_LISTED],
         outliers=outliers[:MAX_LISTED],
-        labels=label_statistics(rows, spec.unit),
+        labels=label_statistics(rows, spec),
         elements=count_elements(rows),
         unseen_elements=[],
         warnings=[*table.notes, *_warnings(table, rows, failures, spec)],

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.properties.catalogue import Transform
 from app.registry.manifest import InputKind
 
 MAX_LISTED = 200
@@ -51,6 +52,14 @@ class Outlier(_Part):
     robust_z: float = Field(description="Distance from the median in robust standard deviations, on the learned scale.")
 
 
+class Histogram(_Part):
+    """How the usable labels are spread."""
+
+    scale: Transform = Field(description="On which the bins are equally wide: that on which the labels are learned.")
+    edges: list[float] = Field(description="Of the bins, in the property's unit; one more than counts.")
+    counts: list[int] = Field(description="Rows in each bin.")
+
+
 class LabelStatistics(_Part):
     """The usable labels, in the property's unit."""
 
@@ -61,6 +70,7 @@ class LabelStatistics(_Part):
     median: float
     std: float
     mad: float = Field(description="Mean absolute deviation from the mean: the error of always answering the mean.")
+    histogram: Histogram | None = Field(default=None, description="null for data sets from before there was one.")
 
 
 class UnseenElements(_Part):

@@ -41,6 +41,7 @@ def make_report(job: Job, version: ModelVersion, aliases: Sequence[str]) -> Fine
         epochs=record.epochs,
         wall_s=record.wall_s,
         tournament=_tournament(record.search),
+        test_rows=(job.result or {}).get("test_rows", []),
     )  # fmt: skip
 
 

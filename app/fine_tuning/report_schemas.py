@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.fine_tuning.held_out import MAX_HELD_OUT, HeldOutRow
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 from app.properties.catalogue import Transform
@@ -153,3 +154,7 @@ class FineTuningReport(BaseModel):
     epochs: int = Field(description="Epochs trained; 0 where there are none.")
     wall_s: float | None = Field(description="Time the training took, s.")
     tournament: TournamentReport | None = Field(description="null unless the method is `auto`.")
+    test_rows: list[HeldOutRow] = Field(
+        description=f"Test rows beside the model's answers, by label, at most {MAX_HELD_OUT:,}; empty where they were "
+        "not kept."
+    )

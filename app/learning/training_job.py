@@ -60,6 +60,7 @@ class TrainedModel:
     trust: bytes | None
     history: list[dict[str, float]]
     test_rows: IntArray
+    test_formulas: list[str]
     test_labels: FloatArray
     test_predictions: FloatArray
 
@@ -126,8 +127,9 @@ def close_run(run: Run, fitted: Fitted, parent: Parent | None, seconds: float) -
     manifest = manifest_of(run, fitted, metrics, record, parent, weights, round(fitted.earlier_s + seconds, 1))
     test = run.split.test
     return TrainedModel(
-        manifest, weights, trust and trust[0], fitted.history, test, run.prepared.labels[test], test_predictions
-    )
+        manifest, weights, trust and trust[0], fitted.history, test, [run.prepared.keys[row] for row in test],
+        run.prepared.labels[test], test_predictions,
+    )  # fmt: skip
 
 
 def _fit(run: Run) -> Fitted:

@@ -30,7 +30,12 @@ def test_an_upload_answers_with_its_report(client: TestClient) -> None:
     dataset = answer.json()
     assert (dataset["name"], dataset["n_rows"], dataset["created"]) == ("bulk moduli", 30, True)
     assert dataset["property"]["unit"] == "GPa"
-    assert dataset["report"]["labels"]["max"] == 187.0
+    labels = dataset["report"]["labels"]
+    assert labels["max"] == 187.0
+    histogram = labels["histogram"]
+    assert histogram["scale"] == dataset["property"]["transform"] == "log10"
+    assert sum(histogram["counts"]) == dataset["n_rows"] and len(histogram["edges"]) == len(histogram["counts"]) + 1
+    assert (histogram["edges"][0], histogram["edges"][-1]) == pytest.approx((labels["min"], labels["max"]))
     found = client.get(answer.headers["location"]).json()
     assert found == {key: value for key, value in dataset.items() if key != "created"}
 

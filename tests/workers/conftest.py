@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.settings import PROJECT_ROOT, BulkSettings, JobSettings, Settings
 from app.datasets.service import DatasetService
+from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
 from app.fine_tuning.service import FineTuningService
 from app.jobs.models import JobEvent
@@ -100,6 +101,10 @@ class Installation:
     def job(self, job_id: str) -> FineTuningJobRead:
         with open_session(self.sessions, read_only=True) as session:
             return FineTuningService(session, self.store, self.settings).get(job_id)
+
+    def report(self, job_id: str) -> FineTuningReport:
+        with open_session(self.sessions, read_only=True) as session:
+            return FineTuningService(session, self.store, self.settings).report(job_id)
 
     def cancel(self, job_id: str) -> None:
         with open_session(self.sessions) as session:

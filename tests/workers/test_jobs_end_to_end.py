@@ -33,6 +33,11 @@ def test_a_job_makes_one_model_version(any_installation: Installation) -> None:
     assert (first.attempts, first.error, first.base_model) == (1, None, None)
     assert first.result is not None and (first.result.model, first.result.version) == ("mine", 1)
     assert first.result.metrics.test is not None and first.result.metrics.test.n >= 1
+    report = here.report(first.id)
+    assert len(report.test_rows) == first.result.metrics.test.n
+    errors = [abs(row.prediction - row.label) for row in report.test_rows]
+    assert sum(errors) / len(errors) == pytest.approx(first.result.metrics.test.mae, rel=1e-4)
+    assert [row.label for row in report.test_rows] == sorted(row.label for row in report.test_rows)
     assert first.progress is not None and (first.progress.epoch, first.progress.unit) == (4, "GPa")
     (version,) = here.versions("mine")
     assert version.job_id == first.id and version.dataset_id == first.dataset_id
