@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
+from app.bulk.file_jobs import bulk_limits
 from app.bulk.folder import BulkRun, RunFolder
 from app.bulk.models import BulkPart
 from app.bulk.parts import PartInfo
 from app.bulk.repository import BulkPartRepository, Totals
 from app.bulk.run import RunSize, default_processes
-from app.bulk.service import bulk_limits
 from app.bulk.spec import BulkSpec
 from app.core.db import open_session
 from app.core.errors import ArtifactCorrupt

@@ -6,10 +6,10 @@ import sys
 import threading
 from pathlib import Path
 
+from app.bulk.file_jobs import COUNTED_EVENT
 from app.bulk.folder import RunFolder
 from app.bulk.parts import PartInfo
 from app.bulk.run import RunStopped, run_bulk
-from app.bulk.service import COUNTED_EVENT
 from app.core.logging import configure_logging, get_logger
 from app.core.processes import die_with_parent
 from app.jobs.errors import JobErrorCode

@@ -11,7 +11,7 @@ from app.learning.graphs.packed import PackedGraphs
 from app.learning.graphs.settings import GraphSettings
 from app.learning.predictor import Estimate, NotANumber, Predictor
 from app.learning.representations import ELEMENTAL_FRACTIONS
-from app.learning.samples import GraphSamples, ModelInput, Samples, make_samples
+from app.learning.samples import GraphSamples, ModelInput, Samples, composition_key, make_samples
 from app.predictions.answers import unseen_reason
 from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
 
@@ -56,23 +56,25 @@ class Answerer:
             if entry.problem is not None or entry.item is None:
                 lines.add_error(entry.row, entry.input_id, *(entry.problem or _NOT_A_NUMBER))
                 continue
+            formula = composition_key(entry.item)
             answers = [(i, outcome[place]) for i, outcome in enumerate(outcomes) if place in outcome]
             for index, answer in answers:
-                self._add(lines, entry, index, items[index][place], answer)
+                self._add(lines, entry, index, items[index][place], answer, formula)
             if not answers:
                 error = no_model_fits(entry.item, self._models)
-                lines.add_error(entry.row, entry.input_id, error.code, error.detail)
+                lines.add_error(entry.row, entry.input_id, error.code, error.detail, None, formula)
         return lines
 
     def _item(self, model: SelectedModel, entry: Entry) -> ModelInput | InputKindMismatch | None:
         return item_for(model, entry.item) if entry.item is not None else None
 
     def _add(
-        self, lines: Lines, entry: Entry, index: int, item: ModelInput | InputKindMismatch | None, answer: _Outcome
-    ) -> None:
+        self, lines: Lines, entry: Entry, index: int, item: ModelInput | InputKindMismatch | None, answer: _Outcome,
+        formula: str,
+    ) -> None:  # fmt: skip
         names = self._names[index]
         if not isinstance(answer, _Value):
-            lines.add_error(entry.row, entry.input_id, *answer, names)
+            lines.add_error(entry.row, entry.input_id, *answer, names, formula)
             return
         assert item is not None and not isinstance(item, XtalforgeError)
         unseen = unseen_elements(self._models[index], item)
@@ -80,7 +82,7 @@ class Answerer:
         reasons = [unseen_reason(unseen)] if unseen else [_FAR] if known.in_domain is False else []
         if unseen:
             known = replace(known, in_domain=False)
-        lines.add_value(entry.row, entry.input_id, answer.value, names, known, [*reasons, *item.notes])
+        lines.add_value(entry.row, entry.input_id, answer.value, names, known, [*reasons, *item.notes], formula)
 
     def _outcomes(
         self,
@@ -123,7 +125,7 @@ class Answerer:
                 outcomes.append(_Value(estimate.value, Known()))
                 continue
             lower, upper = next(ends)
-            known = Known(lower, upper, assessment.in_domain, assessment.score)
+            known = Known(lower, upper, assessment.in_domain, assessment.score, assessment.difficulty)
             outcomes.append(_Value(estimate.value, known))
         return outcomes
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 
-PART_SCHEMA = pa.schema(
+RESULT_SCHEMA = pa.schema(
     [
         ("row", pa.int64()),
         ("input_id", pa.string()),
@@ -29,7 +29,12 @@ PART_SCHEMA = pa.schema(
         ("error_detail", pa.string()),
     ]
 )
-"""`row` is the place of the input in the file, from 1. `value` is null exactly where `error_code` is not."""
+"""What users are sent. `row` is the place of the input in the file, from 1. `value` is null exactly where `error_code`
+is not."""
+
+PART_SCHEMA = pa.schema([*RESULT_SCHEMA, pa.field("difficulty", pa.float64()), pa.field("formula", _NAME)])
+"""What is kept. `difficulty` is the expected size of the error on the scale the model learns, up to a factor that all
+its predictions share; `formula` is reduced, in alphabetical order."""
 
 _COUNTS = (b"first_row", b"n_inputs", b"n_failed", b"n_lines")
 
@@ -47,12 +52,13 @@ class PartInfo:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a value's error: its interval, and how far its input is from the training data."""
+    """What is known of a value's error: its interval, how far its input is from the training data, the difficulty."""
 
     lower: float | None = None
     upper: float | None = None
     in_domain: bool | None = None
     score: float | None = None
+    difficulty: float | None = None
 
 
 @dataclass(slots=True)
@@ -63,21 +69,25 @@ class Lines:
     answered: set[int] = field(default_factory=set)
 
     def add_value(
-        self, row: int, input_id: str, value: float, model: Sequence[Any], known: Known, notes: Sequence[str]
-    ) -> None:
+        self, row: int, input_id: str, value: float, model: Sequence[Any], known: Known, notes: Sequence[str],
+        formula: str | None = None,
+    ) -> None:  # fmt: skip
         """`model` are property, unit, name and version."""
         key, unit, name, version = model
         self._add(
             row, input_id, key, value, known.lower, known.upper, unit, name, version, known.in_domain, known.score,
-            "; ".join(notes) or None, None, None,
+            "; ".join(notes) or None, None, None, known.difficulty, formula,
         )  # fmt: skip
         self.answered.add(row)
 
-    def add_error(self, row: int, input_id: str, code: str, detail: str, model: Sequence[Any] | None = None) -> None:
+    def add_error(
+        self, row: int, input_id: str, code: str, detail: str, model: Sequence[Any] | None = None,
+        formula: str | None = None,
+    ) -> None:  # fmt: skip
         """Of one model, or without it of the input itself."""
         key, unit, name, version = model or (None, None, None, None)
         self._add(
-            row, input_id, key, None, None, None, unit, name, version, None, None, None, code, detail
+            row, input_id, key, None, None, None, unit, name, version, None, None, None, code, detail, None, formula
         )  # fmt: skip
 
     def extend(self, other: "Lines") -> None:

@@ -9,12 +9,12 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from app.bulk.formats import ResultFormat
-from app.bulk.parts import PART_SCHEMA
+from app.bulk.parts import RESULT_SCHEMA
 
-COLUMNS = tuple(PART_SCHEMA.names)
+COLUMNS = list(RESULT_SCHEMA.names)
 PARTS_PER_ROW_GROUP = 10
 _PLAIN_SCHEMA = pa.schema(
-    [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in PART_SCHEMA]
+    [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in RESULT_SCHEMA]
 )
 
 
@@ -27,6 +27,7 @@ MEDIA_TYPES = {
 
 def encode(parts: Iterable[pa.Table], fmt: ResultFormat) -> Iterator[bytes]:
     """The file in pieces; each part is asked for when it is due, and none is kept."""
+    parts = (part.select(COLUMNS) for part in parts)
     if fmt is ResultFormat.PARQUET:
         return _parquet(parts)
     return _csv(parts) if fmt is ResultFormat.CSV else _json_lines(parts)
@@ -48,7 +49,7 @@ def _json_lines(parts: Iterable[pa.Table]) -> Iterator[bytes]:
 def _parquet(parts: Iterable[pa.Table]) -> Iterator[bytes]:
     sink = io.BytesIO()
     out = _Taken(sink)
-    with pq.ParquetWriter(out, PART_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(out, RESULT_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
         held: list[pa.Table] = []
         for part in parts:
             held.append(part)

@@ -6,6 +6,9 @@ from app.bulk.inputs import InputFile
 from app.predictions.schemas import DEFAULT_LEVEL
 from app.predictions.selection import SelectedModel
 
+DELETED_AT = "results_deleted_at"
+"""In the result of a job: when its results were deleted."""
+
 
 class ModelUse(BaseModel):
     """A model version that answers; `is_named` when it was asked for by name."""

@@ -5,32 +5,30 @@ from typing import Any
 
 from app.bulk.repository import Totals
 from app.bulk.schemas import BulkInputRead, BulkModelRead, BulkPredictionRead, BulkProgress
-from app.bulk.spec import BulkSpec, ModelUse
+from app.bulk.spec import DELETED_AT, BulkSpec, ModelUse
 from app.jobs.models import Job
-from app.jobs.schemas import JobErrorRead
-from app.jobs.status import JobStatus
+from app.jobs.views import job_fields
 
 
 def bulk_read(job: Job, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None) -> BulkPredictionRead:
     spec = BulkSpec.model_validate(job.spec)
-    deleted_at = (job.result or {}).get("results_deleted_at")
     return BulkPredictionRead(
-        id=job.id,
-        status=JobStatus(job.status),
-        status_reason=job.status_reason,
-        error=JobErrorRead(code=job.error_code, detail=job.status_reason or "") if job.error_code else None,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        results_deleted_at=datetime.fromisoformat(deleted_at) if deleted_at else None,
-        input=_input_read(spec),
-        models=[_model_read(use) for use in spec.models],
-        attempts=job.attempts,
-        progress=_progress(spec, totals, counted, rate_per_s),
+        **job_fields(job),
+        results_deleted_at=results_deleted_at(job),
+        input=input_read(spec),
+        models=[model_read(use) for use in spec.models],
+        progress=progress_read(spec, totals, counted, rate_per_s),
     )
 
 
-def _progress(spec: BulkSpec, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None) -> BulkProgress:
+def results_deleted_at(job: Job) -> datetime | None:
+    deleted_at = (job.result or {}).get(DELETED_AT)
+    return datetime.fromisoformat(deleted_at) if deleted_at else None
+
+
+def progress_read(
+    spec: BulkSpec, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None
+) -> BulkProgress:
     total = spec.input.n_rows if spec.input.n_rows is not None else (counted or {}).get("n_rows")
     eta_s = (total - totals.n_inputs) / rate_per_s if total is not None and rate_per_s else None
     return BulkProgress(
@@ -42,7 +40,7 @@ def _progress(spec: BulkSpec, totals: Totals, counted: dict[str, Any] | None, ra
     )
 
 
-def _input_read(spec: BulkSpec) -> BulkInputRead:
+def input_read(spec: BulkSpec) -> BulkInputRead:
     columns = spec.input.columns if spec.dataset_id is None else None
     return BulkInputRead(
         name=spec.input_name,
@@ -56,5 +54,5 @@ def _input_read(spec: BulkSpec) -> BulkInputRead:
     )
 
 
-def _model_read(use: ModelUse) -> BulkModelRead:
+def model_read(use: ModelUse) -> BulkModelRead:
     return BulkModelRead(name=use.name, version=use.version, sha256=use.sha256, property=use.property, unit=use.unit)

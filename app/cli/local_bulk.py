@@ -18,7 +18,7 @@ from app.bulk.parts import PartInfo, read_part, total
 from app.bulk.results import encode
 from app.bulk.run import default_processes, run_bulk
 from app.bulk.schemas import ModelChoice
-from app.bulk.service import bulk_limits
+from app.bulk.file_jobs import bulk_limits
 from app.bulk.spec import ModelUse
 from app.cli.installation import open_installation
 from app.cli.output import stderr

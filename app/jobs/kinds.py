@@ -6,6 +6,7 @@ from enum import StrEnum
 class JobKind(StrEnum):
     FINE_TUNING = "fine_tuning"
     BULK_PREDICTION = "bulk_prediction"
+    SCREENING = "screening"
 
     @property
     def label(self) -> str:
@@ -13,4 +14,6 @@ class JobKind(StrEnum):
         return _LABELS[self]
 
 
-_LABELS = {JobKind.FINE_TUNING: "fine-tuning", JobKind.BULK_PREDICTION: "bulk prediction"}
+_LABELS = {
+    JobKind.FINE_TUNING: "fine-tuning", JobKind.BULK_PREDICTION: "bulk prediction", JobKind.SCREENING: "screening",
+}  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.learning.targets import apply_transform
 from app.learning.trust.assessment import Assessment, Trust
+from app.learning.trust.distribution import score_quantiles
 from app.learning.trust.places import FloatArray, Floats, IntArray, Places
 
 SAME_PLACE = 0.02
@@ -15,7 +16,6 @@ SAME_PLACE = 0.02
 
 Places of reference rows are kept as float16, which is off by less.
 """
-_N_QUANTILES = 200
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,8 @@ class Pool:
 
     @cached_property
     def scores(self) -> FloatArray:
-        """Absolute errors over difficulties at evenly spaced quantiles, sorted, (M,).
-
-        The largest that was seen stands for what is beyond it.
-        """
-        table = self.trust.scores
-        levels = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
-        rows = np.minimum(np.searchsorted(table.shares, levels), len(table.scores) - 1)
-        return table.scores[rows].astype(np.float64)
+        """Absolute errors over difficulties at evenly spaced quantiles, sorted, (M,)."""
+        return score_quantiles(self.trust.scores)
 
     @cached_property
     def expected_errors(self) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 from app.learning.acquisition.pool import Pool
 from app.learning.acquisition.strategy import Optimum
 from app.learning.targets import apply_transform
+from app.learning.trust.distribution import share_below
 from app.learning.trust.places import FloatArray
 
 
@@ -66,9 +67,7 @@ def margins(pool: Pool, target: Target) -> FloatArray:
 
 def _below(pool: Pool, bound: float) -> FloatArray:
     """Probability that labels lie below a bound on the learned scale, (N,)."""
-    away = (bound - pool.learned) / pool.difficulties
-    within = np.searchsorted(pool.scores, np.abs(away)) / len(pool.scores)
-    return np.asarray(0.5 + 0.5 * np.sign(away) * within)
+    return share_below(pool.learned, pool.difficulties, pool.scores, bound)
 
 
 def _learned(pool: Pool, value: float) -> float:

@@ -1,0 +1,167 @@
+"""Jobs over files: what bulk predictions and screenings keep, show and throw away alike."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
+
+import pyarrow as pa
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.bulk.parts import read_part
+from app.bulk.repository import BulkPartRepository, Totals
+from app.bulk.spec import DELETED_AT, BulkSpec
+from app.core.db import open_session
+from app.core.errors import ArtifactCorrupt, JobNotFinished, PayloadTooLarge, ResultsDeleted
+from app.core.orm import utc_now
+from app.core.settings import LimitSettings, Settings
+from app.jobs.kinds import JobKind
+from app.jobs.models import Job
+from app.jobs.repository import JobRepository
+from app.jobs.service import JobService
+from app.jobs.status import JobStatus
+from app.predictions.directory import ModelDirectory
+from app.registry.store import ArtifactStore
+
+COUNTED_EVENT = "counted"
+STORE_FOLDER = "bulk"
+_PIECE_BYTES = 1 << 20
+
+ReadT = TypeVar("ReadT")
+
+
+class FileJobs(ABC, Generic[ReadT]):
+    """Opens short transactions of its own: an upload of gigabytes keeps no other writer waiting."""
+
+    kind: ClassVar[JobKind]
+
+    def __init__(
+        self, sessions: sessionmaker[Session], store: ArtifactStore, settings: Settings, directory: ModelDirectory
+    ) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._settings = settings
+        self._directory = directory
+
+    @abstractmethod
+    def _bulk_spec(self, job: Job) -> BulkSpec:
+        """The predictions that the job consists of."""
+
+    @abstractmethod
+    def _view(self, job: Job, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None) -> ReadT:
+        """What is shown of the job."""
+
+    def get(self, job_id: str) -> ReadT:
+        """Raises JobNotFound."""
+        with open_session(self._sessions, read_only=True) as session:
+            job = JobRepository(session).get_of_kind(job_id, self.kind)
+            return self._read(session, [job])[0]
+
+    def page(self, statuses: Sequence[JobStatus], cursor: str | None, limit: int) -> tuple[list[ReadT], str | None]:
+        """One page, newest first, and the cursor of the next one."""
+        with open_session(self._sessions, read_only=True) as session:
+            jobs, following = JobRepository(session).page_at(self.kind, statuses, cursor, limit)
+            return self._read(session, jobs), following
+
+    def cancel(self, job_id: str) -> ReadT:
+        """Raises JobNotFound, JobNotCancellable."""
+        with open_session(self._sessions) as session:
+            JobRepository(session).get_of_kind(job_id, self.kind)
+            job = JobService(session, self._settings.jobs).request_cancel(job_id)
+            read = self._read(session, [job])[0]
+        if JobStatus(job.status).is_terminal:
+            self._remove_input(job)
+        return read
+
+    def delete(self, job_id: str) -> None:
+        """Remove results and input; the job itself stays listed. Raises JobNotFound, JobNotFinished."""
+        with open_session(self._sessions) as session:
+            jobs = JobRepository(session)
+            jobs.lock(job_id)
+            job = jobs.get_of_kind(job_id, self.kind)
+            if not JobStatus(job.status).is_terminal:
+                raise JobNotFinished(f"The {self.kind.label} {job_id} is {job.status}: cancel it, or wait for its end.")
+            result = {DELETED_AT: utc_now().isoformat(timespec="seconds"), **(job.result or {})}
+            jobs.update_where(job_id, result=result)
+        self._remove_input(job)
+        for path in self._store.list(self._bulk_spec(job).parts_prefix):
+            self._store.delete(path)
+
+    def _job(self, session: Session, job_id: str) -> Job:
+        """A job whose results are there. Raises JobNotFound, ResultsDeleted."""
+        job = JobRepository(session).get_of_kind(job_id, self.kind)
+        if deleted_at := (job.result or {}).get(DELETED_AT):
+            raise ResultsDeleted(f"The results of {self.kind.label} {job_id} were deleted at {deleted_at}.")
+        return job
+
+    def _create(self, spec: dict[str, Any], key: str | None, request_sha256: str) -> tuple[Job, ReadT]:
+        with open_session(self._sessions) as session:
+            jobs = JobService(session, self._settings.jobs)
+            job = jobs.create(self.kind, spec, key, request_sha256)
+            return job, self._read(session, [job])[0]
+
+    def _create_with_input(
+        self, spec: dict[str, Any], input_path: str, pieces: Iterator[bytes], key: str | None, request_sha256: str
+    ) -> ReadT:
+        """The same with a file of its own; nothing is kept of a request that is refused or that came before."""
+        self._store.put_stream(input_path, pieces)
+        try:
+            job, read = self._create(spec, key, request_sha256)
+        except BaseException:
+            self._store.delete(input_path)
+            raise
+        if self._bulk_spec(job).input_path != input_path:  # the same request came twice at the same time
+            self._store.delete(input_path)
+        return read
+
+    def _replay(self, key: str | None, request_sha256: str) -> ReadT | None:
+        with open_session(self._sessions, read_only=True) as session:
+            job = JobService(session, self._settings.jobs).find_replay(self.kind, key, request_sha256)
+            return self._read(session, [job])[0] if job is not None else None
+
+    def _measured(self, file: BinaryIO) -> tuple[str, int]:
+        """sha256 and size in bytes. Raises PayloadTooLarge."""
+        digest, size = hashlib.sha256(), 0
+        for piece in pieces_of(file):
+            digest.update(piece)
+            size += len(piece)
+        if size > (most := self._settings.bulk.max_upload_bytes):
+            raise PayloadTooLarge(f"The file has {size:,} bytes; {most:,} are read at most.", limit_bytes=most)
+        return digest.hexdigest(), size
+
+    def _parts(self, paths: Sequence[str]) -> Iterator[pa.Table]:
+        for path in paths:
+            try:
+                yield read_part(pa.py_buffer(self._store.get(path)))
+            except (pa.ArrowException, OSError) as error:
+                raise ArtifactCorrupt(f"The stored results {path} cannot be read: {error}") from error
+
+    def _remove_input(self, job: Job) -> None:
+        spec = self._bulk_spec(job)
+        if spec.dataset_id is None:
+            self._store.delete(spec.input_path)
+
+    def _read(self, session: Session, jobs: Sequence[Job]) -> list[ReadT]:
+        ids = [job.id for job in jobs]
+        parts = BulkPartRepository(session)
+        totals = parts.totals(ids)
+        counted = JobRepository(session).last_events(ids, COUNTED_EVENT)
+        return [
+            self._view(
+                job, totals.get(job.id, Totals()), counted.get(job.id),
+                parts.rate_per_s(job.id) if job.status == JobStatus.RUNNING else None,
+            )
+            for job in jobs
+        ]  # fmt: skip
+
+
+def bulk_limits(settings: Settings) -> LimitSettings:
+    """The limits on archives, with the sizes of bulk predictions."""
+    return settings.limits.model_copy(update={"max_inflated_bytes": settings.bulk.max_inflated_bytes})
+
+
+def pieces_of(file: BinaryIO) -> Iterator[bytes]:
+    """The file from its beginning."""
+    file.seek(0)
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
