@@ -12,31 +12,31 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
+from app.access.middleware import AccessMiddleware
 from app.bulk.routes import router as bulk_router
 from app.cells.routes import router as structures_router
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
-from app.core.metrics import MODELS_LOADED, QUEUE_INPUTS, QUEUE_REQUESTS
+from app.core.metrics import QUEUE_INPUTS, QUEUE_REQUESTS
 from app.core.migrations import schema_state
 from app.core.settings import Settings
+from app.core.tenancy import EVERY_TENANT, OPERATOR_SCOPE, SHARED_SCOPE, of_tenant
 from app.datasets.routes import router as datasets_router
 from app.fine_tuning.routes import router as fine_tuning_router
 from app.jobs.metrics import JobMetrics
 from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
+from app.predictions.compute_client import Compute
 from app.predictions.directory import ModelDirectory
 from app.predictions.embedding_routes import router as embedding_router
-from app.predictions.embedding_service import EmbeddingService
-from app.predictions.engine import BackgroundEngine, InferenceEngine
 from app.predictions.featuriser import Featuriser
-from app.predictions.lane import PredictionLane
+from app.predictions.front import Predictions
 from app.predictions.pool import FeaturisingPool
 from app.predictions.properties_routes import router as properties_router
 from app.predictions.queue import PredictionQueue
 from app.predictions.routes import router as predictions_router
 from app.predictions.routes import upload_router
-from app.predictions.service import PredictionService
 from app.predictions.warm_up import WarmUp
 from app.registry.routes import router as registry_router
 from app.registry.service import RegistryService
@@ -57,23 +57,13 @@ from app.web.request_id import RequestIdMiddleware, request_id_of
 
 PREDICTION_THREADS = 4
 """Batches and uploads at work at once, beside the lane of small requests. They mostly wait for the pool."""
-WARM_UP_STOP_S = 10.0
 MULTIPART_BYTES = 100_000
 """What the other fields of an upload may take beside its file."""
-
-MakeEngine = Callable[[Settings], InferenceEngine]
 
 log = get_logger(__name__)
 
 
-def learning_engine(settings: Settings) -> InferenceEngine:
-    """The engine of `app.learning`; importing it imports torch, so it is called in a background thread."""
-    from app.learning.engine import InferenceEngine as LearningEngine
-
-    return LearningEngine(settings.inference.max_models, settings.device, settings.inference.threads)
-
-
-def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) -> FastAPI:
+def create_app(settings: Settings) -> FastAPI:
     """The application. Nothing is opened or connected before its lifespan starts."""
     app = FastAPI(
         title="Xtalforge",
@@ -84,7 +74,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
         redirect_slashes=False,
         dependencies=[Depends(refuse_unknown_parameters)],
         responses=problem_responses(XtalforgeError),
-        lifespan=_lifespan(settings, make_engine),
+        lifespan=_lifespan(settings),
     )
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
@@ -96,6 +86,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
     install_page(app)
     install_problem_handlers(app)
     app.add_middleware(HeadMiddleware)
+    app.add_middleware(AccessMiddleware)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.limits.max_upload_bytes,
@@ -106,7 +97,7 @@ def create_app(settings: Settings, make_engine: MakeEngine = learning_engine) ->
     return app
 
 
-def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
@@ -116,18 +107,17 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         sessions = session_factory(engine)
         store = open_store(settings)
         job_queue = JobQueue(settings.resolved_broker_url)
-        inference = BackgroundEngine(lambda: make_engine(settings))
         pool = _featurising_pool(settings)
         featuriser = Featuriser(pool)
-        directory = ModelDirectory(sessions, store)
-        predictions = PredictionService(directory, inference, settings.limits, featuriser)
+        directory = ModelDirectory(of_tenant(sessions, OPERATOR_SCOPE), store)
+        compute = Compute(settings, directory.load, share=_has_cores_to_spare(settings))
+        predictions = Predictions(compute, settings.limits)
         prediction_queue = PredictionQueue(
             PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
         )
-        lane = PredictionLane(predictions, share=pool is not None and settings.api_workers < (os.cpu_count() or 1))
-        reaper = Reaper(sessions, settings, job_queue)
-        warm_up = WarmUp(predictions, featuriser)
-        gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue, inference))
+        reaper = Reaper(of_tenant(sessions, EVERY_TENANT), settings, job_queue)
+        warm_up = WarmUp(predictions, directory)
+        gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue))
 
         app.state.resources = resources = Resources()
         resources.add(Settings, settings)
@@ -136,16 +126,14 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         resources.add(JobQueue, job_queue)
         resources.add(ModelDirectory, directory)
         resources.add(Featuriser, featuriser)
-        resources.add(PredictionService, predictions)
-        resources.add(EmbeddingService, EmbeddingService(directory, inference, settings.limits, featuriser))
+        resources.add(Predictions, predictions)
         resources.add(PredictionQueue, prediction_queue)
-        resources.add(PredictionLane, lane)
         resources.add(Metrics, Metrics(gauges, [JobMetrics(engine, job_queue)]))
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
-        # Not earlier: the import would take time from what the service needs to become ready.
-        inference.start()
         gauges.start()
         if is_migrated:
+            # Not earlier: its imports would take time from what the service needs to become ready.
+            await compute.start()
             reaper.start()
             warm_up.start()
         resources.add(Readiness, _readiness(engine, store, is_migrated))
@@ -154,10 +142,8 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
         finally:
             reaper.stop()
             gauges.stop()
-            await run_in_threadpool(lane.close)
             prediction_queue.close()
-            if is_migrated:
-                await run_in_threadpool(warm_up.join, WARM_UP_STOP_S)
+            await compute.close()
             if pool is not None:
                 await run_in_threadpool(pool.close)
             job_queue.close()
@@ -166,11 +152,10 @@ def _lifespan(settings: Settings, make_engine: MakeEngine) -> Callable[[FastAPI]
     return lifespan
 
 
-def _refresh_gauges(queue: PredictionQueue, inference: BackgroundEngine) -> None:
+def _refresh_gauges(queue: PredictionQueue) -> None:
     n_requests, n_inputs = queue.load()
     QUEUE_REQUESTS.set(n_requests)
     QUEUE_INPUTS.set(n_inputs)
-    MODELS_LOADED.set(inference.n_loaded)
 
 
 def _register_shipped(
@@ -183,7 +168,7 @@ def _register_shipped(
             "database not migrated: run `xtalforge db upgrade`, then restart", at=state.current, needed=state.head
         )
         return False
-    with open_session(sessions) as session:
+    with open_session(of_tenant(sessions, SHARED_SCOPE)) as session:
         RegistryService(session, store).register_shipped(settings.models_store)
     return True
 
@@ -205,6 +190,11 @@ def _readiness(engine: Engine, store: ArtifactStore, was_migrated: bool) -> Read
 def _featurising_pool(settings: Settings) -> FeaturisingPool | None:
     size = settings.inference.pool_size
     return FeaturisingPool(size, settings.inference.read_limit_s) if size else None
+
+
+def _has_cores_to_spare(settings: Settings) -> bool:
+    """Whether readers find cores of their own beside the API and the compute process of each API process."""
+    return (os.cpu_count() or 1) > 2 * settings.api_workers
 
 
 def _unexpected_error(scope: Scope) -> tuple[bytes, str]:

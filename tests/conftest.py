@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, session_factory, upgrade_to_head
 from app.core.settings import PROJECT_ROOT, Settings
+from app.core.tenancy import OPERATOR_SCOPE, of_tenant
 from tests.postgres import PostgresUnavailable, running_postgres
 
 DATA_KIT_VARIABLE = "XTALFORGE_DATA_KIT"
@@ -76,7 +77,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def sessions(engine: Engine) -> sessionmaker[Session]:
     """Factory of sessions on the migrated database; use it with `open_session`."""
-    return session_factory(engine)
+    return of_tenant(session_factory(engine), OPERATOR_SCOPE)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 import secrets
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,6 +14,7 @@ import app.datasets.models  # noqa: F401 - model versions refer to its table
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.logging import get_logger
 from app.core.settings import Settings
+from app.core.tenancy import EVERY_TENANT, TenantScope, of_tenant
 from app.jobs.outbox import dispatch
 from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
@@ -35,6 +36,10 @@ class WorkerContext:
     factory: sessionmaker[Session]
     store: ArtifactStore
     queue: JobQueue
+
+    def of_tenant(self, tenant: str) -> "WorkerContext":
+        """The same, for work that one tenant asked for."""
+        return replace(self, factory=of_tenant(self.factory, TenantScope(tenant)))
 
 
 @dataclass(slots=True)
@@ -64,9 +69,10 @@ def _open_context() -> WorkerContext:
         name_this_worker()
     settings = Settings()
     engine = create_engine_for(settings.resolved_database_url)
+    factory = of_tenant(session_factory(engine), EVERY_TENANT)
     return WorkerContext(
-        pid=os.getpid(), worker_id=_state.worker_id, settings=settings, engine=engine,
-        factory=session_factory(engine), store=open_store(settings), queue=JobQueue(settings.resolved_broker_url),
+        pid=os.getpid(), worker_id=_state.worker_id, settings=settings, engine=engine, factory=factory,
+        store=open_store(settings), queue=JobQueue(settings.resolved_broker_url),
     )  # fmt: skip
 
 

@@ -43,12 +43,14 @@ def run_attempt(worker: WorkerContext, job_id: str) -> None:
     """Claim the job and see it to an end; nothing happens when it is not to be had."""
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         with open_session(worker.factory) as session:
-            token = JobService(session, worker.settings.jobs).claim(job_id, worker.worker_id)
+            jobs = JobService(session, worker.settings.jobs)
+            token = jobs.claim(job_id, worker.worker_id)
+            tenant = jobs.get(job_id).tenant if token is not None else ""
         if token is None:
             log.info("job not claimed: it has ended or another worker holds it")
             return
         try:
-            Attempt(worker, job_id, token).run()
+            Attempt(worker.of_tenant(tenant), job_id, token).run()
         except LeaseLost:
             log.warning("lease lost; the attempt was stopped and wrote nothing more")
 

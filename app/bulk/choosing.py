@@ -4,13 +4,12 @@ from app.bulk.inputs import InputFile
 from app.bulk.schemas import ModelChoice
 from app.core.errors import InputKindMismatch
 from app.datasets.rows import RowKind
-from app.predictions.directory import ModelDirectory
-from app.predictions.selection import SelectedModel
+from app.predictions.selection import Models, SelectedModel
 from app.registry.manifest import InputKind
 
 
 def choose_models(
-    directory: ModelDirectory, choice: ModelChoice, found: InputFile, input_kind: InputKind | None = None
+    directory: Models, choice: ModelChoice, found: InputFile, input_kind: InputKind | None = None
 ) -> list[SelectedModel]:
     """All that were asked for by name, else those of the chosen ones that take such inputs.
 

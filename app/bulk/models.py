@@ -6,9 +6,10 @@ from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.orm import Base, utc_now
+from app.core.tenancy import Owned
 
 
-class BulkPart(Base):
+class BulkPart(Owned, Base):
     """Results of one chunk of a job's input. A chunk is recorded once, whichever attempts worked on it."""
 
     __tablename__ = "bulk_part"

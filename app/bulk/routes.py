@@ -47,7 +47,7 @@ from app.jobs.stream import (
 from app.predictions.directory import ModelDirectory
 from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
 from app.registry.deps import StoreDep
-from app.web.deps import SessionsDep, SettingsDep, resource
+from app.web.deps import SessionsDep, SettingsDep, TenantScopeDep, resource
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
 
@@ -58,8 +58,10 @@ router = APIRouter(prefix="/v1/bulk-predictions", tags=["bulk predictions"])
 DirectoryDep = Annotated[ModelDirectory, Depends(resource(ModelDirectory))]
 
 
-def _service(sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep) -> BulkService:
-    return BulkService(sessions, store, settings, directory)
+def _service(
+    sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep, scope: TenantScopeDep
+) -> BulkService:
+    return BulkService(sessions, store, settings, directory.of(scope))
 
 
 ServiceDep = Annotated[BulkService, Depends(_service)]

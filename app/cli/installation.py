@@ -37,16 +37,17 @@ def open_installation(settings: Settings) -> Iterator[Installation]:
     """Migrate, register the shipped models, and hand out what commands need."""
     from app.core.db import create_engine_for, open_session, session_factory, upgrade_to_head
     from app.core.logging import configure_logging
+    from app.core.tenancy import OPERATOR_SCOPE, SHARED_SCOPE, of_tenant
     from app.registry.service import RegistryService
     from app.registry.store import open_store
 
     configure_logging("WARNING", settings.log_format)
     upgrade_to_head(settings.resolved_database_url)
     engine = create_engine_for(settings.resolved_database_url)
-    sessions, store = session_factory(engine), open_store(settings)
+    unbound, store = session_factory(engine), open_store(settings)
     try:
-        with open_session(sessions) as session:
+        with open_session(of_tenant(unbound, SHARED_SCOPE)) as session:
             RegistryService(session, store).register_shipped(settings.models_store)
-        yield Installation(settings, sessions, store)
+        yield Installation(settings, of_tenant(unbound, OPERATOR_SCOPE), store)
     finally:
         engine.dispose()

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
@@ -64,7 +65,7 @@ def _refuse_nul(context: ExceptionContext) -> None:
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions whose objects stay readable after the commit."""
+    """Sessions whose objects stay readable after the commit; they reach no tenant's rows before `of_tenant`."""
     return sessionmaker(engine, expire_on_commit=False)
 
 
@@ -87,6 +88,17 @@ def _read_only_options(session: Session) -> dict[str, Any]:
 def upgrade_to_head(url: str) -> None:
     """Bring the schema of the database to the newest revision; safe when several processes start at once."""
     command.upgrade(_alembic_config(url), "head")
+
+
+def change_revision(url: str, current: str | None, wanted: str) -> None:
+    """Bring the schema of an empty database to an older or newer revision. Raises alembic's CommandError."""
+    is_behind = current is None or wanted not in {step.revision for step in _ancestors(current)}
+    (command.upgrade if is_behind else command.downgrade)(_alembic_config(url), wanted)
+
+
+def _ancestors(revision: str) -> list[Script]:
+    """The revision and all before it."""
+    return list(ScriptDirectory(str(MIGRATIONS_FOLDER)).iterate_revisions(revision, "base"))
 
 
 def check(url: str) -> None:

@@ -16,9 +16,11 @@ XtalforgeError
                                 DatasetNotFound, JobNotFound, ResultsDeleted
   Conflict (409)                JobNotCancellable, JobNotFinished, DatasetInUse, ModelVersionInUse, ModelMismatch,
                                 NothingToRollBack, IdempotencyConflict
+  Unauthorized (401)            KeyMissing, KeyInvalid, KeyExpired
+  Forbidden (403)               ScopeMissing, SharedReadOnly, QuotaExceeded, CrossOrigin, HostNotTrusted
   PreconditionFailed (412)
   PayloadTooLarge (413)
-  QueueFull (429)
+  QueueFull, RateLimited (429)
   BrokerUnavailable, NotReady (503)
   ArtifactCorrupt (500)
 """
@@ -188,6 +190,46 @@ class IdempotencyConflict(Conflict):
     code, title = "idempotency_conflict", "The idempotency key was used for another request"
 
 
+class Unauthorized(XtalforgeError):
+    code, status, title = "unauthorized", 401, "A key is needed"
+
+
+class KeyMissing(Unauthorized):
+    code, title = "key_missing", "An API key is needed"
+
+
+class KeyInvalid(Unauthorized):
+    code, title = "key_invalid", "The API key is not valid"
+
+
+class KeyExpired(Unauthorized):
+    code, title = "key_expired", "The API key has expired"
+
+
+class Forbidden(XtalforgeError):
+    code, status, title = "forbidden", 403, "Not allowed"
+
+
+class ScopeMissing(Forbidden):
+    code, title = "scope_missing", "The API key does not allow this"
+
+
+class SharedReadOnly(Forbidden):
+    code, title = "shared_read_only", "Shared models cannot be changed"
+
+
+class QuotaExceeded(Forbidden):
+    code, title = "quota_exceeded", "A quota is used up"
+
+
+class CrossOrigin(Forbidden):
+    code, title = "cross_origin", "Another site may not do this"
+
+
+class HostNotTrusted(Forbidden):
+    code, title = "host_not_trusted", "The service does not go by this name"
+
+
 class PreconditionFailed(XtalforgeError):
     code, status, title = "precondition_failed", 412, "The object was changed meanwhile"
 
@@ -198,6 +240,10 @@ class PayloadTooLarge(XtalforgeError):
 
 class QueueFull(XtalforgeError):
     code, status, title = "queue_full", 429, "The service is busy"
+
+
+class RateLimited(XtalforgeError):
+    code, status, title = "rate_limited", 429, "Too many requests"
 
 
 class BrokerUnavailable(XtalforgeError):

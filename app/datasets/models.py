@@ -7,16 +7,18 @@ from sqlalchemy import BigInteger, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.orm import Base, JsonObject, utc_now
+from app.core.tenancy import Owned
 
 
-class Dataset(Base):
+class Dataset(Owned, Base):
     """Labelled inputs of one property, validated, immutable, stored as Parquet by sha256."""
 
     __tablename__ = "dataset"
     __table_args__ = (
-        # The same rows uploaded twice, even at the same moment, are one data set.
+        # The same rows uploaded twice, even at the same moment, are one data set of their tenant.
         Index(
             "uq_dataset_content",
+            "tenant",
             "content_sha256",
             unique=True,
             sqlite_where=text("deleted_at IS NULL"),

@@ -7,9 +7,10 @@ from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.orm import Base, JsonObject, utc_now
+from app.core.tenancy import Owned
 
 
-class Job(Base):
+class Job(Owned, Base):
     """One piece of long work.
 
     `fencing_token` is a new random string at every claim: each write of a worker is conditional on it, so a worker
@@ -19,7 +20,7 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         Index(None, "status", "lease_expires_at"),
-        UniqueConstraint("kind", "idempotency_key"),
+        UniqueConstraint("tenant", "kind", "idempotency_key"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -43,7 +44,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
 
-class JobEvent(Base):
+class JobEvent(Owned, Base):
     """What happened in a job, in order; `seq` counts from 1 within the job."""
 
     __tablename__ = "job_event"

@@ -101,7 +101,10 @@ class JobRepository:
     def insert_event(self, job_id: str, *, level: str, kind: str, message: str, data: dict[str, Any]) -> JobEvent:
         """Append an event. The caller holds the job's row, hence `seq` has neither gaps nor duplicates."""
         last = self._session.scalar(select(func.max(JobEvent.seq)).where(JobEvent.job_id == job_id))
-        event = JobEvent(job_id=job_id, seq=(last or 0) + 1, level=level, kind=kind, message=message, data=data)
+        tenant = self._session.scalar(select(Job.tenant).where(Job.id == job_id))
+        event = JobEvent(
+            tenant=tenant, job_id=job_id, seq=(last or 0) + 1, level=level, kind=kind, message=message, data=data
+        )
         self._session.add(event)
         self._session.flush()
         return event

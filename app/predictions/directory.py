@@ -5,13 +5,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import open_session
+from app.core.tenancy import TenantScope, of_tenant
 from app.learning.graphs.settings import GraphSettings
-from app.predictions.selection import SelectedModel, refuse_unserved
+from app.predictions.selection import SelectedModel, graph_settings, refuse_unserved
 from app.registry.artifact import Artifact
 from app.registry.manifest import Manifest
 from app.registry.models import ModelVersion
@@ -25,11 +25,14 @@ _MAX_SELECTIONS = 256
 _MAX_MANIFESTS = 256
 _WRITTEN = "predictions_directory_written"
 
-_Key = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+_Key = tuple[TenantScope | None, tuple[str, ...] | None, tuple[str, ...] | None]
 
 
 class ModelDirectory:
-    """Selections of models by what requests name. Thread-safe; opens short read-only transactions of its own."""
+    """Selections of models by what requests name. Thread-safe; opens short read-only transactions of its own.
+
+    `scope` says whose models are seen. It may be left out only where `sessions` are bound to a tenant already.
+    """
 
     def __init__(self, sessions: sessionmaker[Session], store: ArtifactStore, fresh_s: float = FRESH_S) -> None:
         self._sessions = sessions
@@ -43,22 +46,24 @@ class ModelDirectory:
             event.listen(sessions, name, _note_write)
         event.listen(sessions, "after_commit", self._after_commit)
 
-    def select(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
+    def select(
+        self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None = None
+    ) -> list[SelectedModel]:
         """The named models, or the champions of these properties, or every champion; each version once.
 
         Champions that answer only when they are named are not among the others.
 
         Raises ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound; nothing of that is remembered.
         """
-        key = (tuple(models) if models is not None else None, tuple(properties) if properties is not None else None)
+        key = _key(models, properties, scope)
+        found = self.remembered(models, properties, scope)
+        if found is not None:
+            return found
         with self._lock:
             generation = self._generation
-            until, found = self._selections.get(key, (0.0, []))
-        if time.monotonic() < until:
-            return found
         # Counted from before the question: the answer may be that old.
         until = time.monotonic() + self._fresh_s
-        selected = self._ask(models, properties)
+        selected = self._ask(models, properties, scope)
         with self._lock:
             if generation == self._generation:
                 if len(self._selections) >= _MAX_SELECTIONS:
@@ -66,13 +71,24 @@ class ModelDirectory:
                 self._selections[key] = (until, selected)
         return selected
 
+    def remembered(
+        self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None = None
+    ) -> list[SelectedModel] | None:
+        """What `select` would give, where that is known; it never waits for the database."""
+        with self._lock:
+            until, found = self._selections.get(_key(models, properties, scope), (0.0, []))
+        return found if time.monotonic() < until else None
+
     def load(self, version: ModelVersion) -> Artifact:
         """The files of a version, verified. Raises ArtifactCorrupt."""
         with open_session(self._sessions, read_only=True) as session:
             return RegistryService(session, self._store).artifact(version)
 
-    def _ask(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
-        with open_session(self._sessions, read_only=True) as session:
+    def _ask(
+        self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None
+    ) -> list[SelectedModel]:
+        sessions = self._sessions if scope is None else of_tenant(self._sessions, scope)
+        with open_session(sessions, read_only=True) as session:
             registry = RegistryService(session, self._store)
             if models is not None:
                 versions = [registry.resolve(reference) for reference in models]
@@ -84,11 +100,15 @@ class ModelDirectory:
         refuse_unserved(selected, properties)
         return selected
 
+    def of(self, scope: TenantScope) -> "TenantDirectory":
+        """This directory, as the tenant sees it."""
+        return TenantDirectory(self, scope)
+
     def _selected(self, registry: RegistryService, version: ModelVersion, *, is_named: bool) -> SelectedModel:
         described = self._described.get(version.id)
         if described is None:
             manifest = registry.manifest(version)
-            described = (manifest, _graph_settings(manifest))
+            described = (manifest, graph_settings(manifest))
             with self._lock:
                 if len(self._described) >= _MAX_MANIFESTS:
                     self._described.clear()
@@ -103,17 +123,32 @@ class ModelDirectory:
                 self._selections.clear()
 
 
+class TenantDirectory:
+    """A directory that shows one tenant's models."""
+
+    def __init__(self, directory: ModelDirectory, scope: TenantScope) -> None:
+        self._directory = directory
+        self._scope = scope
+
+    def select(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
+        """See `ModelDirectory.select`."""
+        return self._directory.select(models, properties, self._scope)
+
+    def load(self, version: ModelVersion) -> Artifact:
+        """See `ModelDirectory.load`."""
+        return self._directory.load(version)
+
+    def remembered(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel] | None:
+        """See `ModelDirectory.remembered`."""
+        return self._directory.remembered(models, properties, self._scope)
+
+
+def _key(models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None) -> _Key:
+    names = tuple(models) if models is not None else None
+    return scope, names, tuple(properties) if properties is not None else None
+
+
 def _note_write(context: Any, *_: Any) -> None:
     # The events hand over the session itself, or an object that holds it.
     session: Session = getattr(context, "session", context)
     session.info[_WRITTEN] = True
-
-
-def _graph_settings(manifest: Manifest) -> GraphSettings | None:
-    if manifest.graph is None:
-        return None
-    try:
-        return GraphSettings.model_validate(manifest.graph)
-    except ValidationError:
-        # The engine says so when it loads the model, in the answer of that model alone.
-        return None

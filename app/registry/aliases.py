@@ -4,7 +4,8 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import AliasNotFound, ModelNotFound, ModelVersionNotFound, NothingToRollBack, PreconditionFailed
 from app.core.orm import utc_now
-from app.registry.models import ModelAlias, ModelAliasChange
+from app.core.tenancy import require_writable
+from app.registry.models import ModelAlias, ModelAliasChange, RegisteredModel
 from app.registry.references import check_alias
 from app.registry.repository import RegistryRepository
 
@@ -22,6 +23,7 @@ class AliasService:
     """
 
     def __init__(self, session: Session) -> None:
+        self._session = session
         self._registry = RegistryRepository(session)
 
     def get(self, name: str, alias: str) -> ModelAlias:
@@ -37,19 +39,19 @@ class AliasService:
     ) -> ModelAlias:
         """Point the alias at a version; nothing is recorded when it points there already."""
         check_alias(alias)
-        current = self._locked(name, alias, expected_revision)
+        owner, current = self._locked(name, alias, expected_revision)
         if current is not None and current.version == version:
             return current
         if not self._registry.live_versions_among(name, [version]):
             raise ModelVersionNotFound(f"Model {name} has no version {version} that an alias could point at.")
-        return self._move(name, alias, current, version, SET, reason)
+        return self._move(owner, alias, current, version, SET, reason)
 
     def delete(self, name: str, alias: str, reason: str = "", expected_revision: int | None = None) -> None:
         """Remove the alias; its history stays."""
-        current = self._locked(name, alias, expected_revision)
+        owner, current = self._locked(name, alias, expected_revision)
         if current is None:
             raise AliasNotFound(f"Model {name} has no alias {alias!r}.")
-        self._record(name, alias, DELETE, current.version, None, reason)
+        self._record(owner, alias, DELETE, current.version, None, reason)
         self._registry.remove(current)
 
     def rollback(self, name: str, alias: str, reason: str = "", expected_revision: int | None = None) -> ModelAlias:
@@ -57,7 +59,7 @@ class AliasService:
 
         Rolling back again goes one step further back. A removed alias comes back.
         """
-        current = self._locked(name, alias, expected_revision)
+        owner, current = self._locked(name, alias, expected_revision)
         changes = self._registry.alias_changes(name, alias)
         if not changes:
             raise AliasNotFound(f"Model {name} never had an alias {alias!r}.")
@@ -67,7 +69,7 @@ class AliasService:
         target = next((version for version in reversed(earlier) if version in live and version != present), None)
         if target is None:
             raise NothingToRollBack(f"Alias {alias!r} of model {name} has pointed at no other version before.")
-        return self._move(name, alias, current, target, ROLLBACK, reason)
+        return self._move(owner, alias, current, target, ROLLBACK, reason)
 
     def history(self, name: str, alias: str) -> list[ModelAliasChange]:
         """Every move, newest first; AliasNotFound when there was never such an alias."""
@@ -76,38 +78,49 @@ class AliasService:
             raise AliasNotFound(f"Model {name} never had an alias {alias!r}.")
         return changes[::-1]
 
-    def _locked(self, name: str, alias: str, expected_revision: int | None) -> ModelAlias | None:
-        if self._registry.lock_model(name) is None:
+    def _locked(
+        self, name: str, alias: str, expected_revision: int | None
+    ) -> tuple[RegisteredModel, ModelAlias | None]:
+        model = self._registry.lock_model(name)
+        if model is None:
             raise ModelNotFound(f"There is no model {name!r}.")
+        require_writable(self._session, model)
         current = self._registry.alias(name, alias)
         revision = current.revision if current is not None else ABSENT
         if expected_revision is not None and revision != expected_revision:
             where = f"points at version {current.version} now" if current is not None else "does not exist now"
             raise PreconditionFailed(f"Alias {alias!r} of model {name} was changed meanwhile: it {where}.")
-        return current
+        return model, current
 
     def _move(
-        self, name: str, alias: str, current: ModelAlias | None, version: int, kind: str, reason: str
+        self, model: RegisteredModel, alias: str, current: ModelAlias | None, version: int, kind: str, reason: str
     ) -> ModelAlias:
         previous = current.version if current is not None else None
         if current is None:
-            current = ModelAlias(model_name=name, alias=alias)
+            current = ModelAlias(tenant=model.tenant, model_name=model.name, alias=alias)
         current.version = version
         # Counting the whole history, so that a removed and recreated alias never shows an old revision again.
-        current.revision = len(self._registry.alias_changes(name, alias)) + 1
+        current.revision = len(self._registry.alias_changes(model.name, alias)) + 1
         current.updated_at = utc_now()
         self._registry.add(current)
-        self._record(name, alias, kind, previous, version, reason)
+        self._record(model, alias, kind, previous, version, reason)
         return current
 
     def _record(
-        self, name: str, alias: str, kind: str, from_version: int | None, to_version: int | None, reason: str
+        self,
+        model: RegisteredModel,
+        alias: str,
+        kind: str,
+        from_version: int | None,
+        to_version: int | None,
+        reason: str,
     ) -> None:
         self._registry.add(
             ModelAliasChange(
-                model_name=name, alias=alias, kind=kind, from_version=from_version, to_version=to_version, reason=reason
+                tenant=model.tenant, model_name=model.name, alias=alias, kind=kind, from_version=from_version,
+                to_version=to_version, reason=reason,
             )
-        )
+        )  # fmt: skip
 
 
 def _stack(changes: list[ModelAliasChange]) -> list[int | None]:

@@ -3,32 +3,67 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    or_,
+    select,
+)
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.orm import Base, JsonObject, utc_now
+from app.core.tenancy import MAX_TENANT_LENGTH, SHARED, Owned
 
 
-class RegisteredModel(Base):
+class ModelRow(Owned):
+    """Of a model of the tenant's own, or of a shared one whose name it has not taken for itself."""
+
+    @classmethod
+    def name_column(cls) -> ColumnElement[str]:
+        return cls.model_name  # type: ignore[attr-defined, no-any-return]
+
+    @classmethod
+    def visible_to(cls, tenant: str) -> ColumnElement[bool]:
+        own = RegisteredModel.__table__.alias()
+        taken = select(own.c.name).where(own.c.tenant == tenant)
+        return or_(cls.tenant == tenant, and_(cls.tenant == SHARED, cls.name_column().not_in(taken)))
+
+
+class RegisteredModel(ModelRow, Base):
     """A named line of versions that predict one property from one kind of input."""
 
     __tablename__ = "registered_model"
 
+    tenant: Mapped[str] = mapped_column(String(MAX_TENANT_LENGTH), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     property_key: Mapped[str] = mapped_column(index=True)
     input_kind: Mapped[str]
     description: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
+    @classmethod
+    def name_column(cls) -> ColumnElement[str]:
+        return cls.name  # type: ignore[return-value]
 
-class ModelVersion(Base):
+
+class ModelVersion(ModelRow, Base):
     """One immutable checkpoint. `version` counts from 1 within its model."""
 
     __tablename__ = "model_version"
-    __table_args__ = (UniqueConstraint("model_name", "version"),)
+    __table_args__ = (
+        UniqueConstraint("tenant", "model_name", "version"),
+        ForeignKeyConstraint(["tenant", "model_name"], ["registered_model.tenant", "registered_model.name"]),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    model_name: Mapped[str] = mapped_column(ForeignKey("registered_model.name"), index=True)
+    model_name: Mapped[str] = mapped_column(index=True)
     version: Mapped[int]
     architecture: Mapped[str]
     weights_sha256: Mapped[str] = mapped_column(index=True)
@@ -42,32 +77,38 @@ class ModelVersion(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     deleted_at: Mapped[datetime | None]
 
-    model: Mapped[RegisteredModel] = relationship(lazy="raise")
 
-
-class ModelAlias(Base):
+class ModelAlias(ModelRow, Base):
     """A movable pointer, e.g. `champion`; `revision` is what an ETag compares."""
 
     __tablename__ = "model_alias"
     __table_args__ = (
-        ForeignKeyConstraint(["model_name", "version"], ["model_version.model_name", "model_version.version"]),
+        ForeignKeyConstraint(["tenant", "model_name"], ["registered_model.tenant", "registered_model.name"]),
+        ForeignKeyConstraint(
+            ["tenant", "model_name", "version"],
+            ["model_version.tenant", "model_version.model_name", "model_version.version"],
+        ),
     )
 
-    model_name: Mapped[str] = mapped_column(ForeignKey("registered_model.name"), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(MAX_TENANT_LENGTH), primary_key=True)
+    model_name: Mapped[str] = mapped_column(primary_key=True)
     alias: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     revision: Mapped[int] = mapped_column(default=1)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class ModelAliasChange(Base):
+class ModelAliasChange(ModelRow, Base):
     """Append-only history of every alias: from where to where it moved, when and why."""
 
     __tablename__ = "model_alias_change"
-    __table_args__ = (Index(None, "model_name", "alias"),)
+    __table_args__ = (
+        Index(None, "model_name", "alias"),
+        ForeignKeyConstraint(["tenant", "model_name"], ["registered_model.tenant", "registered_model.name"]),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    model_name: Mapped[str] = mapped_column(ForeignKey("registered_model.name"))
+    model_name: Mapped[str]
     alias: Mapped[str]
     kind: Mapped[str]  # "set" | "rollback" | "delete"
     from_version: Mapped[int | None]

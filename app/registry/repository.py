@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.core.tenancy import ALL_TENANTS
 from app.jobs.models import Job
 from app.jobs.status import TERMINAL
-from app.registry.models import ModelAlias, ModelAliasChange, ModelVersion, RegisteredModel
+from app.registry.models import ModelAlias, ModelAliasChange, ModelRow, ModelVersion, RegisteredModel
 
 
 class RegistryRepository:
@@ -16,11 +17,12 @@ class RegistryRepository:
         self._session = session
 
     def model(self, name: str) -> RegisteredModel | None:
-        return self._session.get(RegisteredModel, name)
+        return self._session.scalar(select(RegisteredModel).where(RegisteredModel.name == name))
 
     def lock_model(self, name: str) -> RegisteredModel | None:
         """The row, locked until the transaction ends: versions and aliases of one model change one after another."""
-        return self._session.get(RegisteredModel, name, populate_existing=True, with_for_update=True)
+        query = select(RegisteredModel).where(RegisteredModel.name == name).with_for_update()
+        return self._session.scalar(query.execution_options(populate_existing=True))
 
     def insert_model(self, model: RegisteredModel) -> bool:
         """Add the row; False when another transaction did so first."""
@@ -82,21 +84,19 @@ class RegistryRepository:
         )
         return set(self._session.scalars(query))
 
-    def children(self, version_id: str) -> list[ModelVersion]:
-        """Versions that started from this one's weights, without deleted ones."""
+    def children(self, version_id: str, *, everywhere: bool = False) -> list[ModelVersion]:
+        """Versions that started from this one's weights, without deleted ones; `everywhere` = other tenants' too."""
         query = select(ModelVersion).where(ModelVersion.parent_id == version_id, ModelVersion.deleted_at.is_(None))
-        return list(self._session.scalars(query.order_by(ModelVersion.model_name, ModelVersion.version)))
+        query = query.order_by(ModelVersion.model_name, ModelVersion.version)
+        return list(self._session.scalars(query.execution_options(**{ALL_TENANTS: everywhere})))
 
     def versions_with_alias(
         self, alias: str, property_keys: Sequence[str] | None, input_kind: str | None
     ) -> list[ModelVersion]:
         query = (
             select(ModelVersion)
-            .join(RegisteredModel, RegisteredModel.name == ModelVersion.model_name)
-            .join(
-                ModelAlias,
-                (ModelAlias.model_name == ModelVersion.model_name) & (ModelAlias.version == ModelVersion.version),
-            )
+            .join(RegisteredModel, _same_line(RegisteredModel, RegisteredModel.name))
+            .join(ModelAlias, _POINTING)
             .where(ModelAlias.alias == alias)
         )
         if property_keys is not None:
@@ -107,12 +107,12 @@ class RegistryRepository:
 
     def versions_at(self, alias: str, names: Collection[str]) -> list[ModelVersion]:
         """The version that the alias points at in each of the models that have it."""
-        pointing = (ModelAlias.model_name == ModelVersion.model_name) & (ModelAlias.version == ModelVersion.version)
-        query = select(ModelVersion).join(ModelAlias, pointing)
+        query = select(ModelVersion).join(ModelAlias, _POINTING)
         return list(self._session.scalars(query.where(ModelAlias.alias == alias, ModelAlias.model_name.in_(names))))
 
     def alias(self, name: str, alias: str) -> ModelAlias | None:
-        return self._session.get(ModelAlias, (name, alias), populate_existing=True)
+        query = select(ModelAlias).where(ModelAlias.model_name == name, ModelAlias.alias == alias)
+        return self._session.scalar(query.execution_options(populate_existing=True))
 
     def aliases_of(self, names: Collection[str]) -> list[ModelAlias]:
         query = select(ModelAlias).where(ModelAlias.model_name.in_(names))
@@ -131,10 +131,18 @@ class RegistryRepository:
         self._session.delete(row)
         self._session.flush()
 
-    def open_jobs_naming(self, object_id: str) -> list[str]:
+    def open_jobs_naming(self, object_id: str, *, everywhere: bool = False) -> list[str]:
         """Ids of jobs that have not ended and whose spec names the object by its id."""
         query = select(Job).where(Job.status.not_in(TERMINAL)).order_by(Job.created_at)
+        query = query.execution_options(**{ALL_TENANTS: everywhere})
         return [job.id for job in self._session.scalars(query) if _holds(job.spec, object_id)]
+
+
+def _same_line(cls: type[ModelRow], name: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    return (cls.tenant == ModelVersion.tenant) & (name == ModelVersion.model_name)
+
+
+_POINTING = _same_line(ModelAlias, ModelAlias.model_name) & (ModelAlias.version == ModelVersion.version)
 
 
 def _holds(value: object, wanted: str) -> bool:

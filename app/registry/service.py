@@ -13,6 +13,7 @@ from app.core.cursor import decode_cursor, encode_cursor
 from app.core.errors import ArtifactCorrupt, ModelMismatch, ModelNotFound, ModelVersionInUse, ModelVersionNotFound
 from app.core.logging import get_logger
 from app.core.orm import utc_now
+from app.core.tenancy import SHARED, own_tenant, require_writable
 from app.registry.aliases import AliasService
 from app.registry.artifact import Artifact
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, InputKind, Manifest
@@ -36,6 +37,7 @@ class RegistryService:
     """The registry within one transaction."""
 
     def __init__(self, session: Session, store: ArtifactStore) -> None:
+        self._session = session
         self._registry = RegistryRepository(session)
         self._store = store
         self.aliases = AliasService(session)
@@ -61,12 +63,13 @@ class RegistryService:
         """
         name = manifest.name
         _require_matching(manifest, weights, trust)
-        self.reserve(manifest)
+        owner = self.reserve(manifest, SHARED if source == SHIPPED else None).tenant
         if job_id is not None and (registered := self._registry.version_of_job(job_id)) is not None:
             return registered
         prefix = self._upload(manifest, weights, card, trust)
         version = ModelVersion(
             id=f"mv_{uuid4().hex}",
+            tenant=owner,
             model_name=name,
             version=self._registry.last_version_number(name) + 1,
             architecture=manifest.architecture,
@@ -96,7 +99,7 @@ class RegistryService:
 
     def _register_shipped(self, shipped: ShippedModel) -> ModelVersion | None:
         manifest, name = shipped.manifest, shipped.manifest.name
-        self.reserve(manifest)
+        self.reserve(manifest, SHARED)
         same = self._registry.versions_by_weights(name, manifest.weights_sha256)
         # The same weights may ship again, with intervals that the version before had not.
         if any(version.source == SHIPPED and self.manifest(version).trust == manifest.trust for version in same):
@@ -107,15 +110,17 @@ class RegistryService:
             self.aliases.set(name, CHAMPION, version.version, reason=f"shipped in place of version {previous}")
         return version
 
-    def reserve(self, manifest: Manifest) -> None:
+    def reserve(self, manifest: Manifest, owner: str | None = None) -> RegisteredModel:
         """Lock the model the manifest names, creating it when it is new, until the transaction ends.
 
-        Raises InvalidName, or ModelMismatch when the name stands for another property or input kind.
+        `owner` None = the session's tenant. Raises InvalidName, ModelMismatch when the name stands for another property
+        or input kind, and SharedReadOnly when it is that of a shared model which the session may not change.
         """
         check_model_name(manifest.name)
         model = self._registry.lock_model(manifest.name)
         if model is None:
             model = RegisteredModel(
+                tenant=owner or own_tenant(self._session),
                 name=manifest.name,
                 property_key=manifest.property.key,
                 input_kind=manifest.input_kind,
@@ -124,7 +129,9 @@ class RegistryService:
             self._registry.insert_model(model)
             model = self._registry.lock_model(manifest.name)
             assert model is not None
+        require_writable(self._session, model)
         require_same_kind(model, manifest.property.key, manifest.input_kind)
+        return model
 
     def resolve(self, reference: str) -> ModelVersion:
         """The version meant by `NAME` (its champion), `NAME@ALIAS` or `NAME/3`.
@@ -255,14 +262,16 @@ class RegistryService:
         """
         self._registry.lock_model(name)
         version = self.get_version(name, number)
+        require_writable(self._session, version)
+        is_shared = version.tenant == SHARED
         called = f"Version {number} of model {name}"
         pointing = [alias for alias, at in self.aliases_of([name])[name].items() if at == number]
         if pointing:
             raise ModelVersionInUse(f"{called} is what {', '.join(pointing)} points at: move the alias first.")
-        if children := self._registry.children(version.id):
+        if children := self._registry.children(version.id, everywhere=is_shared):
             named = ", ".join(f"{child.model_name}/{child.version}" for child in children[:5])
             raise ModelVersionInUse(f"{called} is the parent of {named}: delete those first.")
-        if jobs := self._registry.open_jobs_naming(version.id):
+        if jobs := self._registry.open_jobs_naming(version.id, everywhere=is_shared):
             raise ModelVersionInUse(f"{called} is needed by {', '.join(jobs[:5])}: wait for the job or cancel it.")
         version.deleted_at = utc_now()
         log.info("model version deleted", model=name, version=number)

@@ -13,9 +13,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.requests import HTTPConnection
 
 from app.core.db import open_session
+from app.core.principal import Principal
 from app.core.settings import Settings
+from app.core.tenancy import TenantScope, of_tenant
 
 T = TypeVar("T")
+
+PRINCIPAL_KEY = "xtalforge.principal"
+"""Where the ASGI scope of a request holds its principal."""
 
 
 class Resources:
@@ -45,18 +50,42 @@ def resource(kind: type[T]) -> Callable[[HTTPConnection], Coroutine[Any, Any, T]
     return provide
 
 
+def principal_of(connection: HTTPConnection) -> Principal:
+    """Who asks, as the middleware found out. Without it nobody asks: a KeyError, never somebody else's rights."""
+    return cast(Principal, connection.scope[PRINCIPAL_KEY])
+
+
+async def _principal(connection: HTTPConnection) -> Principal:
+    return principal_of(connection)
+
+
+async def _tenant_scope(connection: HTTPConnection) -> TenantScope:
+    return principal_of(connection).tenant_scope
+
+
+async def _sessions(connection: HTTPConnection) -> sessionmaker[Session]:
+    return of_tenant(resources_of(connection).get(sessionmaker), principal_of(connection).tenant_scope)
+
+
 def _session(connection: HTTPConnection) -> Iterator[Session]:
     # A reader must not queue for the write lock that a writer takes at its start.
     read_only = connection.scope["method"] in ("GET", "HEAD")
-    with open_session(resources_of(connection).get(sessionmaker), read_only=read_only) as session:
+    sessions = of_tenant(resources_of(connection).get(sessionmaker), principal_of(connection).tenant_scope)
+    with open_session(sessions, read_only=read_only) as session:
         yield session
 
 
 SettingsDep = Annotated[Settings, Depends(resource(Settings))]
 
+# Sessions are bound to the tenant of whoever asks: see `app.core.tenancy`. The unbound factory is never handed out.
 # One request, one transaction: "function" scope commits before the answer is sent, so a client never sees a success
 # that a failing commit takes back. GET is read-only.
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
 
 # For routes that need several short transactions, or none while they compute or stream.
-SessionsDep = Annotated[sessionmaker[Session], Depends(resource(sessionmaker))]
+SessionsDep = Annotated[sessionmaker[Session], Depends(_sessions)]
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+
+# Whose models and data the request may see; for what opens sessions of its own.
+TenantScopeDep = Annotated[TenantScope, Depends(_tenant_scope)]

@@ -20,6 +20,7 @@ from app.registry.store import ArtifactStore, open_store
 from app.web.deps import Resources
 from app.web.problems import install_problem_handlers
 from app.web.request_id import RequestIdMiddleware
+from tests.api import AsOperator
 from tests.broker import running_broker
 from tests.registry.examples import make_manifest
 from tests.tiny_models import tiny_models
@@ -75,6 +76,7 @@ def service(sessions: sessionmaker[Session], settings: Settings, broker_server: 
     app = FastAPI()
     app.include_router(router)
     install_problem_handlers(app)
+    app.add_middleware(AsOperator)
     app.add_middleware(RequestIdMiddleware, error_body=lambda scope: (b"{}", "application/problem+json"))
     app.state.resources = resources = Resources()
     directory = ModelDirectory(sessions, store)

@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import check, create_engine_for, open_session, upgrade_to_head
 from app.core.errors import InvalidRequest
 from app.core.settings import PROJECT_ROOT
+from app.core.tenancy import DEFAULT_TENANT
 from app.registry.models import ModelVersion, RegisteredModel
 from tests.concurrency import run_at_once
+
+MINE = (DEFAULT_TENANT, "m")
 
 
 def _model(name: str = "m") -> RegisteredModel:
@@ -38,7 +41,7 @@ def test_upgrading_twice_changes_nothing(database_url: str, sessions: sessionmak
         session.add(_model())
     upgrade_to_head(database_url)
     with open_session(sessions, read_only=True) as session:
-        assert session.get(RegisteredModel, "m") is not None
+        assert session.get(RegisteredModel, MINE) is not None
 
 
 def test_processes_that_upgrade_at_once_wait_for_each_other(tmp_path: Path) -> None:
@@ -61,7 +64,7 @@ def test_an_error_rolls_everything_back(sessions: sessionmaker[Session]) -> None
     with pytest.raises(RuntimeError, match="stop"):
         fail()
     with open_session(sessions, read_only=True) as session:
-        assert session.get(RegisteredModel, "m") is None
+        assert session.get(RegisteredModel, MINE) is None
 
 
 def test_foreign_keys_are_enforced(sessions: sessionmaker[Session]) -> None:
@@ -80,12 +83,12 @@ def test_writers_that_read_first_queue_up(sessions: sessionmaker[Session]) -> No
 
     def append(letter: str) -> None:
         with open_session(sessions) as session:
-            model = session.get_one(RegisteredModel, "m", with_for_update=True)
+            model = session.get_one(RegisteredModel, MINE, with_for_update=True)
             model.description += letter
 
     run_at_once(append, "abcdefgh")
     with open_session(sessions, read_only=True) as session:
-        assert sorted(session.get_one(RegisteredModel, "m").description) == list("abcdefgh")
+        assert sorted(session.get_one(RegisteredModel, MINE).description) == list("abcdefgh")
 
 
 def test_a_reader_does_not_wait_for_a_writer(sessions: sessionmaker[Session]) -> None:
@@ -93,11 +96,11 @@ def test_a_reader_does_not_wait_for_a_writer(sessions: sessionmaker[Session]) ->
         writer.add(_model())
         writer.flush()
         with open_session(sessions, read_only=True) as reader:
-            assert reader.get(RegisteredModel, "m") is None
+            assert reader.get(RegisteredModel, MINE) is None
 
 
 def test_a_text_with_nul_is_no_internal_error(sessions: sessionmaker[Session]) -> None:
     with open_session(sessions) as session:
         is_postgresql = session.get_bind().dialect.name == "postgresql"
         with pytest.raises(InvalidRequest, match="NUL") if is_postgresql else nullcontext():
-            assert session.get(RegisteredModel, "a\0b") is None
+            assert session.get(RegisteredModel, (DEFAULT_TENANT, "a\0b")) is None

@@ -21,6 +21,7 @@ from app.core.errors import (
     PropertyNotFound,
 )
 from app.core.settings import Settings
+from app.core.tenancy import OPERATOR_SCOPE, of_tenant
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
 from app.jobs.models import Job
@@ -207,7 +208,7 @@ def test_six_thousand_structures_take_seconds(
     content = as_csv(table.rename_columns(["id", "cif", "K_VRH_GPa"]).to_pylist())
     engine = create_engine_for(sqlite_url)
     started = time.monotonic()
-    with open_session(session_factory(engine)) as session:
+    with open_session(of_tenant(session_factory(engine), OPERATOR_SCOPE)) as session:
         dataset, *_ = DatasetService(session, store, settings).create("bulk.csv", io.BytesIO(content), "k_vrh")
     elapsed_s = time.monotonic() - started
     engine.dispose()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.settings import PROJECT_ROOT, BulkSettings, JobSettings, Settings
+from app.core.tenancy import OPERATOR_SCOPE, of_tenant
 from app.datasets.service import DatasetService
 from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
@@ -80,7 +81,7 @@ class Installation:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.engine = create_engine_for(settings.resolved_database_url)
-        self.sessions: sessionmaker[Session] = session_factory(self.engine)
+        self.sessions: sessionmaker[Session] = of_tenant(session_factory(self.engine), OPERATOR_SCOPE)
         self.store: ArtifactStore = open_store(settings)
         self.queue = JobQueue(settings.resolved_broker_url)
 
