@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.bulk.filtering import FILTERED_OUT, ElementFilter
 from app.bulk.parts import Known, Lines
 from app.bulk.reading import Entry, Problem
 from app.core.errors import InputKindMismatch, XtalforgeError
@@ -14,6 +15,7 @@ from app.learning.representations import ELEMENTAL_FRACTIONS
 from app.learning.samples import GraphSamples, ModelInput, Samples, composition_key, make_samples
 from app.predictions.answers import unseen_reason
 from app.predictions.selection import SelectedModel, item_for, no_model_fits, unseen_elements
+from app.structures.crystal import Crystal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,11 @@ class Answerer:
         predictors: Sequence[Predictor],
         settings: Sequence[GraphSettings],
         interval_level: float,
+        elements: ElementFilter | None = None,
     ) -> None:
-        """`settings` are those the entries' graphs were made with."""
+        """`settings` are those the entries' graphs were made with; what `elements` leaves out is not computed."""
         self._level = interval_level
+        self._elements = elements
         self._models = models
         self._predictors = predictors
         self._settings = settings
@@ -48,13 +52,16 @@ class Answerer:
 
     def answer(self, entries: Sequence[Entry]) -> Lines:
         """One line for each entry and model that answers it, in their order; one error for an entry none takes."""
+        entries = [self._filtered(entry) for entry in entries]
         items = [[self._item(model, entry) for entry in entries] for model in self._models]
         packed: dict[object, tuple[Samples, list[int]]] = {}
         outcomes = [self._outcomes(index, given, entries, packed) for index, given in enumerate(items)]
         lines = Lines()
         for place, entry in enumerate(entries):
             if entry.problem is not None or entry.item is None:
-                lines.add_error(entry.row, entry.input_id, *(entry.problem or _NOT_A_NUMBER))
+                problem = entry.problem or _NOT_A_NUMBER
+                formula = composition_key(entry.item) if entry.item is not None else None
+                lines.add_error(entry.row, entry.input_id, *problem, None, formula)
                 continue
             formula = composition_key(entry.item)
             answers = [(i, outcome[place]) for i, outcome in enumerate(outcomes) if place in outcome]
@@ -65,8 +72,15 @@ class Answerer:
                 lines.add_error(entry.row, entry.input_id, error.code, error.detail, None, formula)
         return lines
 
+    def _filtered(self, entry: Entry) -> Entry:
+        if self._elements is None or entry.item is None:
+            return entry
+        symbols = entry.item.element_counts if isinstance(entry.item, Crystal) else entry.item.amounts
+        reason = self._elements.reason_against(symbols)
+        return entry if reason is None else replace(entry, problem=(FILTERED_OUT, reason))
+
     def _item(self, model: SelectedModel, entry: Entry) -> ModelInput | InputKindMismatch | None:
-        return item_for(model, entry.item) if entry.item is not None else None
+        return item_for(model, entry.item) if entry.item is not None and entry.problem is None else None
 
     def _add(
         self, lines: Lines, entry: Entry, index: int, item: ModelInput | InputKindMismatch | None, answer: _Outcome,

@@ -20,7 +20,7 @@ from app.jobs.models import Job
 from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
-from app.predictions.directory import ModelDirectory
+from app.predictions.selection import Models
 from app.registry.store import ArtifactStore
 
 COUNTED_EVENT = "counted"
@@ -36,7 +36,7 @@ class FileJobs(ABC, Generic[ReadT]):
     kind: ClassVar[JobKind]
 
     def __init__(
-        self, sessions: sessionmaker[Session], store: ArtifactStore, settings: Settings, directory: ModelDirectory
+        self, sessions: sessionmaker[Session], store: ArtifactStore, settings: Settings, directory: Models
     ) -> None:
         self._sessions = sessions
         self._store = store

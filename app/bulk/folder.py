@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from app.bulk.chunks import CHUNK_CHARACTERS, CHUNK_ROWS
+from app.bulk.filtering import ElementFilter
 from app.bulk.inputs import InputFile
 from app.bulk.parts import PartInfo, read_info
 from app.bulk.spec import ModelUse
@@ -43,6 +44,7 @@ class BulkRun(BaseModel):
     chunk_rows: int = CHUNK_ROWS
     chunk_characters: int = CHUNK_CHARACTERS
     interval_level: float = DEFAULT_LEVEL
+    elements: ElementFilter | None = None
     n_processes: int
     niceness: int = 0
     device: Device

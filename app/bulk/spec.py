@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from app.bulk.filtering import ElementFilter
 from app.bulk.inputs import InputFile
 from app.predictions.schemas import DEFAULT_LEVEL
 from app.predictions.selection import SelectedModel
@@ -51,3 +52,4 @@ class BulkSpec(BaseModel):
     chunk_rows: int
     chunk_characters: int
     interval_level: float = DEFAULT_LEVEL
+    elements: ElementFilter | None = None

@@ -81,7 +81,8 @@ def load_answerer(folder: RunFolder, device: str) -> "Answerer":
         Predictor.from_bytes(model.manifest, folder.weights(index), folder.trust(index), device)
         for index, model in enumerate(models)
     ]
-    return Answerer(models, predictors, graph_settings(models), folder.run().interval_level)
+    run = folder.run()
+    return Answerer(models, predictors, graph_settings(models), run.interval_level, run.elements)
 
 
 def write_chunk(folder: RunFolder, chunk: Chunk, lines: Lines) -> PartInfo:

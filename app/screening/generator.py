@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.screening.wish import ElementSymbol
+from app.bulk.filtering import ElementSymbol
 
 MAX_STRUCTURES = 100
 MAX_ENDS = 6
@@ -26,7 +26,7 @@ class PrototypeName(StrEnum):
     PEROVSKITE = "perovskite"
     DOUBLE_PEROVSKITE = "double_perovskite"
     SPINEL = "spinel"
-    DELAFOSSITE = "delafossite"
+    ALPHA_NAFEO2 = "alpha_nafeo2"
     CHALCOPYRITE = "chalcopyrite"
     HALF_HEUSLER = "half_heusler"
     FULL_HEUSLER = "full_heusler"

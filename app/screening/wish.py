@@ -3,10 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.bulk.filtering import ElementFilter
 from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
-from app.structures.elements import ATOMIC_NUMBERS, MAX_ATOMIC_NUMBER
 
 MAX_CONSTRAINTS = 20
 MAX_OBJECTIVES = 3
@@ -15,13 +15,6 @@ DEFAULT_SELECTED = 100
 POOL_OF_EACH_PICK = 10
 
 
-def _known_element(symbol: str) -> str:
-    if not 0 < ATOMIC_NUMBERS.get(symbol, 0) <= MAX_ATOMIC_NUMBER:
-        raise ValueError(f"{symbol!r} is not the symbol of an element up to Fm")
-    return symbol
-
-
-ElementSymbol = Annotated[str, AfterValidator(_known_element)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -63,17 +56,6 @@ class Objective(_Part):
         if (self.goal is Goal.TARGET) != (self.target is not None):
             raise ValueError("goal `target` and the field `target` belong together: give both or neither")
         return self
-
-
-class ElementFilter(_Part):
-    """Which compositions are looked at. All conditions that are given must be met."""
-
-    all_of: tuple[ElementSymbol, ...] = Field(default=(), description="Each of these must be there.", examples=[["O"]])
-    any_of: tuple[ElementSymbol, ...] = Field(default=(), description="At least one of these must be there.")
-    none_of: tuple[ElementSymbol, ...] = Field(default=(), description="None of these may be.", examples=[["Pb"]])
-    only: tuple[ElementSymbol, ...] = Field(default=(), description="Nothing but these may be there.")
-    at_least: int | None = Field(default=None, ge=1, description="Fewest different elements.")
-    at_most: int | None = Field(default=None, ge=1, description="Most different elements.", examples=[4])
 
 
 class RankBy(StrEnum):
