@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli import datasets, db, models
+from app.cli.backup import backup, move, restore
 from app.cli.calibrate import calibrate
 from app.cli.embed import embed
 from app.cli.fine_tune import fine_tune
@@ -39,6 +40,9 @@ app.command()(calibrate)
 app.command()(reproduce)
 app.command("import")(import_model)
 app.add_typer(db.app, name="db")
+app.command()(backup)
+app.command()(restore)
+app.command()(move)
 
 
 def _print_version(wanted: bool) -> None:

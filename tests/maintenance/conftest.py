@@ -1,0 +1,113 @@
+"""An installation with something of everything in it, and a server that speaks S3."""
+
+import io
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.bulk.models import BulkPart
+from app.core.db import create_engine_for, open_session, session_factory
+from app.core.settings import Settings
+from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.datasets.service import DatasetService
+from app.jobs.kinds import JobKind
+from app.jobs.service import JobService
+from app.registry.service import FINE_TUNING, SHIPPED, RegistryService
+from app.registry.store import ArtifactStore, open_store
+from tests.registry.examples import make_manifest, trust_record
+
+S3_REGION = "eu-central-1"
+
+
+@dataclass
+class Filled:
+    """An installation and what it holds."""
+
+    settings: Settings
+    engine: Engine
+    sessions: sessionmaker[Session]
+    store: ArtifactStore
+    dataset_id: str = ""
+    job_id: str = ""
+    bulk_id: str = ""
+
+    def fill(self) -> None:
+        csv = "composition,k_vrh\n" + "".join(f"Fe{i}O{i + 1},{i}.5\n" for i in range(1, 40))
+        with open_session(self.sessions) as session:
+            datasets = DatasetService(session, self.store, self.settings)
+            self.dataset_id = datasets.create("a.csv", io.BytesIO(csv.encode()), "k_vrh", "iron ✓")[0].id
+        with open_session(self.sessions) as session:
+            jobs = JobService(session, self.settings.jobs)
+            self.job_id = jobs.create("fine_tuning", {"dataset_id": self.dataset_id, "x": [1, None, 0.1]}).id
+            self.bulk_id = jobs.create(
+                JobKind.BULK_PREDICTION, {"input_path": "bulk/b/input", "parts_prefix": "bulk/b/parts"}
+            ).id
+            registry = RegistryService(session, self.store)
+            parent = registry.register_version(make_manifest(), b"weights", "card", SHIPPED)
+            trust = b"intervals"
+            manifest = make_manifest(weights=b"others", trust=trust_record(trust))
+            # The id of the parent sorts after the child's: rows must not be restored in the order of their ids.
+            child = registry.register_version(
+                manifest, b"others", "card 2", FINE_TUNING, parent.id, self.dataset_id, self.job_id, trust=trust
+            )
+            child.id, parent_id = "mv_0", parent.id
+            assert child.id < parent_id
+            registry.aliases.set("cgcnn-band-gap", "champion", 2, reason="better")
+            self.store.put_stream("bulk/b/input", [b"formula\n", b"NaCl\n"])
+            self.store.put_new("bulk/b/parts/1.parquet", b"part")
+            session.add(
+                BulkPart(
+                    job_id=self.bulk_id, number=1, n_inputs=1, n_failed=0, n_lines=1, path="bulk/b/parts/1.parquet",
+                    size_bytes=2**40,
+                )
+            )  # fmt: skip
+
+
+def installation(settings: Settings) -> Filled:
+    engine = create_engine_for(settings.resolved_database_url)
+    sessions = of_tenant(session_factory(engine), OPERATOR_SCOPE)
+    return Filled(settings, engine, sessions, open_store(settings))
+
+
+@pytest.fixture
+def filled(tmp_path: Path, database_url: str) -> Iterator[Filled]:
+    """Once on SQLite and once on PostgreSQL."""
+    settings = Settings(data_dir=tmp_path / "data", models_store=tmp_path / "none", database_url=database_url)
+    found = installation(settings)
+    found.fill()
+    yield found
+    found.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    # It logs each request, into what commands print.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`s3://bucket/prefix` of an empty bucket, with the environment an administrator sets for it."""
+    variables = {
+        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": S3_REGION,
+        "AWS_ENDPOINT_URL": s3_server, "AWS_ALLOW_HTTP": "true",
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid4().hex}"
+    client = boto3.client("s3", region_name=S3_REGION, endpoint_url=s3_server)
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": S3_REGION})
+    return f"s3://{bucket}/xtalforge"
