@@ -25,7 +25,7 @@ def backup(file: BackupFile, as_json: JsonOption = False, data_dir: DataDirOptio
     from app.maintenance.archive import write_backup
     from app.maintenance.source import installation_source
 
-    with _opened(settings_with(data_dir=data_dir)) as (engine, store), installation_source(engine, store) as source:
+    with opened(settings_with(data_dir=data_dir)) as (engine, store), installation_source(engine, store) as source:
         saved = write_backup(source, file)
     if as_json:
         print_json({"file": str(file), **saved._asdict()})
@@ -78,7 +78,7 @@ def move(
 
     settings = settings_with(data_dir=data_dir)
     target = settings_with(data_dir=data_dir, database_url=to_database, store_url=to_store)
-    with _opened(settings) as (engine, store):
+    with opened(settings) as (engine, store):
         with engine.connect() as connection:
             refuse_in_use(settings.data_dir, connection)
         with installation_source(engine, store) as source:
@@ -87,7 +87,8 @@ def move(
 
 
 @contextmanager
-def _opened(settings: Settings) -> "Iterator[tuple[Engine, ArtifactStore]]":
+def opened(settings: Settings) -> "Iterator[tuple[Engine, ArtifactStore]]":
+    """Database and store as they are: nothing is migrated or registered."""
     from app.core.db import create_engine_for
     from app.core.logging import configure_logging
     from app.registry.store import open_store

@@ -10,6 +10,7 @@ from app.cli.backup import backup, move, restore
 from app.cli.calibrate import calibrate
 from app.cli.embed import embed
 from app.cli.fine_tune import fine_tune
+from app.cli.gc import gc
 from app.cli.import_model import import_model
 from app.cli.output import ReportingGroup
 from app.cli.predict import predict
@@ -43,6 +44,7 @@ app.add_typer(db.app, name="db")
 app.command()(backup)
 app.command()(restore)
 app.command()(move)
+app.command()(gc)
 
 
 def _print_version(wanted: bool) -> None:
