@@ -41,6 +41,7 @@ from app.predictions.warm_up import WarmUp
 from app.registry.routes import router as registry_router
 from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
+from app.screening.routes import router as screening_router
 from app.suggestions.routes import router as suggestions_router
 from app.web.deps import Resources
 from app.web.docs import install_docs
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
-        properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
+        screening_router, properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
         metrics_router,
     ):  # fmt: skip
         app.include_router(router)
@@ -90,7 +91,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.limits.max_upload_bytes,
-        uploads={bulk_router.prefix: settings.bulk.max_upload_bytes + MULTIPART_BYTES},
+        uploads=dict.fromkeys(
+            (bulk_router.prefix, screening_router.prefix), settings.bulk.max_upload_bytes + MULTIPART_BYTES
+        ),
     )
     app.add_middleware(MetricsMiddleware)
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)

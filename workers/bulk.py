@@ -49,14 +49,14 @@ class BulkWork(Work):
         self._attempt_name = secrets.token_hex(4)
         self._started_at = self._told_at = time.monotonic()
         spec, settings = self._spec(), self.worker.settings
-        self._fetch_input(spec, keep_lease)
+        self._write_input(spec, keep_lease)
         with open_session(self.worker.factory, read_only=True) as session:
             done = BulkPartRepository(session).numbers(self.job.id)
         run = BulkRun(
             input_path=INPUT_FILE, input=spec.input, models=spec.models, limits=bulk_limits(settings), done=done,
             chunk_rows=spec.chunk_rows, chunk_characters=spec.chunk_characters, interval_level=spec.interval_level,
-            n_processes=settings.bulk.processes or default_processes(), niceness=NICENESS, device=settings.device,
-            log_level=settings.log_level, log_format=settings.log_format,
+            elements=spec.elements, n_processes=settings.bulk.processes or default_processes(), niceness=NICENESS,
+            device=settings.device, log_level=settings.log_level, log_format=settings.log_format,
         )  # fmt: skip
         RunFolder(self.folder.path).create(run, self._models(spec, keep_lease))
 
@@ -83,13 +83,7 @@ class BulkWork(Work):
 
     def finish(self, session: Session) -> Outcome:
         """Raises ArtifactCorrupt unless the recorded parts hold each input exactly once."""
-        size = read_size(self.folder)
-        totals = BulkPartRepository(session).totals([self.job.id]).get(self.job.id, Totals())
-        if (totals.n_parts, totals.n_inputs) != (size.n_chunks, size.n_inputs):
-            raise ArtifactCorrupt(
-                f"{totals.n_parts} parts with {totals.n_inputs:,} inputs were recorded, but the file has "
-                f"{size.n_inputs:,} in {size.n_chunks} chunks."
-            )
+        totals = self._complete(session)
         reason = f"{totals.n_inputs:,} inputs are done, {totals.n_failed:,} of them without a value."
         return Outcome({"n_inputs": totals.n_inputs, "n_failed": totals.n_failed, "n_lines": totals.n_lines}, reason)
 
@@ -98,7 +92,7 @@ class BulkWork(Work):
         if spec.dataset_id is None:
             self.worker.store.delete(spec.input_path)
 
-    def _fetch_input(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> None:
+    def _write_input(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> None:
         digest = hashlib.sha256()
         with (self.folder.path / INPUT_FILE).open("wb") as file:
             for piece in self.worker.store.stream(spec.input_path):
@@ -107,6 +101,16 @@ class BulkWork(Work):
                 keep_lease()
         if spec.dataset_id is None and digest.hexdigest() != spec.input_sha256:
             raise ArtifactCorrupt(f"The stored input {spec.input_path} is damaged: its sha256 differs.")
+
+    def _complete(self, session: Session) -> Totals:
+        size = read_size(self.folder)
+        totals = BulkPartRepository(session).totals([self.job.id]).get(self.job.id, Totals())
+        if (totals.n_parts, totals.n_inputs) != (size.n_chunks, size.n_inputs):
+            raise ArtifactCorrupt(
+                f"{totals.n_parts} parts with {totals.n_inputs:,} inputs were recorded, but the file has "
+                f"{size.n_inputs:,} in {size.n_chunks} chunks."
+            )
+        return totals
 
     def _models(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> Iterator[Artifact]:
         for use in spec.models:

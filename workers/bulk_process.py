@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from app.bulk.file_jobs import COUNTED_EVENT
@@ -22,8 +23,8 @@ log = get_logger(__name__)
 MEMORY_ADVICE = "Let fewer processes work at once (XTALFORGE_BULK__PROCESSES)."
 
 
-def main(folder: Path, parent_pid: int) -> int:
-    """Answer what lies in `folder`; the exit code (see `workers.attempt`)."""
+def main(folder: Path, parent_pid: int, complete: Callable[[AttemptFolder], None] = lambda _: None) -> int:
+    """Answer what lies in `folder`, then `complete` it; the exit code (see `workers.attempt`)."""
     die_with_parent(parent_pid)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -31,7 +32,9 @@ def main(folder: Path, parent_pid: int) -> int:
     run = run_folder.run()
     configure_logging(run.log_level, run.log_format)
     try:
-        write_size(attempt, run_bulk(run_folder, _Teller(attempt), stop.is_set))
+        size = run_bulk(run_folder, _Teller(attempt), stop.is_set)
+        complete(attempt)
+        write_size(attempt, size)
     except RunStopped:
         return STOPPED
     except Exception as error:

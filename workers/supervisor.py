@@ -22,6 +22,7 @@ from workers.attempt import STOPPED, SUCCEEDED, AttemptFolder
 from workers.bulk import BulkWork
 from workers.process import JobProcess
 from workers.runtime import WorkerContext
+from workers.screening import ScreeningWork
 from workers.training import TrainingWork
 from workers.work import Work
 
@@ -30,7 +31,11 @@ log = get_logger(__name__)
 TICK_S = 0.2
 RETRY_S = 1.0
 DATABASE_AWAY = (OperationalError, InterfaceError)
-WORKS: dict[JobKind, type[Work]] = {JobKind.FINE_TUNING: TrainingWork, JobKind.BULK_PREDICTION: BulkWork}
+WORKS: dict[JobKind, type[Work]] = {
+    JobKind.FINE_TUNING: TrainingWork,
+    JobKind.BULK_PREDICTION: BulkWork,
+    JobKind.SCREENING: ScreeningWork,
+}
 
 
 class Ending(Enum):

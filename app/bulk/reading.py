@@ -78,7 +78,7 @@ def read_chunk(
 def _guarded(row: RawRow, settings: Sequence[GraphSettings]) -> list[Entry]:
     """A fault of ours at one row must not end a run of a million."""
     try:
-        return _read(row, settings)
+        return read_row(row, settings)
     except MemoryError:
         problem = (StructureTooLarge.code, "The structure needs more memory than there is.")
     except Exception:
@@ -87,7 +87,8 @@ def _guarded(row: RawRow, settings: Sequence[GraphSettings]) -> list[Entry]:
     return [Entry(row.line, row.row_id, None, problem=problem)]
 
 
-def _read(row: RawRow, settings: Sequence[GraphSettings]) -> list[Entry]:
+def read_row(row: RawRow, settings: Sequence[GraphSettings]) -> list[Entry]:
+    """What a row holds, at least one entry; what cannot be read has a `problem`."""
     if row.problem is not None:
         return [Entry(row.line, row.row_id, None, problem=row.problem)]
     if row.kind is RowKind.COMPOSITION:

@@ -31,10 +31,10 @@ class BulkPartRepository:
     def numbers(self, job_id: str) -> frozenset[int]:
         return frozenset(self._session.scalars(select(BulkPart.number).where(BulkPart.job_id == job_id)))
 
-    def paths(self, job_id: str) -> list[str]:
-        """In the order of the input."""
-        query = select(BulkPart.path).where(BulkPart.job_id == job_id).order_by(BulkPart.number)
-        return list(self._session.scalars(query))
+    def paths(self, job_id: str) -> dict[int, str]:
+        """By number, in the order of the input."""
+        query = select(BulkPart.number, BulkPart.path).where(BulkPart.job_id == job_id).order_by(BulkPart.number)
+        return dict(self._session.execute(query).tuples().all())
 
     def totals(self, job_ids: Sequence[str]) -> dict[str, Totals]:
         """Of each job that has parts."""

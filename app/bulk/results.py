@@ -1,5 +1,6 @@
 """The parts of a run as one file, made while it is sent: CSV, JSONL or Parquet, in the order of the input."""
 
+import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -13,10 +14,6 @@ from app.bulk.parts import RESULT_SCHEMA
 
 COLUMNS = list(RESULT_SCHEMA.names)
 PARTS_PER_ROW_GROUP = 10
-_PLAIN_SCHEMA = pa.schema(
-    [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in RESULT_SCHEMA]
-)
-
 
 MEDIA_TYPES = {
     ResultFormat.CSV: "text/csv; charset=utf-8",
@@ -25,19 +22,22 @@ MEDIA_TYPES = {
 }
 
 
-def encode(parts: Iterable[pa.Table], fmt: ResultFormat) -> Iterator[bytes]:
-    """The file in pieces; each part is asked for when it is due, and none is kept."""
-    parts = (part.select(COLUMNS) for part in parts)
+def encode(parts: Iterable[pa.Table], fmt: ResultFormat, schema: pa.Schema = RESULT_SCHEMA) -> Iterator[bytes]:
+    """The columns of `schema` as a file in pieces; each part is asked for when it is due, and none is kept."""
+    parts = (part.select(schema.names) for part in parts)
     if fmt is ResultFormat.PARQUET:
-        return _parquet(parts)
-    return _csv(parts) if fmt is ResultFormat.CSV else _json_lines(parts)
+        return _parquet(parts, schema)
+    return _csv(parts, schema) if fmt is ResultFormat.CSV else _json_lines(parts)
 
 
-def _csv(parts: Iterable[pa.Table]) -> Iterator[bytes]:
-    yield (",".join(COLUMNS) + "\n").encode()
+def _csv(parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(schema.names)
+    yield header.getvalue().encode()
+    plain = pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema])
     for part in parts:
         sink = io.BytesIO()
-        pc.write_csv(part.cast(_PLAIN_SCHEMA), sink, pc.WriteOptions(include_header=False))
+        pc.write_csv(part.cast(plain), sink, pc.WriteOptions(include_header=False))
         yield sink.getvalue()
 
 
@@ -46,10 +46,10 @@ def _json_lines(parts: Iterable[pa.Table]) -> Iterator[bytes]:
         yield b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in part.to_pylist())
 
 
-def _parquet(parts: Iterable[pa.Table]) -> Iterator[bytes]:
+def _parquet(parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
     sink = io.BytesIO()
     out = _Taken(sink)
-    with pq.ParquetWriter(out, RESULT_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(out, schema, compression="zstd", write_page_checksum=True) as writer:
         held: list[pa.Table] = []
         for part in parts:
             held.append(part)

@@ -89,7 +89,7 @@ class BulkService(FileJobs[BulkPredictionRead]):
                     "their results are sent.",
                     job_status=job.status,
                 )
-            paths = parts.paths(job_id)
+            paths = list(parts.paths(job_id).values())
         return self._parts(paths)
 
     def _bulk_spec(self, job: Job) -> BulkSpec:

@@ -18,7 +18,6 @@ from app.screening.generation.assignments import (
     replacement,
 )
 from app.screening.generation.charges import neutral_charges
-from app.screening.generation.poscar import poscar_text
 from app.screening.generation.scaling import CellScale
 from app.screening.generator import (
     Generator,
@@ -27,6 +26,7 @@ from app.screening.generator import (
     SubstitutionGenerator,
     TemplateStructure,
 )
+from app.screening.writing import poscar_text
 from app.structures.composition import parse_composition
 from app.structures.crystal import Crystal
 from app.structures.detect import StructureFormat
