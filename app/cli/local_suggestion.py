@@ -25,5 +25,5 @@ def suggest_locally(settings: Settings, path: Path, wish: SuggestionWish) -> Sug
     with open_installation(settings) as local:
         directory = ModelDirectory(local.sessions, local.store)
         predictions = PredictionService(directory, engine, settings.limits, Featuriser())
-        service = SuggestionService(local.sessions, local.store, settings, directory, predictions)
+        service = SuggestionService(directory, predictions, settings.limits)
         return service.suggest(candidates, wish)

@@ -5,10 +5,14 @@ as `xtalforge up --api-workers` does.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+T = TypeVar("T")
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0)
@@ -67,6 +71,77 @@ LEASES_EXPIRED = Counter(
 )
 
 
+class Observed(NamedTuple):
+    """What one process saw and another one counts: stages with their seconds, and predictions by model."""
+
+    stages: list[tuple[str, float]]
+    predictions: list[tuple[str, int, str, int]]
+
+
+class _Sink(Protocol):
+    def stage(self, name: str, seconds: float) -> None: ...
+
+    def predictions(self, model: str, version: int, outcome: str, n: int) -> None: ...
+
+
+class _Here:
+    """Counts in this process."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        STAGE_SECONDS.labels(name).observe(seconds)
+
+    def predictions(self, model: str, version: int, outcome: str, n: int) -> None:
+        PREDICTIONS.labels(model, version, outcome).inc(n)
+
+
+class Collected:
+    """Keeps it for another process. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._stages: deque[tuple[str, float]] = deque()
+        self._predictions: deque[tuple[str, int, str, int]] = deque()
+
+    def stage(self, name: str, seconds: float) -> None:
+        self._stages.append((name, seconds))
+
+    def predictions(self, model: str, version: int, outcome: str, n: int) -> None:
+        self._predictions.append((model, version, outcome, n))
+
+    def take(self) -> Observed | None:
+        """What has come since the last time; None: nothing."""
+        if not self._stages and not self._predictions:
+            return None
+        return Observed(_drained(self._stages), _drained(self._predictions))
+
+
+def _drained(kept: deque[T]) -> list[T]:
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(kept.popleft())
+    return taken
+
+
+_sink: _Sink = _Here()
+
+
+def collect() -> Collected:
+    """From now on this process counts nothing itself: what it sees is to be handed on."""
+    global _sink
+    collected = Collected()
+    _sink = collected
+    return collected
+
+
+def observe_stage(name: str, seconds: float) -> None:
+    _sink.stage(name, seconds)
+
+
+def count_predictions(model: str, version: int, outcome: str, n: int) -> None:
+    """`n` inputs that a model was given; `outcome` is value or error."""
+    _sink.predictions(model, version, outcome, n)
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Times what is done within."""
@@ -74,4 +149,4 @@ def stage(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        STAGE_SECONDS.labels(name).observe(time.perf_counter() - started)
+        observe_stage(name, time.perf_counter() - started)

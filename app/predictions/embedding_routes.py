@@ -1,5 +1,6 @@
 """Embeddings over HTTP."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
@@ -14,9 +15,10 @@ from app.core.errors import (
     QueueFull,
     TooManyInputs,
 )
+from app.predictions.directory import ModelDirectory
 from app.predictions.embedding_schemas import EmbeddingAnswer, EmbeddingRequest
-from app.predictions.embedding_service import EmbeddingService
 from app.predictions.examples import CRYSTAL_INPUT
+from app.predictions.front import Predictions, choose
 from app.predictions.inputs import raw_inputs
 from app.predictions.queue import PredictionQueue
 from app.web.deps import resource
@@ -43,15 +45,13 @@ _EXAMPLES = {
 )  # fmt: skip
 async def embed(
     request: Annotated[EmbeddingRequest, Body(openapi_examples=_EXAMPLES)],
-    service: Annotated[EmbeddingService, Depends(resource(EmbeddingService))],
+    predictions: Annotated[Predictions, Depends(resource(Predictions))],
+    directory: Annotated[ModelDirectory, Depends(resource(ModelDirectory))],
     queue: Annotated[PredictionQueue, Depends(resource(PredictionQueue))],
 ) -> Response:
     """For models of your own, and for search by similarity. Vectors of different models, or versions that are not of
     the same weights, do not compare. 200 when at least one vector could be given; 422 when nothing could be used."""
     inputs = raw_inputs(request.inputs)
-
-    def work() -> bytes:
-        answer = service.embed(inputs, request.model, contributions=request.contributions)
-        return answer.model_dump_json().encode()
-
+    (model,) = await choose(directory, [request.model], None)
+    work = partial(predictions.embed, inputs, model, contributions=request.contributions)
     return Response(await queue.run(work, len(inputs)), media_type="application/json")

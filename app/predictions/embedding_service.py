@@ -7,13 +7,12 @@ from app.core.errors import InputKindMismatch, TooManyInputs, XtalforgeError
 from app.core.settings import LimitSettings
 from app.learning.featurising import FeaturisedCrystal
 from app.predictions.answers import error_read, nothing_usable
-from app.predictions.directory import ModelDirectory
 from app.predictions.embedding_schemas import AtomRead, Embedding, EmbeddingAnswer
 from app.predictions.engine import Embedded, EngineInput, InferenceEngine
 from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import FailedInput, RawInput, Reading, ReadInput
 from app.predictions.schemas import ModelReference, PredictionError
-from app.predictions.selection import SelectedModel, item_for
+from app.predictions.selection import Models, SelectedModel, item_for
 from app.registry.manifest import Architecture
 from app.structures.crystal import Crystal
 
@@ -31,7 +30,7 @@ class EmbeddingService:
     """Blocking; meant for a worker thread."""
 
     def __init__(
-        self, directory: ModelDirectory, engine: InferenceEngine, limits: LimitSettings, featuriser: Featuriser
+        self, directory: Models, engine: InferenceEngine, limits: LimitSettings, featuriser: Featuriser
     ) -> None:
         self._directory = directory
         self._engine = engine

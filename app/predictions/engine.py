@@ -1,8 +1,6 @@
 """What predictions need of the numerical code, said without importing it."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Thread
 from typing import Protocol
 
 from app.core.errors import XtalforgeError
@@ -70,6 +68,11 @@ class Embedded(Protocol):
 class InferenceEngine(Protocol):
     """Runs models; thread-safe, keeps the loaded ones by `key`."""
 
+    @property
+    def n_loaded(self) -> int:
+        """Models in memory."""
+        ...
+
     def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
         """One estimate or error per item; `load` is called when `key` is not held."""
         ...
@@ -79,38 +82,3 @@ class InferenceEngine(Protocol):
     ) -> Sequence[Embedded | XtalforgeError]:
         """Features or error per item. Raises NoContributions where they are wanted of a model that has none."""
         ...
-
-
-class BackgroundEngine:
-    """An engine that is made in a thread, so that the service starts before the numerical libraries are imported.
-
-    Predictions that come earlier wait; an engine that cannot be made fails them with its own exception.
-    """
-
-    def __init__(self, make: Callable[[], InferenceEngine]) -> None:
-        self._make = make
-        self._made: Future[InferenceEngine] = Future()
-
-    def start(self) -> None:
-        """Begin to make it; once."""
-        Thread(target=self._run, name="inference-import", daemon=True).start()
-
-    @property
-    def n_loaded(self) -> int:
-        """Models in memory."""
-        is_made = self._made.done() and self._made.exception() is None
-        return int(getattr(self._made.result(), "n_loaded", 0)) if is_made else 0
-
-    def _run(self) -> None:
-        try:
-            self._made.set_result(self._make())
-        except Exception as error:  # noqa: BLE001 - handed to whoever asks for a prediction
-            self._made.set_exception(error)
-
-    def predict(self, key: str, load: LoadModel, items: Sequence[EngineInput]) -> Sequence[Estimate | XtalforgeError]:
-        return self._made.result().predict(key, load, items)
-
-    def embed(
-        self, key: str, load: LoadModel, items: Sequence[EngineInput], *, contributions: bool
-    ) -> Sequence[Embedded | XtalforgeError]:
-        return self._made.result().embed(key, load, items, contributions=contributions)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from app.core.errors import StructureError
-from app.core.metrics import STAGE_SECONDS
+from app.core.metrics import observe_stage
 from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
@@ -73,7 +73,7 @@ class Underway:
 
     def results(self) -> list[Structures]:
         """The structures of each task, in order, once all are done. Raises NotReady when the service is stopping."""
-        STAGE_SECONDS.labels("read").observe(time.perf_counter() - self._started)
+        observe_stage("read", time.perf_counter() - self._started)
         if self._pooled is not None:
             for index, answer in zip(self._missing, self._pooled.answers, strict=True):
                 self._found[index] = _outcome(answer)

@@ -29,7 +29,16 @@ class StructureText:
 
 @dataclass(frozen=True, slots=True)
 class StructureObject:
-    data: dict[str, Any]
+    """One structure object as JSON text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What was sent cannot be handed on."""
+
+    error: XtalforgeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +46,15 @@ class Formula:
     text: str
 
 
+Content = StructureText | StructureObject | Formula | Unreadable
+
+
 @dataclass(frozen=True, slots=True)
 class RawInput:
     """One input as it was sent."""
 
     id: str
-    content: StructureText | StructureObject | Formula
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +111,13 @@ class Reading:
         return read
 
 
-def _content(given: PredictionInput) -> StructureText | StructureObject | Formula:
+def _content(given: PredictionInput) -> Content:
     if given.cif is not None:
         return StructureText(given.cif, StructureFormat.CIF)
     if given.poscar is not None:
         return StructureText(given.poscar, StructureFormat.POSCAR)
     if given.structure is not None:
-        return StructureObject(given.structure)
+        return _object(given.structure)
     return Formula(given.composition or "")
 
 
@@ -115,19 +127,21 @@ def _prepare(given: RawInput, settings: tuple[GraphSettings, ...], only_light: b
         match given.content:
             case Formula(text):
                 return ReadInput(given.id, parse_composition(text))
-            case StructureObject(data):
-                return ObjectTask(_json(data), settings)
+            case StructureObject(text):
+                return ObjectTask(text, settings)
             case StructureText(text, fmt, file_name):
                 return TextTask(text, fmt, file_name, settings, only_light)
+            case Unreadable(error):
+                return FailedInput(given.id, error)
     except XtalforgeError as error:
         return FailedInput(given.id, error)
 
 
-def _json(data: dict[str, Any]) -> str:
+def _object(data: dict[str, Any]) -> StructureObject | Unreadable:
     try:
-        return json.dumps(data)
+        return StructureObject(json.dumps(data))
     except (ValueError, RecursionError):  # a whole number of thousands of digits
-        raise UnparsableStructure("The object is nested too deeply, or holds a number of too many digits.") from None
+        return Unreadable(UnparsableStructure("The object is nested too deeply, or holds a number of too many digits."))
 
 
 def _results(

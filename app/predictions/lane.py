@@ -1,128 +1,151 @@
 """Small requests are computed by one thread, together with all that wait at the same time."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Sequence
+import select
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
-from queue import Empty, SimpleQueue
+from dataclasses import dataclass
 
-from app.core.metrics import STAGE_SECONDS
+from app.core.errors import XtalforgeError
+from app.core.logging import get_logger
 from app.predictions.answers import as_json
-from app.predictions.service import Asked, Begun, PredictionService
+from app.predictions.compute_messages import (
+    DONE,
+    FAULT,
+    NOT_LIGHT,
+    REFUSED,
+    Frames,
+    pack_error,
+    pack_frame,
+    pack_json,
+)
+from app.predictions.schemas import PredictionAnswer
+from app.predictions.service import Asked, Begun, NotLight, PredictionService
 
 ENOUGH = 8
 """Requests that are computed at once; a micro-batch of more saves little."""
+_RECEIVED_BYTES = 1 << 18
 
-
-class _Signal(Enum):
-    CLOSE = 0
-    READ = 1  # the pool is done with a structure
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    asked: Asked
-    reply: "asyncio.Future[bytes]"
-    at: float = field(default_factory=time.perf_counter)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Open:
+    number: int
     begun: Begun
-    reply: "asyncio.Future[bytes]"
 
 
 class PredictionLane:
-    """An idle one begins at once and does everything itself.
+    """Answers what comes over a socket, in the thread that calls `serve`. An idle one begins at once.
 
     Where `share` allows it, what waits is read by the pool as well: this thread computes the requests that are read,
     and while there are too few of them it reads too. One thread, because several that take turns within one interpreter
     cost each other more time than they gain.
     """
 
-    def __init__(self, service: PredictionService, *, share: bool) -> None:
+    def __init__(
+        self,
+        service: PredictionService,
+        connection: socket.socket,
+        asked_of: Callable[[bytes], Asked],
+        report: Callable[[], bytes | None],
+        *,
+        share: bool,
+    ) -> None:
+        """`asked_of` opens a request's body; `report` is sent with answers where there is any (a frame's body)."""
         self._service = service
+        self._connection = connection
+        self._asked_of = asked_of
+        self._report = report
         self._share = share
-        self._inbox: SimpleQueue[_Arrival | _Signal] = SimpleQueue()
+        self._frames = Frames()
         self._open: list[_Open] = []
-        self._thread = threading.Thread(target=self._serve, name="prediction-lane", daemon=True)
-        self._thread.start()
+        self._is_closed = False
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
 
-    def submit(self, asked: Asked) -> "asyncio.Future[bytes]":
-        """The body of the answer to come; for the event loop."""
-        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._inbox.put(_Arrival(asked, reply))
-        return reply
-
-    def close(self, timeout_s: float = 5.0) -> None:
-        """End the thread after what has arrived."""
-        self._inbox.put(_Signal.CLOSE)
-        self._thread.join(timeout_s)
-
-    def _serve(self) -> None:
-        is_closing = False
+    def serve(self) -> None:
+        """Until the other end closes."""
         may_wait = True
-        while not is_closing or self._open:
-            arrived, closes = self._arrived(may_wait=may_wait and not (is_closing and not self._open))
-            is_closing = is_closing or closes
-            in_pool = self._share and len(arrived) + len(self._open) > 1
-            for arrival in arrived:
-                self._begin(arrival, in_pool=in_pool)
-            may_wait = not self._advance()
+        with self._connection, self._woken, self._wake:
+            while not self._is_closed:
+                arrived = list(self._arrived(may_wait=may_wait))
+                in_pool = self._share and len(arrived) + len(self._open) > 1
+                for number, body in arrived:
+                    self._begin(number, body, in_pool=in_pool)
+                may_wait = not self._advance()
 
-    def _arrived(self, *, may_wait: bool) -> tuple[list[_Arrival], bool]:
-        """What has come since, and whether the lane is to close."""
-        messages: list[_Arrival | _Signal] = []
-        with suppress(Empty):
-            if may_wait:
-                messages.append(self._inbox.get())
-            while True:
-                messages.append(self._inbox.get_nowait())
-        return [entry for entry in messages if isinstance(entry, _Arrival)], _Signal.CLOSE in messages
+    def _arrived(self, *, may_wait: bool) -> Iterator[tuple[int, bytes]]:
+        """Numbers and bodies of the requests that have come since."""
+        ready, _, _ = select.select((self._connection, self._woken), (), (), None if may_wait else 0)
+        if self._woken in ready:
+            self._woken.recv(_RECEIVED_BYTES)
+        if self._connection in ready:
+            data = self._received()
+            self._is_closed = not data
+            for number, _, body in self._frames.feed(data):
+                yield number, body
 
-    def _begin(self, arrival: _Arrival, *, in_pool: bool) -> None:
-        def on_done() -> None:
-            self._inbox.put(_Signal.READ)
-
-        STAGE_SECONDS.labels("queue").observe(time.perf_counter() - arrival.at)
+    def _received(self) -> bytes:
         try:
-            begun = self._service.begin(arrival.asked, in_pool=in_pool, on_done=on_done)
-        except Exception as error:  # noqa: BLE001 - raised where the request is answered
-            _settle([arrival.reply], [error])
+            return self._connection.recv(_RECEIVED_BYTES)
+        except ConnectionError:
+            return b""
+
+    def _on_done(self) -> None:
+        """In any thread: a structure was read by the pool."""
+        with suppress(OSError):  # it is awake, or has ended
+            self._wake.send(b"\0")
+
+    def _begin(self, number: int, body: bytes, *, in_pool: bool) -> None:
+        try:
+            begun = self._service.begin(self._asked_of(body), in_pool=in_pool, on_done=self._on_done)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            self._send([_answer(number, error)])
         else:
-            self._open.append(_Open(begun, arrival.reply))
+            self._open.append(_Open(number, begun))
 
     def _advance(self) -> bool:
         """Answer the requests that are read, or read one structure; False when there is nothing to do but to wait."""
-        read = [entry for entry in self._open if entry.begun.reading.is_done]
-        if len(read) < ENOUGH and any(entry.begun.reading.help() for entry in self._open):
+        read: list[_Open] = []
+        unread: list[_Open] = []
+        for entry in self._open:
+            (read if len(read) < ENOUGH and entry.begun.reading.is_done else unread).append(entry)
+        if len(read) < ENOUGH and any(entry.begun.reading.help() for entry in unread):
             return True
         if not read:
             return False
-        self._open = [entry for entry in self._open if entry not in read]
-        replies = [entry.reply for entry in read]
+        self._open = unread
+        answers: Sequence[PredictionAnswer | Exception]
         try:
             answers = self._service.finish([entry.begun for entry in read])
-            _settle(replies, [answer if isinstance(answer, Exception) else as_json(answer) for answer in answers])
-        except Exception as error:  # noqa: BLE001 - raised where the requests are answered
-            _settle(replies, [error] * len(replies))
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            answers = [error] * len(read)
+        self._send([_answer(entry.number, answer) for entry, answer in zip(read, answers, strict=True)])
         return True
 
+    def _send(self, frames: list[bytes]) -> None:
+        report = self._report()
+        if report is not None:
+            frames.append(pack_frame(0, DONE, report))
+        try:
+            self._connection.sendall(b"".join(frames))
+        except OSError:  # the other end has closed
+            self._is_closed = True
 
-def _settle(replies: Sequence["asyncio.Future[bytes]"], answers: Sequence[bytes | Exception]) -> None:
-    # One message for all: each wakes the event loop.
-    with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-        replies[0].get_loop().call_soon_threadsafe(_reply, replies, answers)
+
+def _answer(number: int, answer: PredictionAnswer | Exception) -> bytes:
+    return pack_frame(number, *told(answer))
 
 
-def _reply(replies: Sequence["asyncio.Future[bytes]"], answers: Sequence[bytes | Exception]) -> None:
-    for reply, answer in zip(replies, answers, strict=True):
-        if reply.done():  # nobody waits for it any more
-            continue
-        if isinstance(answer, Exception):
-            reply.set_exception(answer)
-        else:
-            reply.set_result(answer)
+def told(answer: PredictionAnswer | Exception) -> tuple[int, bytes]:
+    """Status and body of an answer."""
+    if isinstance(answer, PredictionAnswer):
+        return DONE, as_json(answer)
+    if isinstance(answer, NotLight):
+        return NOT_LIGHT, b""
+    if isinstance(answer, XtalforgeError):
+        return REFUSED, pack_json(pack_error(answer))
+    log.error("unexpected error", exc_info=answer)
+    return FAULT, f"{type(answer).__name__} in the compute process".encode()

@@ -1,4 +1,4 @@
-"""Predictions over HTTP. Nothing here blocks the event loop: the work runs in the lane's and the queue's threads."""
+"""Predictions over HTTP. Nothing here blocks the event loop: the work is done by the compute process."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -21,10 +21,11 @@ from app.core.errors import (
     QueueFull,
     TooManyInputs,
 )
-from app.predictions.answers import Wishes, as_json
+from app.predictions.answers import Wishes
+from app.predictions.directory import ModelDirectory
 from app.predictions.examples import REQUEST_EXAMPLES
-from app.predictions.inputs import raw_inputs
-from app.predictions.lane import PredictionLane
+from app.predictions.front import Predictions, choose
+from app.predictions.inputs import RawInput, Unreadable, raw_inputs
 from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import (
     DEFAULT_LEVEL,
@@ -36,7 +37,7 @@ from app.predictions.schemas import (
     PredictionRequest,
     Reference,
 )
-from app.predictions.service import Asked, NotLight, PredictionService
+from app.predictions.service import Asked, NotLight
 from app.predictions.tasks import LIGHT_CHARACTERS
 from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
 from app.web.deps import SettingsDep, resource, resources_of
@@ -57,7 +58,7 @@ class QuickRoute(APIRoute):
             except ValidationError:
                 return await thorough(request)
             get = resources_of(request).get
-            return await predict(asked, get(PredictionService), get(PredictionQueue), get(PredictionLane))
+            return await predict(asked, get(Predictions), get(ModelDirectory), get(PredictionQueue))
 
         return handle
 
@@ -65,9 +66,9 @@ class QuickRoute(APIRoute):
 router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=QuickRoute)
 upload_router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 
-ServiceDep = Annotated[PredictionService, Depends(resource(PredictionService))]
+PredictionsDep = Annotated[Predictions, Depends(resource(Predictions))]
+DirectoryDep = Annotated[ModelDirectory, Depends(resource(ModelDirectory))]
 QueueDep = Annotated[PredictionQueue, Depends(resource(PredictionQueue))]
-LaneDep = Annotated[PredictionLane, Depends(resource(PredictionLane))]
 
 MAX_SMALL = 3
 """Inputs of a request that is computed together with others."""
@@ -97,25 +98,21 @@ _Properties = Annotated[
 )
 async def predict(
     request: Annotated[PredictionRequest, Body(openapi_examples=REQUEST_EXAMPLES)],
-    service: ServiceDep,
+    predictions: PredictionsDep,
+    directory: DirectoryDep,
     queue: QueueDep,
-    lane: LaneDep,
 ) -> Response:
     """Every value has a unit and names the exact model that gave it.
 
     200 when at least one value could be given; what failed is in `errors`. 422 when nothing could be used.
     """
 
-    wishes = Wishes(request.interval_level, request.neighbours)
-    asked = Asked(raw_inputs(request.inputs), request.models, request.properties, wishes=wishes)
+    asked = Asked(raw_inputs(request.inputs), wishes=Wishes(request.interval_level, request.neighbours))
+    models = await choose(directory, request.models, request.properties)
     if is_small(request):
         with suppress(NotLight):
-            return _response(await queue.wait_for(partial(lane.submit, asked), len(request.inputs)))
-
-    def work() -> bytes:
-        return as_json(service.predict(asked.inputs, asked.models, asked.properties, wishes=asked.wishes))
-
-    return _response(await queue.run(work, len(request.inputs)))
+            return _response(await queue.wait_for(partial(predictions.small, asked, models), len(request.inputs)))
+    return _response(await queue.run(partial(predictions.predict, asked, models), len(request.inputs)))
 
 
 @upload_router.post(
@@ -123,7 +120,8 @@ async def predict(
 )
 async def predict_upload(
     files: Annotated[list[UploadFile], File(description="CIF, POSCAR or structure JSON files, or zips of them.")],
-    service: ServiceDep,
+    predictions: PredictionsDep,
+    directory: DirectoryDep,
     queue: QueueDep,
     settings: SettingsDep,
     models: _Models = None,
@@ -135,12 +133,13 @@ async def predict_upload(
     if models is not None and properties is not None:
         raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
 
-    wishes = Wishes(interval_level, neighbours)
+    chosen = await choose(directory, models, properties)
 
     def work() -> bytes:
         uploads = [UploadedFile(base_name(file.filename), file.file) for file in files]
         inputs, failed = read_uploads(uploads, settings.limits)
-        return as_json(service.predict(inputs, models, properties, failed, wishes))
+        inputs += [RawInput(entry.id, Unreadable(entry.error)) for entry in failed]
+        return predictions.predict(Asked(inputs, wishes=Wishes(interval_level, neighbours)), chosen)
 
     return _response(await queue.run(work, sum(expected_inputs(file.size or 0) for file in files)))
 

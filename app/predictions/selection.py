@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import ValidationError
 
 from app.core.errors import InputKindMismatch, ModelNotFound
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.engine import ModelItem
 from app.properties.catalogue import get_property
+from app.registry.artifact import Artifact
 from app.registry.manifest import InputKind, Manifest
 from app.registry.models import ModelVersion
 from app.structures.crystal import Crystal
@@ -30,6 +34,34 @@ class SelectedModel:
     @property
     def label(self) -> str:
         return f"{self.version.model_name}/{self.version.version}"
+
+
+class Models(Protocol):
+    """Who knows the models."""
+
+    def select(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
+        """The models that answer a request that names these models or properties, or none."""
+        ...
+
+    def load(self, version: ModelVersion) -> Artifact:
+        """The files of a version, verified. Raises ArtifactCorrupt."""
+        ...
+
+
+def selected_model(version: ModelVersion, manifest: Manifest, *, is_named: bool) -> SelectedModel:
+    """A version that answers, by what its manifest says of it."""
+    return SelectedModel(version, manifest, graph_settings(manifest), frozenset(manifest.elements), is_named)
+
+
+def graph_settings(manifest: Manifest) -> GraphSettings | None:
+    """None for a model that reads no graph, or one that cannot be told: the engine says so when it loads the model, in
+    the answer of that model alone."""
+    if manifest.graph is None:
+        return None
+    try:
+        return GraphSettings.model_validate(manifest.graph)
+    except ValidationError:
+        return None
 
 
 def refuse_unserved(selected: Sequence[SelectedModel], properties: Sequence[str] | None) -> None:

@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from app.core.errors import InputKindMismatch, TooManyInputs, XtalforgeError
-from app.core.metrics import PREDICTIONS, stage
+from app.core.metrics import count_predictions, stage
 from app.core.settings import LimitSettings
 from app.learning.featurising import FeaturisedCrystal
 from app.predictions.answers import Outcomes, Wishes, answer_of, nothing_usable, outcomes_of
-from app.predictions.directory import ModelDirectory
 from app.predictions.engine import EngineInput, Estimate, InferenceEngine
 from app.predictions.featuriser import Featuriser, Underway
 from app.predictions.inputs import FailedInput, RawInput, Reading
 from app.predictions.schemas import PredictionAnswer
-from app.predictions.selection import SelectedModel, item_for, no_model_fits
+from app.predictions.selection import Models, SelectedModel, item_for, no_model_fits
 from app.predictions.tasks import Structures
 from app.structures.crystal import Crystal
 
@@ -25,13 +24,15 @@ class NotLight(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one request asks for; `failed` are inputs that could not even be opened."""
+    """What one request asks for; `failed` are inputs that could not even be opened, `chosen` the models where they are
+    chosen already."""
 
     inputs: Sequence[RawInput]
     models: Sequence[str] | None = None
     properties: Sequence[str] | None = None
     failed: Sequence[FailedInput] = ()
     wishes: Wishes = field(default_factory=Wishes)
+    chosen: list[SelectedModel] | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class PredictionService:
 
     def __init__(
         self,
-        directory: ModelDirectory,
+        directory: Models,
         engine: InferenceEngine,
         limits: LimitSettings,
         featuriser: Featuriser,
@@ -140,7 +141,9 @@ class PredictionService:
 
     def _begun(self, asked: Asked, *, only_light: bool) -> _Work:
         self._refuse_too_many(len(asked.inputs))
-        selected = self._directory.select(asked.models, asked.properties)
+        selected = asked.chosen
+        if selected is None:
+            selected = self._directory.select(asked.models, asked.properties)
         settings = tuple(dict.fromkeys(model.graph for model in selected if model.graph is not None))
         return _Work(asked, selected, Reading(asked.inputs, settings, only_light=only_light))
 
@@ -192,7 +195,7 @@ def _count(model: SelectedModel, values: Sequence[Estimate | XtalforgeError]) ->
     n_failed = sum(isinstance(value, XtalforgeError) for value in values)
     for outcome, n in (("value", len(values) - n_failed), ("error", n_failed)):
         if n:
-            PREDICTIONS.labels(model.version.model_name, model.version.version, outcome).inc(n)
+            count_predictions(model.version.model_name, model.version.version, outcome, n)
 
 
 def _answer(work: _Work, *, may_be_empty: bool = False) -> PredictionAnswer:

@@ -4,11 +4,12 @@ from threading import Thread
 
 from app.core.errors import ModelNotFound, XtalforgeError
 from app.core.logging import get_logger
+from app.predictions.directory import ModelDirectory
 from app.predictions.examples import COMPOSITION_INPUT, CRYSTAL_INPUT
-from app.predictions.featuriser import Featuriser
+from app.predictions.front import Predictions
 from app.predictions.inputs import raw_inputs
 from app.predictions.schemas import PredictionInput
-from app.predictions.service import PredictionService
+from app.predictions.service import Asked
 
 log = get_logger(__name__)
 
@@ -16,24 +17,20 @@ log = get_logger(__name__)
 class WarmUp:
     """One prediction by every champion, in a thread; its failure is only logged."""
 
-    def __init__(self, service: PredictionService, featuriser: Featuriser) -> None:
-        self._service = service
-        self._featuriser = featuriser
+    def __init__(self, predictions: Predictions, directory: ModelDirectory) -> None:
+        self._predictions = predictions
+        self._directory = directory
         self._thread = Thread(target=self._run, name="warm-up", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for it: a thread inside native code must not be torn down with the interpreter."""
-        self._thread.join(timeout_s)
-
     def _run(self) -> None:
         try:
             inputs = [PredictionInput.model_validate(example) for example in (CRYSTAL_INPUT, COMPOSITION_INPUT)]
-            self._service.predict(raw_inputs(inputs))
+            self._predictions.predict(Asked(raw_inputs(inputs)), self._directory.select(None, None))
             log.info("models loaded")
-            self._featuriser.prepare()
+            self._predictions.prepare()
         except ModelNotFound:
             log.info("no models to load")
         except XtalforgeError as error:

@@ -1,5 +1,6 @@
 """The call under /v1/suggestions. The work runs in the queue's threads, beside that of predictions."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
@@ -18,26 +19,21 @@ from app.core.errors import (
     TooManyInputs,
 )
 from app.predictions.directory import ModelDirectory
+from app.predictions.front import Predictions, choose
+from app.predictions.inputs import refuse_duplicate_ids
 from app.predictions.queue import PredictionQueue
-from app.predictions.service import PredictionService
 from app.registry.deps import StoreDep
+from app.suggestions.candidates import Candidates
 from app.suggestions.examples import SUGGESTION_EXAMPLES
-from app.suggestions.schemas import SuggestionAnswer, SuggestionRequest
-from app.suggestions.service import SuggestionService
+from app.suggestions.schemas import SuggestionAnswer, SuggestionRequest, SuggestionWish
 from app.web.deps import SessionsDep, SettingsDep, resource
 from app.web.problems import problem_responses
 
 router = APIRouter(prefix="/v1/suggestions", tags=["suggestions"])
 
 
-async def _service(
-    sessions: SessionsDep,
-    store: StoreDep,
-    settings: SettingsDep,
-    directory: Annotated[ModelDirectory, Depends(resource(ModelDirectory))],
-    predictions: Annotated[PredictionService, Depends(resource(PredictionService))],
-) -> SuggestionService:
-    return SuggestionService(sessions, store, settings, directory, predictions)
+async def _candidates(sessions: SessionsDep, store: StoreDep, settings: SettingsDep) -> Candidates:
+    return Candidates(sessions, store, settings)
 
 
 @router.post(
@@ -51,7 +47,9 @@ async def _service(
 )  # fmt: skip
 async def create_suggestions(
     request: Annotated[SuggestionRequest, Body(openapi_examples=SUGGESTION_EXAMPLES)],
-    service: Annotated[SuggestionService, Depends(_service)],
+    known: Annotated[Candidates, Depends(_candidates)],
+    predictions: Annotated[Predictions, Depends(resource(Predictions))],
+    directory: Annotated[ModelDirectory, Depends(resource(ModelDirectory))],
     queue: Annotated[PredictionQueue, Depends(resource(PredictionQueue))],
 ) -> Response:
     """Candidates without labels, ranked by what a measurement of each is expected to be worth to a model.
@@ -62,11 +60,11 @@ async def create_suggestions(
     compared with.
     """
     if request.candidates is not None:
-        candidates = service.given_candidates(request.candidates)
+        candidates = known.given(request.candidates)
     else:
-        candidates = await run_in_threadpool(service.stored_candidates, request.dataset_id or "")
-
-    def work() -> bytes:
-        return service.suggest(candidates, request).model_dump_json().encode()
-
+        candidates = await run_in_threadpool(known.stored, request.dataset_id or "")
+    refuse_duplicate_ids(candidate.id for candidate in candidates)
+    (model,) = await choose(directory, [request.model], None)
+    wish = request.model_dump(mode="json", include=set(SuggestionWish.model_fields))
+    work = partial(predictions.suggest, candidates, wish, model)
     return Response(await queue.run(work, len(candidates)), media_type="application/json")

@@ -4,32 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy.orm import Session, sessionmaker
 
-from app.core.db import open_session
-from app.core.errors import InvalidRequest, ModelNotCalibrated, TooManyInputs, XtalforgeError
-from app.core.settings import Settings
-from app.datasets.service import DatasetService
+from app.core.errors import InvalidRequest, ModelNotCalibrated, XtalforgeError
+from app.core.settings import LimitSettings
 from app.learning.acquisition.pool import Pool
 from app.learning.acquisition.ranking import suggest
 from app.learning.acquisition.target import Target
 from app.learning.trust.assessment import Assessment
 from app.predictions.answers import Outcomes, Wishes, answer_of, nothing_usable
-from app.predictions.directory import ModelDirectory
 from app.predictions.engine import ModelItem
-from app.predictions.inputs import FailedInput, RawInput, raw_inputs, refuse_duplicate_ids
-from app.predictions.schemas import PredictionAnswer, PredictionInput
-from app.predictions.selection import SelectedModel, item_for, no_model_fits
+from app.predictions.inputs import RawInput, refuse_duplicate_ids
+from app.predictions.schemas import PredictionAnswer
+from app.predictions.selection import Models, SelectedModel, item_for, no_model_fits
 from app.predictions.service import Asked, PredictionService
 from app.properties.catalogue import Transform
 from app.registry.manifest import Manifest
-from app.registry.store import ArtifactStore
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
-from app.suggestions.candidates import candidate_of
 from app.suggestions.reasons import Teller
 from app.suggestions.schemas import (
-    MAX_DATASET_CANDIDATES,
     SetAside,
     SetAsideReason,
     Suggestion,
@@ -40,51 +33,16 @@ from app.suggestions.schemas import (
 
 _CHUNK = 200
 
-Candidate = RawInput | FailedInput
-
 
 class SuggestionService:
     """Blocking; meant for a worker thread."""
 
-    def __init__(
-        self,
-        sessions: sessionmaker[Session],
-        store: ArtifactStore,
-        settings: Settings,
-        directory: ModelDirectory,
-        predictions: PredictionService,
-    ) -> None:
-        self._sessions = sessions
-        self._store = store
-        self._settings = settings
+    def __init__(self, directory: Models, predictions: PredictionService, limits: LimitSettings) -> None:
         self._directory = directory
         self._predictions = predictions
+        self._limits = limits
 
-    def given_candidates(self, candidates: Sequence[PredictionInput]) -> list[Candidate]:
-        """Those of a JSON request. Raises TooManyInputs, InvalidRequest where two have one id."""
-        most = self._settings.limits.max_inputs_per_request
-        if len(candidates) > most:
-            raise TooManyInputs(
-                f"One request may have {most:,} candidates; this one has {len(candidates):,}. Upload them as a data "
-                "set, or use `xtalforge suggest`.",
-                limit=most,
-            )
-        return list(raw_inputs(candidates))
-
-    def stored_candidates(self, dataset_id: str) -> list[Candidate]:
-        """The rows of a data set. Raises DatasetNotFound, TooManyInputs, ArtifactCorrupt."""
-        with open_session(self._sessions, read_only=True) as session:
-            datasets = DatasetService(session, self._store, self._settings)
-            dataset = datasets.get(dataset_id)
-            if dataset.n_rows > MAX_DATASET_CANDIDATES:
-                raise TooManyInputs(
-                    f"Data set {dataset.id} has {dataset.n_rows:,} rows; {MAX_DATASET_CANDIDATES:,} can be ranked in "
-                    "one request. `xtalforge suggest` takes more.",
-                    limit=MAX_DATASET_CANDIDATES,
-                )
-            return [candidate_of(row) for row in datasets.load_texts(dataset)]
-
-    def suggest(self, candidates: Sequence[Candidate], wish: SuggestionWish) -> SuggestionAnswer:
+    def suggest(self, candidates: Sequence[RawInput], wish: SuggestionWish) -> SuggestionAnswer:
         """The candidates most worth a measurement.
 
         Raises InvalidRequest for ids that repeat and a target that the property cannot have, ModelNotCalibrated, the
@@ -109,18 +67,15 @@ class SuggestionService:
         return _ranked(compared, model, answer, wish, target)
 
     def _outcomes(
-        self, candidates: Sequence[Candidate], model: SelectedModel
+        self, candidates: Sequence[RawInput], model: SelectedModel
     ) -> tuple[list[SelectedModel], list[Outcomes]]:
         """In parts, so that the graphs of one part at a time are in memory."""
-        size = min(_CHUNK, self._settings.limits.max_inputs_per_request)
+        size = min(_CHUNK, self._limits.max_inputs_per_request)
         models: list[SelectedModel] = [model]
         found: list[Outcomes] = []
         for start in range(0, len(candidates), size):
             part = candidates[start : start + size]
-            inputs = [each for each in part if isinstance(each, RawInput)]
-            failed = [each for each in part if isinstance(each, FailedInput)]
-            # By its version: what an alias means may change meanwhile.
-            models, outcomes = self._predictions.outcomes(Asked(inputs, [model.label], failed=failed))
+            models, outcomes = self._predictions.outcomes(Asked(part, chosen=[model]))
             for outcome in outcomes:
                 outcome.graphs = {}
                 if isinstance(outcome.item, Crystal | Composition) and not outcome.by_model:

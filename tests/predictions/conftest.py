@@ -7,8 +7,16 @@ from fastapi.testclient import TestClient
 
 from app.core.db import upgrade_to_head
 from app.core.settings import LimitSettings, Settings
+from app.learning.engine import InferenceEngine
 from app.main import create_app
-from tests.tiny_models import tiny_models
+from app.predictions.directory import ModelDirectory
+from app.predictions.examples import NACL_CIF
+from app.predictions.featuriser import Featuriser
+from app.predictions.inputs import RawInput, StructureText
+from app.predictions.pool import FeaturisingPool
+from app.predictions.selection import SelectedModel
+from app.predictions.service import PredictionService
+from tests.tiny_models import ENERGY_MODEL, tiny_models
 
 __all__ = ["tiny_models"]
 
@@ -29,3 +37,22 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
     upgrade_to_head(settings.resolved_database_url)
     with TestClient(create_app(settings)) as client:
         yield client
+
+
+@pytest.fixture
+def energy(client: TestClient) -> list[SelectedModel]:
+    """The model of energies, chosen."""
+    return _directory(client).select([ENERGY_MODEL], None)
+
+
+@pytest.fixture
+def service(client: TestClient, pool: FeaturisingPool) -> PredictionService:
+    """The application's models in this process, with the test's own pool; that of energies is in memory."""
+    service = PredictionService(_directory(client), InferenceEngine(), LimitSettings(), Featuriser(pool))
+    service.predict([RawInput("x", StructureText(NACL_CIF))], [ENERGY_MODEL])
+    return service
+
+
+def _directory(client: TestClient) -> ModelDirectory:
+    found: ModelDirectory = client.app.state.resources.get(ModelDirectory)  # type: ignore[attr-defined]
+    return found

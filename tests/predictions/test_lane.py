@@ -2,21 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
-from app.core.errors import ModelNotFound, NotReady, UnparsableStructure, XtalforgeError
-from app.predictions.engine import InferenceEngine
+from app.core.errors import NotReady, XtalforgeError
+from app.predictions.compute_client import LaneClient
+from app.predictions.compute_messages import DONE, FAULT, NOT_LIGHT, REFUSED, LaneRequestReader, LaneRequests
+from app.predictions.engine import Embedded, Estimate
 from app.predictions.examples import NACL_CIF
-from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import RawInput, StructureText
-from app.predictions.lane import PredictionLane
 from app.predictions.pool import FeaturisingPool
-from app.predictions.service import Asked, NotLight, PredictionService
+from app.predictions.selection import SelectedModel
+from app.predictions.service import Asked, PredictionService
+from app.registry.models import ModelVersion
 from app.structures.detect import StructureFormat
+from tests.predictions.lanes import running_lane
 from tests.tiny_models import ENERGY_MODEL
 
 
@@ -28,70 +31,89 @@ def pool() -> Iterator[FeaturisingPool]:
     pool.close()
 
 
-@pytest.fixture
-def service(client: TestClient, pool: FeaturisingPool) -> PredictionService:
-    """The application's models, with a pool that gives up soon."""
-    of_app: PredictionService = client.app.state.resources.get(PredictionService)  # type: ignore[attr-defined]
-    return PredictionService(of_app._directory, of_app._engine, of_app._limits, Featuriser(pool))
-
-
-def _asked(text: str, model: str = ENERGY_MODEL) -> Asked:
-    return Asked([RawInput("x", StructureText(text, StructureFormat.CIF))], models=[model])
+def _asked(text: str) -> Asked:
+    return Asked([RawInput("x", StructureText(text, StructureFormat.CIF))])
 
 
 def _salt(edge: float) -> str:
     return NACL_CIF.replace("5.6402", f"{edge:.4f}")
 
 
-async def _outcome(lane: PredictionLane, asked: Asked) -> Any:
-    try:
-        return json.loads(await lane.submit(asked))["predictions"][0]["value"]
-    except (XtalforgeError, NotLight) as error:
-        return type(error)
+async def _outcome(lane: LaneClient, asked: Asked, models: Sequence[SelectedModel]) -> Any:
+    """The value, or what went wrong: the code of an error, a status."""
+    status, body = await lane.ask(asked, models)
+    if status == DONE:
+        return json.loads(body)["predictions"][0]["value"]
+    return json.loads(body)[0] if status == REFUSED else status
 
 
-def _run(service: PredictionService, *requests: Asked, share: bool) -> list[Any]:
+def _run(service: PredictionService, models: Sequence[SelectedModel], *requests: Asked, share: bool) -> list[Any]:
     async def scenario() -> list[Any]:
-        lane = PredictionLane(service, share=share)
-        answers = await asyncio.gather(*(_outcome(lane, asked) for asked in requests))
-        await asyncio.to_thread(lane.close)
-        assert not lane._thread.is_alive() and not lane._open
-        return answers
+        async with running_lane(service, share=share) as lane:
+            return await asyncio.gather(*(_outcome(lane, asked, models) for asked in requests))
 
     return asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("share", [False, True])
-def test_each_gets_its_own(service: PredictionService, share: bool) -> None:
+def test_each_gets_its_own(service: PredictionService, energy: list[SelectedModel], share: bool) -> None:
     edges = [5.0 + 0.01 * i for i in range(60)]
     alone = [service.predict(_asked(_salt(edge)).inputs, [ENERGY_MODEL]).predictions[0].value for edge in edges]
     large = _salt(25).replace("Na 0 0 0", "Na 0.06 0.11 0.19").replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
-    odd = [_asked("hello"), _asked(_salt(5), "nope"), _asked(large)]
+    odd = [_asked("hello"), _asked(large)]
     # Other texts of the same crystals, or nothing would be read any more.
     asked = [*(_asked(_salt(edge) + f"# {share}\n") for edge in edges), *odd]
-    answers = _run(service, *asked, share=share)
-    assert answers[:-3] == pytest.approx(alone, abs=1e-5)
-    assert answers[-3:] == [UnparsableStructure, ModelNotFound, NotLight]
+    answers = _run(service, energy, *asked, share=share)
+    assert answers[:-2] == pytest.approx(alone, abs=1e-5)
+    assert answers[-2:] == ["unparsable_structure", NOT_LIGHT]
 
 
-def test_whoever_left_harms_nobody(service: PredictionService) -> None:
+def test_whoever_left_harms_nobody(service: PredictionService, energy: list[SelectedModel]) -> None:
     async def scenario() -> float:
-        lane = PredictionLane(service, share=False)
-        left = lane.submit(_asked(_salt(5.61)))
-        stayed = asyncio.create_task(_outcome(lane, _asked(_salt(5.62))))
-        left.cancel()
-        value: float = await stayed
-        await asyncio.to_thread(lane.close)
-        return value
+        async with running_lane(service, share=False) as lane:
+            left = lane.ask(_asked(_salt(5.61)), energy)
+            stayed = asyncio.create_task(_outcome(lane, _asked(_salt(5.62)), energy))
+            left.cancel()
+            value: float = await stayed
+            return value
 
     assert isinstance(asyncio.run(scenario()), float)
 
 
-def test_an_engine_that_cannot_be_made_fails_the_requests_only(service: PredictionService) -> None:
+def test_an_engine_that_fails_fails_the_requests_only(
+    service: PredictionService, energy: list[SelectedModel], caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken:
-        def predict(self, *_: object) -> list[float | XtalforgeError]:
-            raise NotReady("no engine")
+        n_loaded = 0
 
-    engine: InferenceEngine = Broken()
-    broken = PredictionService(service._directory, engine, service._limits, service._featuriser)
-    assert _run(broken, _asked(_salt(5.5)), _asked(_salt(5.6)), share=False) == [NotReady, NotReady]
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def predict(self, *_: object) -> list[Estimate | XtalforgeError]:
+            raise self.error
+
+        def embed(self, *_: object, contributions: bool) -> list[Embedded | XtalforgeError]:
+            raise self.error
+
+    for error, told in ((NotReady("no engine"), "not_ready"), (RuntimeError("broken"), FAULT)):
+        broken = PredictionService(service._directory, Broken(error), service._limits, service._featuriser)
+        assert _run(broken, energy, _asked(_salt(5.5)), _asked(_salt(5.6)), share=False) == [told, told]
+
+
+def test_models_are_described_once_and_forgotten_together(energy: list[SelectedModel]) -> None:
+    """Of more models than are kept in mind, each request still means its own."""
+    requests, reader = LaneRequests(), LaneRequestReader()
+    (model,) = energy
+    versions = [replace(model, version=_copy(model.version, f"version {i}")) for i in range(300)]
+    for number in (0, 1, *range(300), 299, 0):
+        body = requests.pack(_asked("x"), [versions[number], versions[299]])
+        asked = reader.open(body)
+        assert asked.chosen is not None
+        assert [each.version.id for each in asked.chosen] == [f"version {number}", "version 299"]
+        assert asked.chosen[0].manifest == model.manifest and asked.chosen[0].graph == model.graph
+    assert len(requests.pack(_asked("x"), [versions[0]])) < 200
+
+
+def _copy(version: ModelVersion, version_id: str) -> ModelVersion:
+    kept = {name: getattr(version, name) for name in ("model_name", "version", "weights_sha256", "manifest")}
+    return ModelVersion(id=version_id, **kept)

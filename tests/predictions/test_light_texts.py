@@ -5,21 +5,20 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from fastapi.testclient import TestClient
 
-from app.core.errors import XtalforgeError
 from app.learning.graphs.settings import GraphSettings
+from app.predictions.compute_client import LaneClient
+from app.predictions.compute_messages import DONE
 from app.predictions.examples import NACL_CIF
-from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import RawInput, StructureText
-from app.predictions.lane import PredictionLane
 from app.predictions.pool import FeaturisingPool
-from app.predictions.service import Asked, NotLight, PredictionService
+from app.predictions.selection import SelectedModel
+from app.predictions.service import Asked, PredictionService
 from app.predictions.tasks import LIGHT_CHARACTERS, TextTask, featurise
 from app.structures import symmetry
 from app.structures.detect import StructureFormat
 from tests.predictions.hostile_worker import MODULE
-from tests.tiny_models import ENERGY_MODEL
+from tests.predictions.lanes import running_lane
 
 MOST_S = 0.1
 """Of processor time, far above what was measured (0.02), and below what each of these cost before it was bounded."""
@@ -111,30 +110,26 @@ def pool() -> Iterator[FeaturisingPool]:
     pool.close()
 
 
-def test_others_are_answered_meanwhile(client: TestClient, pool: FeaturisingPool) -> None:
+def test_others_are_answered_meanwhile(
+    service: PredictionService, energy: list[SelectedModel], pool: FeaturisingPool
+) -> None:
     """Of the slowest texts and a pool whose only process is at one that hangs."""
-    of_app: PredictionService = client.app.state.resources.get(PredictionService)  # type: ignore[attr-defined]
-    service = PredictionService(of_app._directory, of_app._engine, of_app._limits, Featuriser(pool))
     hanging = pool.submit([TextTask("!hang", None, "", ())]).answers[0]
     salts = [NACL_CIF.replace("5.6402", f"5.{number}") for number in range(100, 200)]
 
-    async def timed(lane: PredictionLane, text: str, fmt: StructureFormat) -> float:
+    async def timed(lane: LaneClient, text: str, fmt: StructureFormat) -> float:
         started = time.monotonic()
-        try:
-            await lane.submit(Asked([RawInput("x", StructureText(text, fmt))], models=[ENERGY_MODEL]))
-        except (NotLight, XtalforgeError):
-            return 0.0
-        return time.monotonic() - started
+        status, _ = await lane.ask(Asked([RawInput("x", StructureText(text, fmt))]), energy)
+        return time.monotonic() - started if status == DONE else 0.0
 
     async def scenario() -> list[float]:
-        lane = PredictionLane(service, share=True)
-        await timed(lane, NACL_CIF, StructureFormat.CIF)
-        waits: list[float] = []
-        for index, salt in enumerate(salts):
-            fmt, _, text = TEXTS[index % len(TEXTS)]
-            both = await asyncio.gather(timed(lane, text, fmt), timed(lane, salt, StructureFormat.CIF))
-            waits.append(both[1])
-        await asyncio.to_thread(lane.close)
+        async with running_lane(service, share=True) as lane:
+            await timed(lane, NACL_CIF, StructureFormat.CIF)
+            waits: list[float] = []
+            for index, salt in enumerate(salts):
+                fmt, _, text = TEXTS[index % len(TEXTS)]
+                both = await asyncio.gather(timed(lane, text, fmt), timed(lane, salt, StructureFormat.CIF))
+                waits.append(both[1])
         return waits
 
     waits = sorted(asyncio.run(scenario()))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.suggestions import service
+from app.suggestions import candidates
 from app.suggestions.examples import SUGGESTION_EXAMPLES
 from tests.crystals import rocksalt
 from tests.suggestions.conftest import MAX_INPUTS, UNCALIBRATED
@@ -118,7 +118,7 @@ def test_rows_of_a_data_set_are_candidates(client: TestClient, monkeypatch: pyte
     answer = ask(client, candidates=None, dataset_id=dataset_id, count=5)
     assert len(ids(answer)) == 5 and answer["n_ranked"] == 24
     assert answer["suggestions"][0]["prediction"]["property"] == "formation_energy_per_atom"
-    monkeypatch.setattr(service, "MAX_DATASET_CANDIDATES", 23)
+    monkeypatch.setattr(candidates, "MAX_DATASET_CANDIDATES", 23)
     refused = ask(client, 422, candidates=None, dataset_id=dataset_id)
     assert refused["code"] == "too_many_inputs" and "24 rows" in refused["detail"]
 

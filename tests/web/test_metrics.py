@@ -15,7 +15,7 @@ from app.core.settings import Settings
 from app.jobs.metrics import JobMetrics
 from app.jobs.models import Job
 from app.jobs.queue import JobQueue
-from app.main import create_app, learning_engine
+from app.main import create_app
 from app.predictions.examples import NACL_CIF
 from tests.broker import running_broker
 from tests.tiny_models import ENERGY_MODEL, tiny_models
@@ -32,7 +32,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
             data_dir=tmp_path_factory.mktemp("data"), models_store=tiny_models, broker_url=broker, device="cpu"
         )
         upgrade_to_head(settings.resolved_database_url)
-        with TestClient(create_app(settings, learning_engine)) as client:
+        with TestClient(create_app(settings)) as client:
             yield client
 
 

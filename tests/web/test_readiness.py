@@ -5,16 +5,11 @@ from fastapi.testclient import TestClient
 from app.core.db import upgrade_to_head
 from app.core.settings import Settings
 from app.main import create_app
-from app.predictions.engine import InferenceEngine
 from app.web.problems import PROBLEM_JSON
 
 
-def _no_engine(_settings: Settings) -> InferenceEngine:
-    raise RuntimeError("no engine in this test")
-
-
 def test_an_empty_database_is_alive_but_not_ready(settings: Settings) -> None:
-    with TestClient(create_app(settings, _no_engine)) as client:
+    with TestClient(create_app(settings)) as client:
         assert client.get("/health/live").json()["status"] == "alive"
         answer = client.get("/health/ready")
         assert answer.status_code == 503 and answer.headers["content-type"] == PROBLEM_JSON
@@ -26,13 +21,13 @@ def test_an_empty_database_is_alive_but_not_ready(settings: Settings) -> None:
 
 def test_a_migrated_database_is_ready(settings: Settings) -> None:
     upgrade_to_head(settings.resolved_database_url)
-    with TestClient(create_app(settings, _no_engine)) as client:
+    with TestClient(create_app(settings)) as client:
         answer = client.get("/health/ready")
         assert answer.status_code == 200 and answer.json()["checks"] == {"database": "ok", "store": "ok"}
 
 
 def test_every_route_documents_its_problems(settings: Settings) -> None:
-    document = create_app(settings, _no_engine).openapi()
+    document = create_app(settings).openapi()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             problems = [r for code, r in operation["responses"].items() if code.startswith(("4", "5"))]
@@ -41,7 +36,7 @@ def test_every_route_documents_its_problems(settings: Settings) -> None:
 
 
 def test_every_call_and_parameter_is_described(settings: Settings) -> None:
-    document = create_app(settings, _no_engine).openapi()
+    document = create_app(settings).openapi()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert operation.get("description"), (method, path)

@@ -12,22 +12,17 @@ from app.core.cursor import encode_cursor
 from app.core.db import upgrade_to_head
 from app.core.settings import Settings
 from app.main import create_app
-from app.predictions.engine import InferenceEngine
 from app.web.problems import PROBLEM_JSON
 
 PREDICTIONS, DATASETS, JOBS = "/v1/predictions", "/v1/datasets", "/v1/fine-tuning/jobs"
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
-def _no_engine(_settings: Settings) -> InferenceEngine:
-    raise RuntimeError("no engine in this test")
-
-
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(data_dir=tmp_path_factory.mktemp("data"), models_store=tmp_path_factory.mktemp("models"))
     upgrade_to_head(settings.resolved_database_url)
-    with TestClient(create_app(settings, _no_engine)) as client:
+    with TestClient(create_app(settings)) as client:
         yield client
 
 
