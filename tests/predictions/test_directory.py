@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, open_session, session_factory
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
 from app.core.errors import ModelNotFound, ModelVersionNotFound
 from app.core.settings import Settings
+from app.core.tenancy import OPERATOR_SCOPE, of_tenant
 from app.predictions.directory import ModelDirectory
 from app.registry.service import IMPORT, RegistryService
 from app.registry.store import ArtifactStore, open_store
@@ -59,7 +59,11 @@ def test_a_move_in_another_process_is_seen_soon(
     directory = ModelDirectory(sessions, store)
     assert _champion(directory) == 1
     elsewhere = create_engine_for(database_url)
-    _change(of_tenant(session_factory(elsewhere), OPERATOR_SCOPE), store, lambda registry: registry.aliases.set(NAME, "champion", 2))
+    _change(
+        of_tenant(session_factory(elsewhere), OPERATOR_SCOPE),
+        store,
+        lambda registry: registry.aliases.set(NAME, "champion", 2),
+    )
     elsewhere.dispose()
     deadline = time.monotonic() + 1.0
     while directory.select([NAME], None)[0].version.version != 2:
