@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import text
 
+import app.access.models
 import app.bulk.models
 import app.datasets.models
 import app.jobs.models

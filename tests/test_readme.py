@@ -47,7 +47,7 @@ def test_methods(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in Settings.model_fields if name not in ("jobs", "limits", "bulk", "inference")]
+    "name", [name for name in Settings.model_fields if name not in ("jobs", "limits", "bulk", "inference", "access")]
 )
 def test_settings(name: str) -> None:
     assert row_of(f"XTALFORGE_{name.upper()}")

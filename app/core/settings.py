@@ -1,5 +1,6 @@
 """Settings of one installation, read from `XTALFORGE_*` environment variables; nonsense is refused at start."""
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -37,6 +38,9 @@ class JobSettings(_Group):
     reaper_interval_s: PositiveFloat = Field(default=15.0, description="How often expired leases are looked for.")
     max_attempts: PositiveInt = Field(default=3, description="A job that lost this many workers fails.")
     cancel_poll_s: PositiveFloat = Field(default=1.0, description="How often a worker looks for a cancel request.")
+    open_per_tenant: NonNegativeInt = Field(
+        default=0, description="Most jobs of one tenant that wait or run; 0 = any number."
+    )
     max_run_s: PositiveFloat = Field(default=86_400.0, description="An attempt that takes longer ends the job.")
 
     @model_validator(mode="after")
@@ -57,6 +61,10 @@ class LimitSettings(_Group):
         default=1000, le=MAX_INPUTS_PER_REQUEST, description="Most structures or compositions at once."
     )
     max_dataset_rows: PositiveInt = Field(default=100_000, description="Most rows of one data set.")
+    datasets_per_tenant: NonNegativeInt = Field(default=0, description="Most data sets of a tenant; 0 = any number.")
+    dataset_bytes_per_tenant: NonNegativeInt = Field(
+        default=0, description="Most bytes that all data sets of a tenant take; 0 = any number."
+    )
     max_archive_members: PositiveInt = Field(default=200_000, description="Most files in one zip.")
     max_inflated_bytes: PositiveInt = Field(default=2_000_000_000, description="Largest total size of an opened zip.")
     max_inflation_ratio: PositiveInt = Field(default=200, description="Largest inflated : packed ratio of a zip file.")
@@ -88,9 +96,61 @@ class BulkSettings(_Group):
     max_inflated_bytes: PositiveInt = Field(
         default=50_000_000_000, description="Largest total size of such a zip when opened."
     )
+    rows_per_tenant_and_day: NonNegativeInt = Field(
+        default=0, description="Most rows that a tenant has predicted in bulk within 24 hours; 0 = any number."
+    )
     processes: NonNegativeInt = Field(
         default=0, description="Processes of one bulk prediction; 0 = one for each core of the worker."
     )
+
+
+class AccessSettings(_Group):
+    """Who may use the service, and how much."""
+
+    keys: Literal["auto", "required", "off"] = Field(
+        default="auto",
+        description="`auto`: requests need a key unless they come in on the loopback and no key was ever made; "
+        "`required`: always; `off`: never, whoever reaches the service.",
+    )
+    cache_s: PositiveFloat = Field(
+        default=5.0, description="How long a verified key is believed, hence how long a revoked one may still work."
+    )
+    requests_per_minute: NonNegativeInt = Field(
+        default=0, description="Requests a minute with one key, unless the key has a limit of its own; 0 = any number."
+    )
+    failures_per_minute: PositiveInt = Field(
+        default=20, description="Wrong keys a minute from one address, after which keys from there are not looked at."
+    )
+    trusted_hosts: str = Field(
+        default="", description="Names by which clients may call the service, with commas between; empty = see Access."
+    )
+    cors_origins: str = Field(
+        default="", description="Other sites whose pages may call the service, `https://...`, with commas between."
+    )
+    behind_tls: bool = Field(default=False, description="Clients come by https only: browsers are told to insist.")
+    open_metrics: bool = Field(
+        default=False, description="`/metrics` without a key also from elsewhere than the loopback."
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str) -> str:
+        for origin in _listed(origins):
+            if not re.fullmatch(r"https?://[^/*\s]+", origin):
+                raise ValueError(f"access.cors_origins: {origin!r} is no origin such as https://lab.example.org")
+        return origins
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return frozenset(host.lower() for host in _listed(self.trusted_hosts))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return _listed(self.cors_origins)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -112,6 +172,7 @@ class Settings(BaseSettings):
         default=None, repr=False, description="`file:///...` or `s3://bucket/prefix`; empty = `data_dir`/store."
     )
     models_store: Path = Field(default=PROJECT_ROOT / "models_store", description="Folder of the shipped models.")
+    api_key: str | None = Field(default=None, repr=False, description="Key that commands with `--server` send.")
     data_kit: Path | None = Field(
         default=None, description="Folder of the published data sets, for tests and training."
     )
@@ -122,6 +183,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field(default="INFO", description="Least severe level that is logged.")
     log_format: LogFormat = Field(default="console", description="`console` for people, `json` for collectors.")
     jobs: JobSettings = Field(default_factory=JobSettings, description="Leases and attempts of long work.")
+    access: AccessSettings = Field(default_factory=AccessSettings, description="Who may use the service.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds on one request.")
     bulk: BulkSettings = Field(default_factory=BulkSettings, description="Predictions over files of any length.")
     inference: InferenceSettings = Field(default_factory=InferenceSettings, description="Answering predictions.")
