@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: serve test search check lint types contracts migrations bench bench-peers clean help
+.PHONY: serve test search check lint types contracts migrations openapi bench bench-peers clean help
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ migrations: $(VENV)/.dev  ## Migrations and tables agree
 	$(BIN)/xtalforge db check
 
 check: lint types contracts migrations test  ## All that CI runs
+
+openapi: $(VENV)/.dev  ## Write app/web/openapi.json, and what the client derives from it
+	$(BIN)/xtalforge openapi --output app/web/openapi.json && $(BIN)/python app/client/generate.py
 
 bench: bench-peers  ## Speed and memory beside other packages; ONLY="ingestion inference training memory http" picks parts
 	$(BIN)/python -m benchmarks.peers.run $(if $(ONLY),--only $(ONLY)) $(BENCH_OPTIONS)

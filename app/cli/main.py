@@ -12,6 +12,7 @@ from app.cli.embed import embed
 from app.cli.fine_tune import fine_tune
 from app.cli.gc import gc
 from app.cli.import_model import import_model
+from app.cli.openapi import openapi
 from app.cli.output import ReportingGroup
 from app.cli.predict import predict
 from app.cli.predict_bulk import predict_bulk
@@ -40,6 +41,7 @@ app.command()(pretrain)
 app.command()(calibrate)
 app.command()(reproduce)
 app.command("import")(import_model)
+app.command()(openapi)
 app.add_typer(db.app, name="db")
 app.command()(backup)
 app.command()(restore)

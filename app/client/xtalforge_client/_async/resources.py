@@ -1,0 +1,154 @@
+"""Jobs and stored things, by the part of the API they belong to."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+from xtalforge_client._async.jobs import AsyncJobs, all_pages
+from xtalforge_client._async.transport import AsyncTransport
+from xtalforge_client.calls import Call, Upload, body_of, new_idempotency_key
+from xtalforge_client.models import (
+    BulkPredictionRead,
+    DatasetCreated,
+    DatasetRead,
+    DatasetSummary,
+    FineTuningJobCreate,
+    FineTuningJobRead,
+    FineTuningReport,
+    MethodList,
+    MethodRead,
+)
+
+ResultFormat = Literal["csv", "jsonl", "parquet"]
+
+
+class AsyncDatasets:
+    """Labelled structures and compositions."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self,
+        file: Path | Upload,
+        property: str,
+        *,
+        name: str | None = None,
+        unit: str | None = None,
+        transform: Literal["identity", "log10"] | None = None,
+    ) -> DatasetCreated:
+        """Upload a CSV, JSONL or Parquet file or a zip of CIFs; `(file name, bytes)` for one that is in memory.
+
+        The answer holds the validation report. `unit` (and `transform`) are for a property of your own. Raises
+        ServerError `dataset_invalid`, with the report in `problem`, when too few rows can be used.
+        """
+        form = {"property": property, "name": name, "unit": unit, "transform": transform}
+        # The same rows are the same data set, so that sending them again makes no second one.
+        call = Call("POST", "/v1/datasets", form=form, files=[("file", upload_of(file))])
+        return await self._transport.ask(call, DatasetCreated)
+
+    async def get(self, dataset_id: str) -> DatasetRead:
+        """With its validation report."""
+        call = Call("GET", "/v1/datasets/{dataset_id}", {"dataset_id": dataset_id})
+        return await self._transport.ask(call, DatasetRead)
+
+    async def list(self, property: str | None = None) -> AsyncIterator[DatasetSummary]:
+        """All of them, newest first; or those of one property."""
+        async for item in all_pages(self._transport, Call("GET", "/v1/datasets", params={"property": property})):
+            yield DatasetSummary.model_validate(item)
+
+    async def delete(self, dataset_id: str) -> None:
+        """Raises Conflict while a job or a model needs it."""
+        call = Call("DELETE", "/v1/datasets/{dataset_id}", {"dataset_id": dataset_id}, is_repeatable=False)
+        await self._transport.send(call)
+
+
+class AsyncFineTuning(AsyncJobs[FineTuningJobRead]):
+    """Jobs that make a model from a data set."""
+
+    _path = "/v1/fine-tuning/jobs"
+    _model = FineTuningJobRead
+
+    async def methods(self) -> list[MethodRead]:
+        """The ways to train on offer."""
+        return (await self._transport.ask(Call("GET", "/v1/fine-tuning/methods"), MethodList)).items
+
+    async def create(
+        self,
+        dataset_id: str,
+        model_name: str,
+        *,
+        base_model: str = "auto",
+        method: str = "fine_tune",
+        hyperparameters: dict[str, Any] | None = None,
+        seed: int = 0,
+        idempotency_key: str | None = None,
+        **further: Any,
+    ) -> FineTuningJobRead:
+        """Start a training. Sent again after a broken connection it still makes one job only; with a key of your own
+        that also holds for a script that is run again."""
+        fields = {
+            "dataset_id": dataset_id, "model_name": model_name, "base_model": base_model, "method": method,
+            "hyperparameters": hyperparameters or {}, "seed": seed, **further,
+        }  # fmt: skip
+        body = body_of(FineTuningJobCreate.model_validate(fields))
+        call = Call("POST", self._path, json=body, headers=new_idempotency_key(idempotency_key))
+        return await self._transport.ask(call, FineTuningJobRead)
+
+    async def report(self, job_id: str) -> FineTuningReport:
+        """What a succeeded job found. Raises Conflict before its end."""
+        call = Call("GET", self._path + "/{job_id}/report", {"job_id": job_id}, params={"format": "json"})
+        return await self._transport.ask(call, FineTuningReport)
+
+    async def save_report(self, job_id: str, target: Path) -> Path:
+        """The report as a page for people."""
+        call = Call("GET", self._path + "/{job_id}/report", {"job_id": job_id}, params={"format": "html"})
+        return await self._transport.download(call, target)
+
+
+class AsyncBulkPredictions(AsyncJobs[BulkPredictionRead]):
+    """Predictions for files of any length."""
+
+    _path = "/v1/bulk-predictions"
+    _model = BulkPredictionRead
+
+    async def create(
+        self,
+        source: Path | Upload | str,
+        *,
+        models: list[str] | None = None,
+        properties: list[str] | None = None,
+        interval_level: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkPredictionRead:
+        """Predict for each row of a file, or of a stored data set, whose id is given as text."""
+        choice = {"models": models, "properties": properties, "interval_level": interval_level}
+        chosen = {name: value for name, value in choice.items() if value is not None}
+        headers = new_idempotency_key(idempotency_key)
+        if isinstance(source, str):
+            call = Call("POST", self._path, json={"dataset_id": source, **chosen}, headers=headers)
+        else:
+            call = Call("POST", self._path, form=chosen, files=[("file", upload_of(source))], headers=headers)
+        return await self._transport.ask(call, BulkPredictionRead)
+
+    async def save_results(
+        self,
+        job_id: str,
+        target: Path,
+        *,
+        format: ResultFormat = "csv",
+        partial: bool = False,
+    ) -> Path:
+        """One line for each input and model, in the order of the file; `partial`: also of a job without success."""
+        params = {"format": format, "partial": partial or None}
+        call = Call("GET", self._path + "/{job_id}/results", {"job_id": job_id}, params=params)
+        return await self._transport.download(call, target)
+
+    async def delete(self, job_id: str) -> None:
+        """Delete the results; the job stays listed. Raises Conflict before its end."""
+        call = Call("DELETE", self._path + "/{job_id}", {"job_id": job_id}, is_repeatable=False)
+        await self._transport.send(call)
+
+
+def upload_of(file: Path | Upload) -> Upload:
+    return (file.name, file) if isinstance(file, Path) else file

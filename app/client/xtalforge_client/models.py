@@ -1,0 +1,2339 @@
+"""Models of the OpenAPI document, written by app/client/generate.py."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class AliasChangeRead(BaseModel):
+    """
+    One move of an alias.
+    """
+
+    kind: str
+    """
+    `set`, `rollback` or `delete`.
+    """
+    from_version: int | None
+    """
+    null = the alias did not exist.
+    """
+    to_version: int | None
+    """
+    null = the alias was removed.
+    """
+    reason: str
+    changed_at: AwareDatetime
+
+
+class AliasHistory(BaseModel):
+    """
+    Every move, newest first.
+    """
+
+    items: list[AliasChangeRead]
+
+
+class AliasRead(BaseModel):
+    """
+    A movable pointer. The ETag header holds its revision.
+    """
+
+    name: str
+    alias: str
+    version: int
+    revision: int
+    """
+    Changes with every move.
+    """
+    updated_at: AwareDatetime
+
+
+class AliasRollback(BaseModel):
+    """
+    Why an alias goes back.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    reason: str = ""
+    """
+    Kept in the history.
+    """
+
+
+class AliasUpdate(BaseModel):
+    """
+    Where an alias is to point.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    version: int
+    """
+    A version of the model.
+    """
+    reason: str = ""
+    """
+    Kept in the history.
+    """
+
+
+class AtomRead(BaseModel):
+    """
+    Atoms with the same surroundings, by symmetry or by chance.
+    """
+
+    element: str
+    share: float
+    """
+    Of the atoms of the cell, 0 to 1.
+    """
+    contribution: float
+    """
+    In the property's unit. The mean over the atoms (of a model of whole cells, the sum) is the value.
+    """
+
+
+class BaseModelRead(BaseModel):
+    """
+    The pinned model version that a job starts from.
+    """
+
+    name: str
+    version: int
+    """
+    Counts from 1 within the model.
+    """
+    sha256: str
+    """
+    Of its weights.
+    """
+
+
+class BulkModelRead(BaseModel):
+    """
+    A model version that answers, as it was when the job was made.
+    """
+
+    name: str
+    version: int
+    """
+    Counts from 1 within the model.
+    """
+    sha256: str
+    """
+    Of its weights.
+    """
+    property: str
+    """
+    Key of the property that it predicts.
+    """
+    unit: str
+    """
+    Unit of its values.
+    """
+
+
+class BulkProgress(BaseModel):
+    """
+    How far it is. Results are kept in parts of up to 1,000 inputs, and so is this counted.
+    """
+
+    done: int
+    """
+    Inputs whose results are kept.
+    """
+    failed: int
+    """
+    Those among them without any value; the results say why.
+    """
+    total: int | None
+    """
+    Inputs of the file; null until they are counted.
+    """
+    rate_per_s: float | None
+    """
+    Inputs a second lately; null while that is not known.
+    """
+    eta_s: float | None
+    """
+    Seconds that are left at this rate.
+    """
+
+
+class CellRead(BaseModel):
+    """
+    The unit cell.
+    """
+
+    vectors: list[list[float]]
+    """
+    a, b and c, Cartesian, Å.
+    """
+    a: float
+    """
+    Length, Å.
+    """
+    b: float
+    """
+    Length, Å.
+    """
+    c: float
+    """
+    Length, Å.
+    """
+    alpha: float
+    """
+    Angle of b and c, degrees.
+    """
+    beta: float
+    """
+    Angle of a and c, degrees.
+    """
+    gamma: float
+    """
+    Angle of a and b, degrees.
+    """
+    volume: float
+    """
+    Å³.
+    """
+
+
+class Coverage(BaseModel):
+    """
+    Intervals of level 0.9 on rows that did not set their width.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    n: int
+    share: float
+    """
+    Of the labels, 0 to 1, within their interval.
+    """
+    mean_width: float
+    """
+    In the property's unit.
+    """
+
+
+class Domain(BaseModel):
+    """
+    Whether the input is like what the model was trained on.
+    """
+
+    in_domain: bool
+    """
+    false: the value may be far off, and its interval too narrow.
+    """
+    score: float | None
+    """
+    Distance from the training data, in the model's representation and in composition, beside that of its nearest rows from each other; 1 at the limit. null where it is not measured.
+    """
+    reason: str
+    """
+    Why.
+    """
+
+
+class DuplicateRow(BaseModel):
+    """
+    A row that repeats an earlier one, input and label; it was left out.
+    """
+
+    row_id: str
+    first_row_id: str
+    """
+    The row that was kept.
+    """
+
+
+class Embedding(BaseModel):
+    """
+    The features of one input.
+    """
+
+    input_id: str
+    """
+    `id` of the input, or its place, from 0.
+    """
+    vector: list[float]
+    """
+    Of length `dimension`.
+    """
+    atoms: list[AtomRead] | None
+    """
+    null: not asked for.
+    """
+
+
+class FamilyErrors(BaseModel):
+    """
+    Errors on the test rows of one family of compounds.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    family: str
+    n: int
+    mae: float
+    covered: float
+    """
+    Share of labels, 0 to 1, within their interval of level 0.9.
+    """
+
+
+class Health(BaseModel):
+    status: str
+    checks: dict[str, str] = {}
+
+
+class HeldOutRow(BaseModel):
+    """
+    One row of the test split.
+    """
+
+    formula: str
+    """
+    Reduced, in alphabetical order.
+    """
+    label: float
+    """
+    As uploaded, in the property's unit.
+    """
+    prediction: float
+    """
+    In the property's unit.
+    """
+
+
+class Hyperparameters(BaseModel):
+    """
+    Of one training run. What is left out is chosen; the job echoes what was chosen.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    preset: Literal["default", "paper"] | None = None
+    """
+    `paper`: the settings of the paper the method is from. `default`: better ones.
+    """
+    network: Literal["cgcnn", "cgcnn-plain", "schnet-1", "schnet-2", "elemnet-17"] | None = None
+    """
+    Which network `scratch` trains; that of the data's own kind when left out.
+    """
+    features: Literal["elemental_fractions", "physical_attributes", "magpie", "bonding"] | None = None
+    """
+    Of an ElemNet trained from scratch: `elemental_fractions` or `physical_attributes`. Of baselines: `magpie`, of the composition, or `bonding`, these and what the structure says of its bonds.
+    """
+    target: Literal["per_atom", "total"] | None = None
+    """
+    For SchNet and properties per atom. `total`: the error of the whole cell is learned from; labels and predictions stay per atom.
+    """
+    layer: int | Literal["auto"] | None = None
+    """
+    Hidden layer of the source whose activations are the features, counted from 1. `auto`: layers 1 to 4 are tried, in short trainings where the schedule allows; validation decides.
+    """
+    max_epochs: int | None = None
+    """
+    Passes over the training rows.
+    """
+    patience: int | None = None
+    """
+    Stop after so many epochs without a better one.
+    """
+    batch_size: int | None = None
+    """
+    Rows per step.
+    """
+    learning_rate: float | None = None
+    """
+    The highest one of the schedule.
+    """
+    weight_decay: float | None = None
+    """
+    L2 penalty of the weights.
+    """
+    optimizer: Literal["adamw", "adam", "sgd"] | None = None
+    """
+    `adam` adds the L2 penalty to the loss, `adamw` takes it off the weights.
+    """
+    schedule: Literal["one_cycle", "step", "plateau", "constant"] | None = None
+    """
+    Of the learning rate. `plateau`: it falls when the training loss does not.
+    """
+    loss: Literal["mae", "mse", "huber"] | None = None
+    scaling: Literal["none", "standard", "tanh"] | None = None
+    """
+    `tanh`: eq. 6 of the paper.
+    """
+    ema_decay: float | None = None
+    """
+    Decay per step of the averaged weights that are kept; 0 = none.
+    """
+    gradient_clip: float | None = None
+    """
+    Largest gradient norm; 0 = unbounded.
+    """
+    split: Literal["formula", "formula_hash", "random"] | None = None
+    """
+    `formula`: no formula stands in two of train, validation and test.
+    """
+    train_fraction: float | None = None
+    """
+    Share of rows that train.
+    """
+    val_fraction: float | None = None
+    """
+    Share that stops the training.
+    """
+    frozen_convolutions: int | None = None
+    """
+    For `freeze_early`.
+    """
+    hidden_dim: int | None = None
+    """
+    Width of the fully connected layer.
+    """
+    precision: Literal["float32", "bfloat16"] | None = None
+    n_folds: int | None = None
+    """
+    Of the cross-validation of a baseline.
+    """
+    n_trials: int | None = None
+    """
+    Models that a model search compares.
+    """
+    max_seconds: float | None = None
+    """
+    Stop training (not the job) after so long.
+    """
+
+
+class Interval(BaseModel):
+    """
+    A prediction interval, in the value's unit, for materials like those the model was tested on.
+    """
+
+    level: float
+    """
+    Share of true values it is made to hold, e.g. 0.9.
+    """
+    lower: float
+    """
+    Lower end.
+    """
+    upper: float
+    """
+    Upper end.
+    """
+
+
+class JobErrorRead(BaseModel):
+    """
+    Why a job failed.
+    """
+
+    code: str
+    """
+    Stable, e.g. `training_diverged`, `out_of_memory`, `worker_lost`.
+    """
+    detail: str
+    """
+    The reason in words.
+    """
+
+
+class JobEventRead(BaseModel):
+    """
+    Something that happened in a job; `seq` counts from 1 without gaps.
+    """
+
+    seq: int
+    level: Literal["info", "warning", "error"]
+    """
+    How much it matters.
+    """
+    kind: str
+    """
+    `status` or `message`; `epoch` of trainings, `progress` of bulk predictions.
+    """
+    message: str
+    """
+    What happened, in words.
+    """
+    data: dict[str, Any]
+    """
+    The same for programs, e.g. the errors of an epoch.
+    """
+    created_at: AwareDatetime
+
+
+class JobProgress(BaseModel):
+    """
+    The last finished epoch.
+    """
+
+    epoch: int
+    """
+    Counts from 1.
+    """
+    max_epochs: int
+    """
+    Most epochs; training may stop earlier.
+    """
+    val_mae: float
+    """
+    Mean absolute error on the validation rows, in `unit`.
+    """
+    best_val_mae: float
+    """
+    The best epoch's, in `unit`.
+    """
+    unit: str
+    """
+    Unit of the errors.
+    """
+    eta_s: float
+    """
+    Seconds to the last epoch at the present pace; early stopping may end it sooner.
+    """
+    stage: str = ""
+    """
+    Which of several trainings, whose epochs are counted on.
+    """
+
+
+class JobSearch(BaseModel):
+    """
+    Where the search for a baseline's hyperparameters stood when it was last told; about once a second.
+    """
+
+    done: int
+    """
+    Fits that are done.
+    """
+    total: int
+    """
+    Fits or models in all; a search may end sooner.
+    """
+    text: str
+    """
+    What is fitted.
+    """
+
+
+class LabelConflict(BaseModel):
+    """
+    Rows of the same input with different labels; all were kept.
+    """
+
+    formula: str
+    row_ids: list[str]
+    values: list[float]
+    """
+    The labels, in the property's unit.
+    """
+
+
+class LearningCurvePoint(BaseModel):
+    """
+    The best regressor with a part of the data.
+    """
+
+    n_train: int
+    """
+    Rows that trained.
+    """
+    mae: float
+    """
+    Mean absolute error of rows it had not seen, in the property's unit.
+    """
+    mae_transformed: float
+    """
+    The same on the scale of the transform.
+    """
+
+
+class LeftOut(BaseModel):
+    """
+    An entrant that did not play all folds.
+    """
+
+    name: str
+    why: str
+
+
+class MethodRead(BaseModel):
+    """
+    One way to train on offer.
+    """
+
+    name: Literal[
+        "scratch",
+        "fine_tune",
+        "freeze",
+        "freeze_early",
+        "tl1",
+        "tl2",
+        "tl3",
+        "rl_relu",
+        "rl_dense",
+        "tlrl_relu",
+        "tlrl_dense",
+        "pls",
+        "lasso",
+        "svr",
+        "rf",
+        "extra_trees",
+        "gradient_boosting",
+        "soap_krr",
+        "automl_ef",
+        "automl_pa",
+        "auto",
+    ]
+    family: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    """
+    Architecture of the model it makes.
+    """
+    input_kind: Literal["structure", "composition"]
+    """
+    What the model reads. One that reads compositions answers for structures too when it is named.
+    """
+    data_kinds: list[Literal["structure", "composition"]]
+    """
+    What a row of the data set may hold.
+    """
+    needs_base_model: bool
+    """
+    Whether it starts from the weights of another model.
+    """
+    base_family: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"] | None
+    """
+    Architecture of that model.
+    """
+    hyperparameters: list[str]
+    """
+    Those it uses; others are refused.
+    """
+    source: str
+    """
+    Paper and section it is from.
+    """
+    description: str
+    """
+    What it does.
+    """
+
+
+class ModelReference(BaseModel):
+    """
+    The exact model that answered.
+    """
+
+    name: str
+    version: int
+    """
+    Counts from 1 within the model.
+    """
+    sha256: str
+    """
+    SHA-256 of the weights.
+    """
+
+
+class NeighbourRead(BaseModel):
+    """
+    A row that the model was trained on.
+    """
+
+    formula: str
+    """
+    Reduced, in alphabetical order.
+    """
+    distance: float
+    """
+    In the model's representation, in spreads of its training data.
+    """
+    value: float
+    """
+    Its label, in the unit of the prediction.
+    """
+
+
+class Outlier(BaseModel):
+    """
+    A label far from the others; it was kept.
+    """
+
+    row_id: str
+    value: float
+    """
+    In the property's unit.
+    """
+    robust_z: float
+    """
+    Distance from the median in robust standard deviations, on the learned scale.
+    """
+
+
+class Parent(BaseModel):
+    """
+    The model version whose weights this one started from.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: str
+    version: int
+    weights_sha256: str
+
+
+class ParentRead(BaseModel):
+    """
+    The version whose weights the training started from.
+    """
+
+    name: str
+    version: int
+    sha256: str
+    """
+    sha256 of its weights.
+    """
+
+
+class Prediction(BaseModel):
+    """
+    One value of one property of one input, from one model.
+    """
+
+    input_id: str
+    """
+    `id` of the input, or its place, from 0.
+    """
+    property: str
+    """
+    Key of the property.
+    """
+    value: float
+    """
+    In `unit`.
+    """
+    unit: str
+    """
+    Unit of the value; `1` for a plain number.
+    """
+    definition: str
+    """
+    What the value is: functional, per what.
+    """
+    model: ModelReference
+    interval: Interval | None
+    """
+    null: this model carries no calibrated interval, or none of this level, which `notes` then say.
+    """
+    domain: Domain | None
+    """
+    null: not measured, and no element is new to the model.
+    """
+    neighbours: list[NeighbourRead] | None = None
+    """
+    The nearest training rows, where the request asks for them; null: not known.
+    """
+    notes: list[str]
+    """
+    What had to be assumed while the input was read, and on which materials alone the model may be used.
+    """
+
+
+class PredictionError(BaseModel):
+    """
+    Why an input, or one model for it, gave no value.
+    """
+
+    input_id: str
+    """
+    `id` of the input, or its place, from 0.
+    """
+    code: str
+    """
+    Stable code of the reason.
+    """
+    detail: str
+    """
+    The reason in words.
+    """
+    model: ModelReference | None
+    """
+    The model that failed; null: the input itself cannot be used.
+    """
+
+
+class PredictionInput(BaseModel):
+    """
+    One crystal or composition; exactly one of `cif`, `poscar`, `structure`, `composition`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    id: str | None = None
+    """
+    Your name for it; default: its place, from 0.
+    """
+    cif: str | None = None
+    """
+    CIF text. Several data blocks become inputs `ID#block`.
+    """
+    poscar: str | None = None
+    """
+    VASP POSCAR text, with element symbols.
+    """
+    structure: dict[str, Any] | None = None
+    """
+    A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure.
+    """
+    composition: str | None = None
+    """
+    A formula, e.g. `SrTiO3`, `Ca(OH)2`, `Li0.5CoO2`.
+    """
+
+
+class PredictionRequest(BaseModel):
+    """
+    What to predict, and with which models. Without `models` and `properties`, every champion that fits answers, but
+    for those that answer only when they are named.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    inputs: list[PredictionInput]
+    """
+    Crystals and compositions, at most 1000 as installed; larger sets go in parts.
+    """
+    models: list[str] | None = None
+    """
+    `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
+    """
+    properties: list[str] | None = None
+    """
+    Property keys: the champions of these properties answer.
+    """
+    interval_level: float = 0.9
+    """
+    Share of true values that intervals are to hold, 0.5 to 0.99.
+    """
+    neighbours: int = 0
+    """
+    How many of the nearest training rows to list with each value, up to 20.
+    """
+
+
+class Problem(BaseModel):
+    """
+    RFC 9457 problem details; `code` is stable, `detail` is for people. Some codes carry further members.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    """
+    Path of the request.
+    """
+    request_id: str
+    """
+    The X-Request-ID of this answer; quote it when you report a fault.
+    """
+
+
+class ReportModel(BaseModel):
+    """
+    The version that the job made.
+    """
+
+    name: str
+    version: int
+    """
+    Predict with it as `NAME/VERSION`.
+    """
+    sha256: str
+    """
+    Of its weights.
+    """
+    size_bytes: int
+    """
+    Of its weights, bytes.
+    """
+    aliases: list[str]
+    """
+    Of this version now; the `champion` answers where no version is named.
+    """
+
+
+class ReportSplit(BaseModel):
+    """
+    Which rows did what.
+    """
+
+    rule: str
+    """
+    How rows were split.
+    """
+    n_train: int
+    """
+    Rows that train.
+    """
+    n_val: int
+    """
+    Rows that choose the epoch; 0 where folds do, and these rows train too.
+    """
+    n_test: int
+    """
+    Rows that nothing was chosen or fitted by.
+    """
+    left_out: list[str]
+    """
+    Which rows could not be used, and how many.
+    """
+
+
+class RowFailure(BaseModel):
+    """
+    A row that cannot be used.
+    """
+
+    line: int
+    """
+    Line or row of the file, from 1, where the row begins.
+    """
+    row_id: str
+    """
+    The row's `id`, else its line.
+    """
+    code: str
+    """
+    Stable code of the reason.
+    """
+    detail: str
+    """
+    What is wrong, in words.
+    """
+
+
+class ServingModel(BaseModel):
+    """
+    A champion that predicts the property.
+    """
+
+    name: str
+    version: int
+    """
+    Counts from 1 within the model.
+    """
+    input_kind: Literal["structure", "composition"]
+    only_when_named: bool
+    """
+    Answers only requests that name it in `models`.
+    """
+    test_mae: float | None
+    """
+    Mean absolute error on held-out rows, in the property's unit.
+    """
+
+
+class SimilarRows(BaseModel):
+    """
+    Rows of one formula, with different structures but the same label: perhaps one material twice. They were kept.
+    """
+
+    formula: str
+    row_ids: list[str]
+
+
+class SiteRead(BaseModel):
+    """
+    An atom of the cell, after all symmetry was applied.
+    """
+
+    element: str
+    position: list[float]
+    """
+    In fractions of a, b and c, 0 to 1.
+    """
+
+
+class SplitMetrics(BaseModel):
+    """
+    Errors on one split, in the property's unit (and on the learned scale where a transform is used).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    n: int
+    mae: float
+    rmse: float
+    r2: float | None = None
+    max_error: float
+    mad: float
+    """
+    Mean absolute deviation of the labels: the error of answering the mean.
+    """
+    mae_transformed: float | None = None
+    """
+    MAE of the transformed label, e.g. log10(GPa).
+    """
+    mae_total: float | None = None
+    """
+    Of energies per atom: MAE of the whole cell's, in eV.
+    """
+    within_chemical_accuracy: float | None = None
+    """
+    Share of cells, 0 to 1, whose energy is off by 1 kcal/mol (0.043 eV) at most.
+    """
+
+
+class StructureFailed(BaseModel):
+    """
+    Why an input is no usable structure.
+    """
+
+    input_id: str
+    """
+    `id` of the input, or its place, from 0.
+    """
+    code: str
+    """
+    Stable code of the reason.
+    """
+    detail: str
+    """
+    The reason in words.
+    """
+
+
+class StructureRead(BaseModel):
+    """
+    A crystal as the models see it.
+    """
+
+    input_id: str
+    """
+    `id` of the input, or its place, from 0.
+    """
+    formula: str
+    """
+    Reduced, in alphabetical order.
+    """
+    n_sites: int
+    """
+    Atoms in the cell.
+    """
+    elements: dict[str, int]
+    """
+    Atoms of each element in the cell.
+    """
+    cell: CellRead
+    sites: list[SiteRead]
+    notes: list[str]
+    """
+    What had to be assumed while the input was read.
+    """
+
+
+class StructuresAnswer(BaseModel):
+    """
+    Structures in the order of the inputs; what failed is listed beside them.
+    """
+
+    structures: list[StructureRead]
+    errors: list[StructureFailed]
+
+
+class StructuresRequest(BaseModel):
+    """
+    Structures to read.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    inputs: list[PredictionInput]
+    """
+    Crystals as in /v1/predictions, at most 1000 as installed.
+    """
+
+
+class Suggestion(BaseModel):
+    """
+    A candidate to measure.
+    """
+
+    rank: int
+    """
+    From 1, the best.
+    """
+    input_id: str
+    """
+    `id` of the candidate, or its place, from 0.
+    """
+    formula: str
+    """
+    Reduced, in alphabetical order.
+    """
+    score: float
+    """
+    What `score_meaning` says.
+    """
+    reason: str
+    """
+    Why, in words.
+    """
+    prediction: Prediction
+    """
+    What the model says of it: value, unit, interval, domain.
+    """
+
+
+class TargetRequest(BaseModel):
+    """
+    What is looked for: more than `above`, less than `below`, a value between both, or the `optimum`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    above: float | None = None
+    """
+    In the unit of the property.
+    """
+    below: float | None = None
+    """
+    In the unit of the property; with `above`, a range.
+    """
+    optimum: Literal["highest", "lowest"] | None = None
+    """
+    Better than every training label that goes with the model: `highest` or `lowest`.
+    """
+
+
+class TournamentComparison(BaseModel):
+    """
+    The winner against something simple, on the same rows.
+    """
+
+    baseline: str
+    """
+    What it is held against.
+    """
+    gain: float
+    """
+    Share of the baseline's error that the winner saves; negative: it is worse.
+    """
+    p_rows: float
+    """
+    p of no difference, over formulas (Wilcoxon).
+    """
+    p_folds: float
+    """
+    p of no difference, over folds (Nadeau & Bengio 2003).
+    """
+
+
+class TournamentEntrant(BaseModel):
+    """
+    One way to learn the data, and how it fared on rows that it had not seen.
+    """
+
+    name: str
+    mae: float
+    """
+    Mean absolute error of the rows of all folds, in the property's unit.
+    """
+    mae_transformed: float
+    """
+    The same on the scale of the transform, by which entrants are ranked.
+    """
+    fold_mae: list[float]
+    """
+    Mean absolute error in each fold, in the property's unit.
+    """
+    p_against_winner: float
+    """
+    p of the hypothesis that it is as good as the winner: Wilcoxon's signed-rank test, each formula counted once.
+    """
+    p_against_winner_folds: float
+    """
+    The same by the corrected resampled t-test over folds (Nadeau & Bengio 2003).
+    """
+    weight: float
+    """
+    Its share of the model's answer, 0 to 1.
+    """
+    seconds: float
+    """
+    Time it took, s.
+    """
+
+
+class TournamentMember(BaseModel):
+    name: str
+    weight: float
+    """
+    Share of the answer, 0 to 1.
+    """
+
+
+class TournamentWinner(BaseModel):
+    """
+    What became the model: one entrant, or a combination of several.
+    """
+
+    name: str
+    mae: float
+    """
+    As of an entrant, in the property's unit; of a combination, whose weights the other folds chose.
+    """
+    mae_transformed: float
+    """
+    The same on the scale of the transform.
+    """
+    fold_mae: list[float]
+    """
+    Mean absolute error in each fold, in the property's unit.
+    """
+    members: list[TournamentMember]
+    """
+    The largest share first.
+    """
+
+
+class TrainingRecord(BaseModel):
+    """
+    How the weights came to be, enough to repeat it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    method: str
+    dataset: str
+    """
+    Name of the data set.
+    """
+    dataset_sha256: str | None = None
+    licence: str | None = None
+    split: str
+    """
+    How rows were split, with seed.
+    """
+    n_train: int
+    """
+    0: not recorded.
+    """
+    n_val: int
+    n_test: int
+    seed: int | None
+    """
+    None: not recorded.
+    """
+    hyperparameters: dict[str, Any]
+    best_epoch: int
+    epochs: int
+    filters: list[str] | None = None
+    """
+    Which rows were left out, by which rule, how many.
+    """
+    command: str | None = None
+    wall_s: float | None = None
+    device: str = "cpu"
+    software: dict[str, str] | None = None
+    search: dict[str, Any] | None = None
+    """
+    What a search chose, and its validation errors on the learned scale.
+    """
+
+
+class TrustRecord(BaseModel):
+    """
+    What is known of the errors; the numbers behind intervals and domain lie in a file of their own.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    sha256: str
+    """
+    Of the file.
+    """
+    size_bytes: int
+    n_reference: int
+    """
+    Training rows that inputs are compared with.
+    """
+    calibrated_on: str
+    """
+    Which rows set the width of intervals, and what is assumed.
+    """
+    n_calibration: int
+    highest_level: float
+    """
+    No interval can be given beyond: too few rows.
+    """
+    measured_on: str
+    """
+    How the coverage was measured.
+    """
+    coverage: Coverage | None
+    coverage_new_formulas: Coverage | None = None
+    """
+    On rows whose formula is in no training row, where the split does not ensure it.
+    """
+    families: list[FamilyErrors]
+    mae_by_score: list[float]
+    """
+    MAE of four equal parts of the test rows, by the score of the domain, the lowest first.
+    """
+    mae_inside: float | None
+    """
+    MAE of the test rows that count as like the training data.
+    """
+    mae_outside: float | None
+    """
+    MAE of those that do not.
+    """
+    rank_correlation: float | None
+    """
+    Spearman's, of score and absolute error, on the test rows.
+    """
+    rank_correlation_expected: float | None
+    """
+    The same of the expected error, which sets the width of an interval.
+    """
+    flagged: float
+    """
+    Share of the test rows, 0 to 1, that count as unlike the training data.
+    """
+    flagged_left_out_elements: float | None
+    """
+    The same of training rows compared only with rows that lack one of their elements.
+    """
+    command: str | None = None
+    """
+    Repeats it, where it was done after the training.
+    """
+
+
+class UnseenElements(BaseModel):
+    """
+    Elements of the data set that a champion model never saw in training.
+    """
+
+    model: str
+    version: int
+    elements: list[str]
+    n_rows: int
+    """
+    Rows that hold one of them.
+    """
+
+
+class BulkInputRead(BaseModel):
+    """
+    The file that is predicted from.
+    """
+
+    name: str
+    """
+    As it was sent.
+    """
+    format: Literal["csv", "jsonl", "parquet", "zip", "dataset"]
+    column: str | None
+    """
+    Holds the structures or compositions; null for a zip.
+    """
+    id_column: str | None
+    """
+    null: inputs are called by their place, from 1, or their file name.
+    """
+    dataset_id: str | None
+    """
+    null: the file was uploaded for this job.
+    """
+    size_bytes: int
+    sha256: str
+    notes: list[str]
+    """
+    What was chosen in the file, where there was a choice.
+    """
+
+
+class BulkPredictionRead(BaseModel):
+    """
+    A bulk prediction.
+    """
+
+    id: str
+    status: Literal["validating", "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+    """
+    succeeded, failed, cancelled and expired are final.
+    """
+    status_reason: str | None
+    """
+    Why it is in this state.
+    """
+    error: JobErrorRead | None
+    """
+    Why it failed.
+    """
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    """
+    When a worker first took it.
+    """
+    finished_at: AwareDatetime | None
+    """
+    When it reached its final state.
+    """
+    results_deleted_at: AwareDatetime | None
+    """
+    null while the results are kept.
+    """
+    input: BulkInputRead
+    models: list[BulkModelRead]
+    """
+    Those that answer, in the order of the results.
+    """
+    attempts: int
+    """
+    How often a worker took the job; above 1 after a worker or machine was lost.
+    """
+    progress: BulkProgress
+
+
+class EmbeddingAnswer(BaseModel):
+    """
+    Vectors in the order of the inputs; what failed is listed beside them.
+    """
+
+    model: ModelReference
+    dimension: int
+    """
+    Length of the vectors.
+    """
+    kind: str
+    """
+    What the vectors are.
+    """
+    embeddings: list[Embedding]
+    errors: list[PredictionError]
+    """
+    Inputs that gave no vector.
+    """
+
+
+class EmbeddingRequest(BaseModel):
+    """
+    What to embed, and with which model.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    inputs: list[PredictionInput]
+    """
+    Crystals and compositions, at most 1000 as installed; larger sets go in parts.
+    """
+    model: str
+    """
+    `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
+    """
+    contributions: bool = False
+    """
+    Also what each atom adds to the value, which SchNet models alone can tell.
+    """
+
+
+class FineTuningJobCreate(BaseModel):
+    """
+    What to train. Everything but the data set and the name may be left to the service.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    dataset_id: str
+    """
+    From POST /v1/datasets.
+    """
+    model_name: str
+    """
+    Name of the model to make; a name of your own that exists gets a further version. Lower-case letters, digits, '.', '_', '-', at most 64.
+    """
+    base_model: str = "auto"
+    """
+    The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped model of the method's family that was trained on the most rows, formation energy first; of method `auto` all that read such data.
+    """
+    method: Literal[
+        "scratch",
+        "fine_tune",
+        "freeze",
+        "freeze_early",
+        "tl1",
+        "tl2",
+        "tl3",
+        "rl_relu",
+        "rl_dense",
+        "tlrl_relu",
+        "tlrl_dense",
+        "pls",
+        "lasso",
+        "svr",
+        "rf",
+        "extra_trees",
+        "gradient_boosting",
+        "soap_krr",
+        "automl_ef",
+        "automl_pa",
+        "auto",
+    ] = "fine_tune"
+    """
+    See GET /v1/fine-tuning/methods.
+    """
+    hyperparameters: Hyperparameters | Literal["auto"] | None = None
+    """
+    What is left out, or all with `auto`, is chosen.
+    """
+    seed: int = 0
+    """
+    Same seed, same split, same starting weights.
+    """
+
+
+class Histogram(BaseModel):
+    """
+    How the usable labels are spread.
+    """
+
+    scale: Literal["identity", "log10"]
+    """
+    On which the bins are equally wide: that on which the labels are learned.
+    """
+    edges: list[float]
+    """
+    Of the bins, in the property's unit; one more than counts.
+    """
+    counts: list[int]
+    """
+    Rows in each bin.
+    """
+
+
+class JobEventList(BaseModel):
+    """
+    Events in order.
+    """
+
+    items: list[JobEventRead]
+    """
+    Oldest first.
+    """
+    next: int | None
+    """
+    Pass it as `after` to get what follows; null = nothing more will come.
+    """
+
+
+class LabelStatistics(BaseModel):
+    """
+    The usable labels, in the property's unit.
+    """
+
+    unit: str
+    min: float
+    max: float
+    mean: float
+    median: float
+    std: float
+    mad: float
+    """
+    Mean absolute deviation from the mean: the error of always answering the mean.
+    """
+    histogram: Histogram | None = None
+    """
+    null for data sets from before there was one.
+    """
+
+
+class MethodList(BaseModel):
+    """
+    Every method, once for each architecture it makes.
+    """
+
+    items: list[MethodRead]
+    """
+    Networks first, then baselines.
+    """
+
+
+class Metrics(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    train: SplitMetrics | None = None
+    val: SplitMetrics | None = None
+    test: SplitMetrics | None = None
+
+
+class PageBulkPredictionRead(BaseModel):
+    items: list[BulkPredictionRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
+class PredictionAnswer(BaseModel):
+    """
+    Values in the order of the inputs; what failed is listed beside them.
+    """
+
+    predictions: list[Prediction]
+    """
+    One for each input and model that worked.
+    """
+    errors: list[PredictionError]
+    """
+    Inputs, or models for an input, that gave no value.
+    """
+
+
+class PropertyRead(BaseModel):
+    """
+    A predictable quantity; values are always in `unit`.
+    """
+
+    key: str
+    """
+    Name in requests and answers.
+    """
+    label: str
+    """
+    Name for people.
+    """
+    unit: str
+    """
+    Unit of every value; `1` for a plain number.
+    """
+    definition: str
+    """
+    What exactly it is: method, per what.
+    """
+    task_type: Literal["regression"]
+    transform: Literal["identity", "log10"]
+    """
+    The scale models learn on; answers are never transformed.
+    """
+    models: list[ServingModel]
+    """
+    Champions that predict it now.
+    """
+
+
+class PropertyRecord(BaseModel):
+    """
+    The property as it was when the model was trained (the catalogue may move on).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    key: str
+    label: str
+    unit: str
+    definition: str
+    transform: Literal["identity", "log10"]
+    """
+    How a label is mapped before a network sees it. Users only ever see the physical value.
+    """
+
+
+class ReportProperty(BaseModel):
+    """
+    What it predicts.
+    """
+
+    key: str
+    label: str
+    unit: str
+    """
+    Of labels, predictions and every `mae`.
+    """
+    definition: str
+    transform: Literal["identity", "log10"]
+    """
+    Scale on which it is learned, and of every `mae_transformed`.
+    """
+
+
+class SetAside(BaseModel):
+    """
+    A candidate that is not ranked, because its label is known or comes with that of another.
+    """
+
+    input_id: str
+    """
+    `id` of the candidate, or its place, from 0.
+    """
+    code: Literal["in_training_data", "repeats_candidate"]
+    detail: str
+    """
+    Which row it is the same as.
+    """
+
+
+class SuggestionAnswer(BaseModel):
+    """
+    Candidates in the order in which to measure them. The same request gives the same answer.
+    """
+
+    model: ModelReference
+    strategy: Literal["batch", "uncertainty", "diversity", "target"]
+    score_meaning: str
+    """
+    What scores are, and in which unit.
+    """
+    n_ranked: int
+    """
+    Candidates that were ranked: all but those set aside and those in `errors`.
+    """
+    suggestions: list[Suggestion]
+    """
+    Best first.
+    """
+    set_aside: list[SetAside]
+    """
+    Candidates that the training data or another candidate stands for.
+    """
+    errors: list[PredictionError]
+    """
+    Candidates that gave no value.
+    """
+
+
+class SuggestionRequest(BaseModel):
+    """
+    Candidates and how to rank them; exactly one of `candidates` and `dataset_id`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    model: str
+    """
+    The model whose next labels these are: `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
+    """
+    strategy: Literal["batch", "uncertainty", "diversity", "target"] = "batch"
+    """
+    `batch`: materials that speak for many others about which the model is unsure. `uncertainty`: the largest expected errors. `diversity`: what is farthest from everything that has a label. `target`: what is likeliest to be what `target` says.
+    """
+    count: int = 10
+    """
+    How many to suggest, at most.
+    """
+    target: TargetRequest | None = None
+    """
+    What is looked for; with strategy `target` only.
+    """
+    interval_level: float = 0.9
+    """
+    Share of true values that intervals are to hold, 0.5 to 0.99.
+    """
+    candidates: list[PredictionInput] | None = None
+    """
+    Crystals or compositions, at most 1000 as installed.
+    """
+    dataset_id: str | None = None
+    """
+    A stored data set whose rows are the candidates, at most 5,000; its labels are not looked at.
+    """
+
+
+class TournamentReport(BaseModel):
+    """
+    How the method was chosen: all errors are of training rows, each by a model that had not seen its formula.
+    """
+
+    n_rows: int
+    """
+    Rows that competed; the test rows are not among them.
+    """
+    n_folds: int
+    winner: TournamentWinner
+    entrants: list[TournamentEntrant]
+    """
+    Those that played all folds, the best first.
+    """
+    left_out: list[LeftOut]
+    against_baseline: TournamentComparison
+    """
+    The best of what anybody would try first.
+    """
+    against_median: TournamentComparison | None = None
+    """
+    The same answer for all rows: the median of the rows that train.
+    """
+    against_known: TournamentComparison | None = None
+    """
+    The best of the pretrained models that predict this property already, as it is.
+    """
+    is_better_than_baseline: bool
+    """
+    Whether the winner is shown to be better than all of these. If not, the version is not promoted.
+    """
+    reason: str
+    """
+    The reason of the choice in words.
+    """
+    sources: list[str]
+    """
+    Pretrained models that took part: name and begin of the weights' sha256.
+    """
+    learning_curve: list[LearningCurvePoint]
+    """
+    Empty where there was no time.
+    """
+    seconds: float
+    """
+    Time the whole tournament took, s.
+    """
+
+
+class ValidationReport(BaseModel):
+    """
+    Row by row findings and the state of the whole.
+    """
+
+    format: str
+    input_kind: Literal["structure", "composition"] | None
+    """
+    What each row holds; null when no row could be used.
+    """
+    input_column: str
+    label_column: str
+    n_rows: int
+    """
+    Rows in the file.
+    """
+    n_usable: int
+    """
+    Rows that were kept.
+    """
+    n_failed: int
+    """
+    Rows that cannot be used.
+    """
+    n_duplicates: int
+    """
+    Rows left out because they repeat another.
+    """
+    n_conflicts: int
+    """
+    Inputs that come with several different labels.
+    """
+    n_outliers: int
+    n_formulas: int
+    """
+    Different reduced formulas among the usable rows.
+    """
+    failures: list[RowFailure]
+    """
+    At most 200; `failure_counts` counts all.
+    """
+    failure_counts: dict[str, int]
+    """
+    Rows by code of their failure.
+    """
+    duplicates: list[DuplicateRow]
+    similar: list[SimilarRows]
+    conflicts: list[LabelConflict]
+    outliers: list[Outlier]
+    labels: LabelStatistics | None
+    elements: dict[str, int]
+    """
+    Usable rows that hold each element.
+    """
+    unseen_elements: list[UnseenElements]
+    """
+    By each champion model of the same kind of input.
+    """
+    warnings: list[str]
+    """
+    What to look at before training.
+    """
+
+
+class DatasetCreated(BaseModel):
+    """
+    The answer to an upload; the report is of the file that was sent now.
+    """
+
+    id: str
+    name: str
+    property: PropertyRecord
+    """
+    What the labels are, with unit and definition.
+    """
+    input_kind: Literal["structure", "composition"]
+    """
+    What each row holds.
+    """
+    n_rows: int
+    """
+    Usable rows, the ones that are stored.
+    """
+    sha256: str
+    """
+    Hash of the rows: the same rows uploaded again are the same data set.
+    """
+    size_bytes: int
+    """
+    Size as stored.
+    """
+    created_at: AwareDatetime
+    report: ValidationReport
+    created: bool
+    """
+    false = the same rows were uploaded before; this is that data set.
+    """
+
+
+class DatasetRead(BaseModel):
+    """
+    A stored data set with its validation report.
+    """
+
+    id: str
+    name: str
+    property: PropertyRecord
+    """
+    What the labels are, with unit and definition.
+    """
+    input_kind: Literal["structure", "composition"]
+    """
+    What each row holds.
+    """
+    n_rows: int
+    """
+    Usable rows, the ones that are stored.
+    """
+    sha256: str
+    """
+    Hash of the rows: the same rows uploaded again are the same data set.
+    """
+    size_bytes: int
+    """
+    Size as stored.
+    """
+    created_at: AwareDatetime
+    report: ValidationReport
+
+
+class DatasetSummary(BaseModel):
+    """
+    A stored data set.
+    """
+
+    id: str
+    name: str
+    property: PropertyRecord
+    """
+    What the labels are, with unit and definition.
+    """
+    input_kind: Literal["structure", "composition"]
+    """
+    What each row holds.
+    """
+    n_rows: int
+    """
+    Usable rows, the ones that are stored.
+    """
+    sha256: str
+    """
+    Hash of the rows: the same rows uploaded again are the same data set.
+    """
+    size_bytes: int
+    """
+    Size as stored.
+    """
+    created_at: AwareDatetime
+
+
+class FineTuningReport(BaseModel):
+    """
+    A succeeded job: what was trained on what, how good it is, and of method `auto` the tournament.
+    """
+
+    job_id: str
+    finished_at: AwareDatetime | None
+    outcome: str
+    """
+    What became of the model.
+    """
+    model: ReportModel
+    property: ReportProperty
+    dataset_id: str
+    dataset_name: str
+    method: Literal[
+        "scratch",
+        "fine_tune",
+        "freeze",
+        "freeze_early",
+        "tl1",
+        "tl2",
+        "tl3",
+        "rl_relu",
+        "rl_dense",
+        "tlrl_relu",
+        "tlrl_dense",
+        "pls",
+        "lasso",
+        "svr",
+        "rf",
+        "extra_trees",
+        "gradient_boosting",
+        "soap_krr",
+        "automl_ef",
+        "automl_pa",
+        "auto",
+    ]
+    architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    base_model: Parent | None
+    """
+    The version it started from.
+    """
+    hyperparameters: Hyperparameters
+    seed: int
+    split: ReportSplit
+    metrics: Metrics
+    """
+    Errors in the property's unit; those of `test` tell how good the model is.
+    """
+    epochs: int
+    """
+    Epochs trained; 0 where there are none.
+    """
+    wall_s: float | None
+    """
+    Time the training took, s.
+    """
+    tournament: TournamentReport | None
+    """
+    null unless the method is `auto`.
+    """
+    test_rows: list[HeldOutRow]
+    """
+    Test rows beside the model's answers, by label, at most 1,000; empty where they were not kept.
+    """
+
+
+class JobResult(BaseModel):
+    """
+    The model version that the job made.
+    """
+
+    model: str
+    version: int
+    """
+    Predict with it as `MODEL/VERSION`.
+    """
+    metrics: Metrics
+    """
+    Errors on train, validation and held-out test rows, in the property's unit.
+    """
+
+
+class ModelVersionRead(BaseModel):
+    """
+    One immutable, trained model.
+    """
+
+    name: str
+    """
+    The model it is a version of.
+    """
+    version: int
+    """
+    Counts from 1 within the model; never given twice.
+    """
+    id: str
+    property: PropertyRecord
+    """
+    What it predicts, with unit and definition.
+    """
+    input_kind: Literal["structure", "composition"]
+    """
+    What it predicts from.
+    """
+    architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    method: str
+    """
+    How it was trained.
+    """
+    description: str
+    scope: str
+    """
+    On which materials it may be used; empty = on all.
+    """
+    metrics: Metrics
+    """
+    Errors on each split, in the property's unit.
+    """
+    elements: list[str]
+    """
+    Elements it saw in training.
+    """
+    source: str
+    """
+    `shipped`, `fine_tuning` or `import`.
+    """
+    dataset: str
+    """
+    Name of the data it was trained on.
+    """
+    dataset_id: str | None
+    """
+    The data set here, when it was uploaded here.
+    """
+    job_id: str | None
+    """
+    The job that made it.
+    """
+    parent: ParentRead | None
+    aliases: list[str]
+    """
+    Aliases that point at it.
+    """
+    sha256: str
+    """
+    sha256 of the weights.
+    """
+    size_bytes: int
+    """
+    Size of the weights.
+    """
+    created_at: AwareDatetime
+    """
+    When it was registered here.
+    """
+
+
+class PageDatasetSummary(BaseModel):
+    items: list[DatasetSummary]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
+class PageModelVersionRead(BaseModel):
+    items: list[ModelVersionRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
+class PropertyList(BaseModel):
+    """
+    The catalogue and the properties of users' models.
+    """
+
+    items: list[PropertyRead]
+    """
+    One for each property.
+    """
+
+
+class FineTuningJobRead(BaseModel):
+    """
+    A job with every choice made for it.
+    """
+
+    id: str
+    status: Literal["validating", "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+    """
+    succeeded, failed, cancelled and expired are final.
+    """
+    status_reason: str | None
+    """
+    Why it is in this state.
+    """
+    error: JobErrorRead | None
+    """
+    Why it failed.
+    """
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    """
+    When a worker first took it.
+    """
+    finished_at: AwareDatetime | None
+    """
+    When it reached its final state.
+    """
+    dataset_id: str
+    model_name: str
+    """
+    The model that gets a version.
+    """
+    property: str
+    """
+    Key of the property that the model predicts.
+    """
+    unit: str
+    """
+    Unit of the labels, the errors and the predictions.
+    """
+    base_model: BaseModelRead | None
+    """
+    null when the method starts from random weights.
+    """
+    sources: list[BaseModelRead] = Field([], validate_default=True)
+    """
+    Pretrained models that method `auto` may use.
+    """
+    method: Literal[
+        "scratch",
+        "fine_tune",
+        "freeze",
+        "freeze_early",
+        "tl1",
+        "tl2",
+        "tl3",
+        "rl_relu",
+        "rl_dense",
+        "tlrl_relu",
+        "tlrl_dense",
+        "pls",
+        "lasso",
+        "svr",
+        "rf",
+        "extra_trees",
+        "gradient_boosting",
+        "soap_krr",
+        "automl_ef",
+        "automl_pa",
+        "auto",
+    ]
+    architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    hyperparameters: Hyperparameters
+    """
+    As used: given, or chosen where left out; null where the method has no use for it.
+    """
+    seed: int
+    """
+    Of the split and the starting weights.
+    """
+    attempts: int
+    """
+    How often a worker took the job; above 1 after a worker or machine was lost.
+    """
+    progress: JobProgress | None
+    """
+    null before the first epoch has ended, and for baselines.
+    """
+    search: JobSearch | None
+    """
+    null unless it is a baseline whose fits have begun.
+    """
+    result: JobResult | None
+    """
+    null unless it succeeded.
+    """
+
+
+class LineageRead(BaseModel):
+    """
+    Where a version comes from and what came from it.
+    """
+
+    version: ModelVersionRead
+    ancestors: list[ModelVersionRead]
+    """
+    Its parent, the parent's parent, and so on.
+    """
+    children: list[ModelVersionRead]
+    """
+    Versions that started from its weights.
+    """
+
+
+class ModelCardRead(BaseModel):
+    """
+    The model card, for programs.
+    """
+
+    version: ModelVersionRead
+    training: TrainingRecord
+    trust: TrustRecord | None
+    """
+    What is known of its errors; null: no intervals.
+    """
+    markdown: str
+    """
+    The card as people read it.
+    """
+
+
+class ModelRead(BaseModel):
+    """
+    A named line of versions that predict one property.
+    """
+
+    name: str
+    property_key: str
+    input_kind: Literal["structure", "composition"]
+    description: str
+    aliases: dict[str, int]
+    """
+    Alias -> version.
+    """
+    champion: ModelVersionRead | None
+    """
+    The version that answers when only the name is given.
+    """
+    created_at: AwareDatetime
+
+
+class PageFineTuningJobRead(BaseModel):
+    items: list[FineTuningJobRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
+class PageModelRead(BaseModel):
+    items: list[ModelRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
