@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,6 +95,55 @@ def download(
         print_error(f"{folder} cannot be written: {error.strerror}.", "cannot_write")
         raise typer.Exit(EXIT_ERROR) from None
     typer.echo(str(folder))
+
+
+@app.command()
+def verify(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
+    """Check that the files of every model are whole: sha256, format, manifest. Exit status 1 when any is damaged."""
+    from app.core.db import open_session
+    from app.core.tenancy import EVERY_TENANT, of_tenant
+    from app.registry.checking import check_versions
+
+    with open_installation(settings_with(data_dir=data_dir)) as local:
+        every = of_tenant(local.sessions, EVERY_TENANT)
+        with open_session(every, read_only=True) as session:
+            checked = list(check_versions(session, local.store))
+    damaged = [found for found in checked if found.problem is not None]
+    if as_json:
+        print_json([asdict(found) for found in checked])
+    else:
+        typer.echo(f"{len(checked) - len(damaged)} of {len(checked)} model versions are whole.")
+        for found in damaged:
+            print_error(found.problem or "", "artifact_corrupt")
+    if damaged:
+        raise typer.Exit(EXIT_ERROR)
+
+
+@app.command()
+def add(
+    path: Annotated[Path, typer.Argument(exists=True, help="A zip of `GET .../download`, or a folder of `download`.")],
+    name: Annotated[str | None, typer.Option("--name", "-n", help="Another name for the model.")] = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Register a model version that was taken from another installation. It can hold no code, and none is run."""
+    from app.core.db import open_session
+    from app.learning.predictor import Predictor
+    from app.registry.card import render_card
+    from app.registry.exchange import read_exported
+    from app.registry.service import IMPORT, RegistryService
+
+    settings = settings_with(data_dir=data_dir)
+    manifest, weights, trust = read_exported(path, settings.limits)
+    if name is not None:
+        manifest = manifest.model_copy(update={"name": name})
+    Predictor.from_bytes(manifest, weights, trust)
+    with open_installation(settings) as local, open_session(local.sessions) as session:
+        registry = RegistryService(session, local.store)
+        registry.reserve(manifest)
+        known = registry.find_equal(manifest)
+        version = known or registry.register_version(manifest, weights, render_card(manifest), IMPORT, trust=trust)
+        told = f"{version.model_name}/{version.version}"
+    typer.echo(f"{told} was there already" if known is not None else f"{told} registered")
 
 
 def _summary(version: "ModelVersion") -> dict[str, object]:
