@@ -112,14 +112,14 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         job_queue = JobQueue(settings.resolved_broker_url)
         pool = _featurising_pool(settings)
         featuriser = Featuriser(pool)
-        directory = ModelDirectory(of_tenant(sessions, OPERATOR_SCOPE), store)
+        directory = ModelDirectory(sessions, store)
         compute = Compute(settings, directory.load, share=_has_cores_to_spare(settings))
         predictions = Predictions(compute, settings.limits)
         prediction_queue = PredictionQueue(
             PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
         )
         reaper = Reaper(of_tenant(sessions, EVERY_TENANT), settings, job_queue)
-        warm_up = WarmUp(predictions, directory)
+        warm_up = WarmUp(predictions, directory.of(OPERATOR_SCOPE))
         gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue))
 
         app.state.resources = resources = Resources()

@@ -44,10 +44,10 @@ from app.jobs.stream import (
     LastEventId,
     answer_events,
 )
-from app.predictions.directory import ModelDirectory
+from app.predictions.deps import DirectoryDep
 from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
 from app.registry.deps import StoreDep
-from app.web.deps import SessionsDep, SettingsDep, TenantScopeDep, resource
+from app.web.deps import SessionsDep, SettingsDep
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
 
@@ -55,13 +55,9 @@ JSON = "application/json"
 
 router = APIRouter(prefix="/v1/bulk-predictions", tags=["bulk predictions"])
 
-DirectoryDep = Annotated[ModelDirectory, Depends(resource(ModelDirectory))]
 
-
-def _service(
-    sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep, scope: TenantScopeDep
-) -> BulkService:
-    return BulkService(sessions, store, settings, directory.of(scope))
+def _service(sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep) -> BulkService:
+    return BulkService(sessions, store, settings, directory)
 
 
 ServiceDep = Annotated[BulkService, Depends(_service)]

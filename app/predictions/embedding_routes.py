@@ -15,7 +15,7 @@ from app.core.errors import (
     QueueFull,
     TooManyInputs,
 )
-from app.predictions.directory import ModelDirectory
+from app.predictions.deps import DirectoryDep
 from app.predictions.embedding_schemas import EmbeddingAnswer, EmbeddingRequest
 from app.predictions.examples import CRYSTAL_INPUT
 from app.predictions.front import Predictions, choose
@@ -46,7 +46,7 @@ _EXAMPLES = {
 async def embed(
     request: Annotated[EmbeddingRequest, Body(openapi_examples=_EXAMPLES)],
     predictions: Annotated[Predictions, Depends(resource(Predictions))],
-    directory: Annotated[ModelDirectory, Depends(resource(ModelDirectory))],
+    directory: DirectoryDep,
     queue: Annotated[PredictionQueue, Depends(resource(PredictionQueue))],
 ) -> Response:
     """For models of your own, and for search by similarity. Vectors of different models, or versions that are not of

@@ -22,7 +22,7 @@ from app.core.errors import (
     TooManyInputs,
 )
 from app.predictions.answers import Wishes
-from app.predictions.directory import ModelDirectory
+from app.predictions.deps import DirectoryDep, directory_of
 from app.predictions.examples import REQUEST_EXAMPLES
 from app.predictions.front import Predictions, choose
 from app.predictions.inputs import RawInput, Unreadable, raw_inputs
@@ -58,7 +58,7 @@ class QuickRoute(APIRoute):
             except ValidationError:
                 return await thorough(request)
             get = resources_of(request).get
-            return await predict(asked, get(Predictions), get(ModelDirectory), get(PredictionQueue))
+            return await predict(asked, get(Predictions), directory_of(request), get(PredictionQueue))
 
         return handle
 
@@ -67,7 +67,6 @@ router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=Q
 upload_router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 
 PredictionsDep = Annotated[Predictions, Depends(resource(Predictions))]
-DirectoryDep = Annotated[ModelDirectory, Depends(resource(ModelDirectory))]
 QueueDep = Annotated[PredictionQueue, Depends(resource(PredictionQueue))]
 
 MAX_SMALL = 3

@@ -4,11 +4,11 @@ from threading import Thread
 
 from app.core.errors import ModelNotFound, XtalforgeError
 from app.core.logging import get_logger
-from app.predictions.directory import ModelDirectory
 from app.predictions.examples import COMPOSITION_INPUT, CRYSTAL_INPUT
 from app.predictions.front import Predictions
 from app.predictions.inputs import raw_inputs
 from app.predictions.schemas import PredictionInput
+from app.predictions.selection import Models
 from app.predictions.service import Asked
 
 log = get_logger(__name__)
@@ -17,7 +17,7 @@ log = get_logger(__name__)
 class WarmUp:
     """One prediction by every champion, in a thread; its failure is only logged."""
 
-    def __init__(self, predictions: Predictions, directory: ModelDirectory) -> None:
+    def __init__(self, predictions: Predictions, directory: Models) -> None:
         self._predictions = predictions
         self._directory = directory
         self._thread = Thread(target=self._run, name="warm-up", daemon=True)

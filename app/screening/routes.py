@@ -42,14 +42,14 @@ from app.jobs.stream import (
     LastEventId,
     answer_events,
 )
-from app.predictions.directory import ModelDirectory
+from app.predictions.deps import DirectoryDep
 from app.registry.deps import StoreDep
 from app.screening.examples import EXAMPLES
 from app.screening.schemas import ResultScope, ScreeningCreate, ScreeningRead
 from app.screening.service import ScreeningService
 from app.screening.table import pieces
 from app.screening.wish import ScreeningWish
-from app.web.deps import SessionsDep, SettingsDep, TenantScopeDep, resource
+from app.web.deps import SessionsDep, SettingsDep
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
 
@@ -59,13 +59,11 @@ router = APIRouter(prefix="/v1/screenings", tags=["screening"])
 
 M = TypeVar("M", bound=BaseModel)
 
-DirectoryDep = Annotated[ModelDirectory, Depends(resource(ModelDirectory))]
-
 
 def _service(
-    sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep, scope: TenantScopeDep
+    sessions: SessionsDep, store: StoreDep, settings: SettingsDep, directory: DirectoryDep
 ) -> ScreeningService:
-    return ScreeningService(sessions, store, settings, directory.of(scope))
+    return ScreeningService(sessions, store, settings, directory)
 
 
 ServiceDep = Annotated[ScreeningService, Depends(_service)]

@@ -18,7 +18,7 @@ from app.core.errors import (
     QueueFull,
     TooManyInputs,
 )
-from app.predictions.directory import ModelDirectory
+from app.predictions.deps import DirectoryDep
 from app.predictions.front import Predictions, choose
 from app.predictions.inputs import refuse_duplicate_ids
 from app.predictions.queue import PredictionQueue
@@ -49,7 +49,7 @@ async def create_suggestions(
     request: Annotated[SuggestionRequest, Body(openapi_examples=SUGGESTION_EXAMPLES)],
     known: Annotated[Candidates, Depends(_candidates)],
     predictions: Annotated[Predictions, Depends(resource(Predictions))],
-    directory: Annotated[ModelDirectory, Depends(resource(ModelDirectory))],
+    directory: DirectoryDep,
     queue: Annotated[PredictionQueue, Depends(resource(PredictionQueue))],
 ) -> Response:
     """Candidates without labels, ranked by what a measurement of each is expected to be worth to a model.
