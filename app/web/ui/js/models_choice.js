@@ -1,0 +1,53 @@
+// Which models answer, and at which level: the same choice for single and for bulk predictions.
+
+import { all, request } from "./api.js";
+import { h, replace } from "./dom.js";
+import { field, check, select } from "./parts.js";
+import { withUnit } from "./format.js";
+
+export const LEVELS = [["0.5", "50 %"], ["0.68", "68 %"], ["0.8", "80 %"], ["0.9", "90 %"], ["0.95", "95 %"], ["0.99", "99 %"]];
+
+export const levelSelect = (value = "0.9", attributes = {}) => select(LEVELS, { value, ...attributes });
+
+let catalogue = null;
+/** The properties with their models, as /v1/properties has them. */
+export function properties(signal) {
+  catalogue ??= request("v1/properties", { signal }).then((answer) => answer.items);
+  catalogue.catch(() => { catalogue = null; });
+  return catalogue;
+}
+
+/** Call it when models change. */
+export const forgetProperties = () => { catalogue = null; };
+
+/**
+ * A group of controls; `chosen()` gives `{ models }`, `{ properties }` or nothing of both, as requests have them.
+ */
+export function modelChoice(signal) {
+  const how = select([["all", "Every model that fits"], ["properties", "Only certain properties"], ["models", "Certain models"]]);
+  const list = h("div", { class: "stack small" });
+  how.addEventListener("change", () => offer());
+
+  async function offer() {
+    if (how.value === "all") return replace(list);
+    try {
+      if (how.value === "properties") {
+        const served = (await properties(signal)).filter((each) => each.models.some((model) => !model.only_when_named));
+        return replace(list, served.map((each) => check(withUnit(each.label, each.unit === "1" ? "" : `(${each.unit})`), { value: each.key })));
+      }
+      const models = await all("v1/models", { signal });
+      return replace(list, models.filter((model) => model.champion).map((model) => check(`${model.name} (${model.input_kind})`, { value: model.name })));
+    } catch (error) {
+      return replace(list, h("p", {}, error.message));
+    }
+  }
+
+  const element = h("div", {}, field("Models", how), list);
+  return {
+    element,
+    chosen() {
+      const values = [...list.querySelectorAll("input:checked")].map((input) => input.value);
+      return how.value === "all" || !values.length ? {} : { [how.value]: values };
+    },
+  };
+}
