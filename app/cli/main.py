@@ -19,6 +19,7 @@ from app.cli.predict_bulk import predict_bulk
 from app.cli.pretrain import pretrain
 from app.cli.report import report
 from app.cli.reproduce import reproduce
+from app.cli.screen import screen
 from app.cli.suggest import suggest
 from app.cli.up import up
 
@@ -32,6 +33,7 @@ app.command()(up)
 app.command()(predict)
 app.command()(embed)
 app.command()(predict_bulk)
+app.command()(screen)
 app.command()(suggest)
 app.command()(fine_tune)
 app.command()(report)

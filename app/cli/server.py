@@ -9,9 +9,12 @@ from app.bulk.schemas import BulkPredictionRead, ModelChoice
 from app.core.errors import XtalforgeError
 from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
+from app.screening.schemas import ScreeningCreate, ScreeningRead
+from app.screening.wish import ScreeningWish
 
 TIMEOUT_S = 120.0
 BULK = "/v1/bulk-predictions"
+SCREENINGS = "/v1/screenings"
 
 
 class ServerError(XtalforgeError):
@@ -63,6 +66,23 @@ class Server:
 
     def cancel_bulk(self, job_id: str) -> None:
         self._call("POST", f"{BULK}/{job_id}/cancel")
+
+    def create_screening(self, request: ScreeningCreate) -> ScreeningRead:
+        body = request.model_dump(mode="json", exclude_none=True)
+        return ScreeningRead.model_validate(self._call("POST", SCREENINGS, json=body))
+
+    def create_screening_of_file(self, path: Path, wish: ScreeningWish) -> ScreeningRead:
+        with path.open("rb") as file:
+            answer = self._call(
+                "POST", SCREENINGS, files={"file": (path.name, file)}, data={"wish": wish.model_dump_json()}
+            )
+        return ScreeningRead.model_validate(answer)
+
+    def read_screening(self, job_id: str) -> ScreeningRead:
+        return ScreeningRead.model_validate(self._call("GET", f"{SCREENINGS}/{job_id}"))
+
+    def cancel_screening(self, job_id: str) -> None:
+        self._call("POST", f"{SCREENINGS}/{job_id}/cancel")
 
     def download(self, path: str, parameters: dict[str, str], target: Path) -> None:
         """Write the body of an answer to a file, however large it is."""

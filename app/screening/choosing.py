@@ -26,7 +26,9 @@ def choose_for(
             by_property.setdefault(model.manifest.property.key, []).append(model)
     missing = [key for key in wish.property_keys if key not in by_property]
     for key in missing:
-        by_property[key] = choose_models(directory, ModelChoice(properties=[key]), found, input_kind)
+        champions = choose_models(directory, ModelChoice(properties=[key]), found, input_kind)
+        # Candidates may be anything: a model for some materials only answers where no other does, or when named.
+        by_property[key] = [model for model in champions if not model.manifest.scope] or champions
     for key, models in by_property.items():
         _require_one(key, models)
     _refuse_impossible(wish, by_property)

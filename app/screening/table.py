@@ -58,7 +58,12 @@ def result_table(
 def read_table(source: Path | pa.Buffer, scope: ResultScope) -> pa.Table:
     """What was written of `result_table`. Raises pyarrow.ArrowException or OSError for a damaged file."""
     table = pq.read_table(source, page_checksum_verification=True)
-    return table if scope is ResultScope.ALL else table.filter(pc.is_valid(table["rank"]))
+    return table if scope is ResultScope.ALL else selected(table)
+
+
+def selected(table: pa.Table) -> pa.Table:
+    """The rows of those selected, best first."""
+    return table.filter(pc.is_valid(table["rank"]))
 
 
 def pieces(table: pa.Table) -> Iterator[pa.Table]:

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from app.learning.descriptors.element_table import element_table
-from app.structures.crystal import Crystal, FloatArray
+from app.structures.crystal import Crystal, FloatArray, IntArray
 from app.structures.elements import SYMBOLS
 
 _CONTACT = 1.15
@@ -40,7 +40,7 @@ class CellScale:
         return float((after[first] + after[second]).sum() / (before[first] + before[second]).sum())
 
 
-def _contacts(crystal: Crystal) -> tuple[FloatArray, FloatArray]:
+def _contacts(crystal: Crystal) -> tuple[IntArray, IntArray]:
     """Pairs of neighbours, each a pair of sites; images count."""
     shifts = np.array(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij")).reshape(3, -1).T
     positions = crystal.positions
@@ -51,14 +51,14 @@ def _contacts(crystal: Crystal) -> tuple[FloatArray, FloatArray]:
     return first, second % crystal.n_sites
 
 
-def _ionic(numbers: FloatArray, charges: Charges | None) -> FloatArray | None:
+def _ionic(numbers: IntArray, charges: Charges | None) -> FloatArray | None:
     if charges is None:
         return None
     radii = [_ionic_radius(z, charges[z]) for z in numbers.tolist()]
     return None if None in radii else np.array(radii, dtype=np.float64)
 
 
-def _covalent(numbers: FloatArray) -> FloatArray:
+def _covalent(numbers: IntArray) -> FloatArray:
     table = element_table()
     return np.asarray(table.values[numbers, table.names.index("CovalentRadius")] * _PICOMETRES)
 

@@ -1,0 +1,177 @@
+"""`xtalforge screen`: the best of many candidates, here or on a server."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.bulk.formats import ResultFormat
+from app.cli.installation import DataDirOption, settings_with
+from app.cli.output import (
+    EXIT_ERROR,
+    EXIT_PARTIAL,
+    IntervalLevelOption,
+    JsonOption,
+    print_error,
+    print_json,
+    print_table,
+    stderr,
+)
+from app.predictions.schemas import DEFAULT_LEVEL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from app.screening.schemas import ScreeningCreate
+    from app.screening.wish import ScreeningWish
+
+_FORMATS = {f".{fmt.value}": fmt for fmt in ResultFormat}
+_SHOWN = 20
+_SHOWN_WORDS = 90
+
+Repeated = list[str] | None
+
+
+def screen(
+    candidates: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="CSV, JSONL or Parquet with a column cif, poscar, structure, composition or formula, and id if you "
+            "like; or a zip of structure files. Without it: --prototype, --substitute, --mix or --request.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", dir_okay=False, help="A .csv, .jsonl or .parquet file.")
+    ] = Path("screened.csv"),
+    where: Annotated[
+        Repeated, typer.Option("--where", "-w", help="KEY=LOW..HIGH in the property's unit; either may be left out.")
+    ] = None,
+    maximise: Annotated[Repeated, typer.Option(help="Property key.")] = None,
+    minimise: Annotated[Repeated, typer.Option(help="Property key.")] = None,
+    near: Annotated[Repeated, typer.Option(help="KEY=VALUE: the nearer the better.")] = None,
+    model: Annotated[Repeated, typer.Option("--model", "-m", help="NAME, NAME@ALIAS or NAME/VERSION.")] = None,
+    wanted: Annotated[Repeated, typer.Option("--property", "-p", help="Another property to report.")] = None,
+    prototype: Annotated[Repeated, typer.Option(help="Structure type to fill, such as perovskite; repeatable.")] = None,
+    site: Annotated[Repeated, typer.Option(help="A=Ca,Sr,Ba: elements for a site of the prototypes.")] = None,
+    substitute: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="CIF or POSCAR to substitute into.")
+    ] = None,
+    swap: Annotated[Repeated, typer.Option(help="Sr=Ca,Ba: what may take an element's place.")] = None,
+    mix: Annotated[Repeated, typer.Option(help="Formula of an end of a solid solution; give two or more.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps from end to end. [default: 20]")] = None,
+    any_charge: Annotated[bool, typer.Option("--any-charge", help="Not only what can be neutral.")] = False,
+    has: Annotated[str | None, typer.Option(help="O,Ti: elements that must be there.")] = None,
+    without: Annotated[str | None, typer.Option(help="Pb,Cd: elements that must not.")] = None,
+    only: Annotated[str | None, typer.Option(help="Li,O,P: nothing but these.")] = None,
+    max_elements: Annotated[int | None, typer.Option(min=1, help="Most different elements.")] = None,
+    count: Annotated[int | None, typer.Option("--count", "-k", min=1, help="Most to select. [default: 100]")] = None,
+    min_probability: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Of meeting everything of --where. [default: 0.5]")
+    ] = None,
+    rank_by: Annotated[str | None, typer.Option(help="probability, objective or pareto.")] = None,
+    diverse: Annotated[bool, typer.Option("--diverse", help="Of the best, those that differ most.")] = False,
+    in_domain: Annotated[bool, typer.Option("--in-domain", help="Only what is like the training data.")] = False,
+    cifs: Annotated[Path | None, typer.Option(dir_okay=False, help="A .zip for the CIFs of those selected.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Write every candidate, with what became of it.")] = False,
+    request: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON, as POST /v1/screenings takes it.")
+    ] = None,
+    level: IntervalLevelOption = DEFAULT_LEVEL,
+    processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
+    as_json: JsonOption = False,
+    server: Annotated[str | None, typer.Option(help="URL of a server that does it, instead of this machine.")] = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Predict properties of many candidates, sieve them, and name the best.
+
+    Stopped with Ctrl-C, the same command goes on where it was. Exit status 0: at least one is selected. 3: so, but
+    some candidates have no value. 1: none is selected.
+    """
+    fmt = _FORMATS.get(output.suffix.lower())
+    if fmt is None:
+        raise typer.BadParameter("must end with .csv, .jsonl or .parquet", param_hint="--output")
+    if server is not None and processes is not None:
+        raise typer.BadParameter("a server has its own number of processes", param_hint="--processes")
+    with stderr.status("loading"):
+        from app.cli.screen_request import Options, comma_separated, requested
+    elements = {
+        "all_of": comma_separated(has), "none_of": comma_separated(without), "only": comma_separated(only),
+        "at_most": max_elements,
+    }  # fmt: skip
+    others: dict[str, Any] = {
+        "models": model, "properties": wanted, "count": count, "min_probability": min_probability, "rank_by": rank_by,
+        "diverse": diverse or None, "in_domain": in_domain or None,
+        "interval_level": level if level != DEFAULT_LEVEL else None,
+    }  # fmt: skip
+    options = Options(
+        request, where or (), maximise or (), minimise or (), near or (), elements, prototype or (), site or (),
+        substitute or (), swap or (), mix or (), steps, not any_charge, others,
+    )  # fmt: skip
+    wish, whole = requested(options, candidates is not None)
+    if server is None:
+        from app.cli.local_screening import LocalScreening
+
+        here = LocalScreening(settings_with(data_dir=data_dir), candidates, wish, whole)
+        counts, table = here.run(output, processes, cifs)
+    else:
+        counts, table = _on_server(server, candidates, wish, whole, cifs)
+    _write(table, output, fmt, everything)
+    _report(counts, table, output, as_json)
+
+
+def _on_server(
+    url: str, data: Path | None, wish: "ScreeningWish", request: "ScreeningCreate | None", cifs: Path | None
+) -> "tuple[dict[str, int], pa.Table]":
+    from app.cli.remote_screening import screen_on_server
+    from app.screening.schemas import ResultScope
+    from app.screening.table import read_table
+
+    with TemporaryDirectory() as folder:
+        downloaded = Path(folder) / "results.parquet"
+        counts = screen_on_server(url, data, wish, request, downloaded, cifs)
+        return counts, read_table(downloaded, ResultScope.ALL)
+
+
+def _write(table: "pa.Table", output: Path, fmt: ResultFormat, everything: bool) -> None:
+    from app.bulk.results import encode
+    from app.cli.local_run import write_pieces
+    from app.screening.table import pieces, selected
+
+    written = table if everything else selected(table)
+    write_pieces(output, encode(pieces(written), fmt, written.schema))
+
+
+def _report(counts: dict[str, int], table: "pa.Table", output: Path, as_json: bool) -> None:
+    from app.screening.table import selected
+
+    best = selected(table)
+    if as_json:
+        print_json({"counts": counts, "output": str(output), "selected": best.to_pylist()})
+    else:
+        _print(best)
+        parts = [f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n and name != "candidates"]
+        stderr.print(
+            f"{counts['candidates']:,} candidates: {', '.join(parts)}. {output}", markup=False, highlight=False
+        )
+    if not counts["selected"]:
+        print_error("No candidate is selected; --all writes why.", "nothing_selected")
+        raise typer.Exit(EXIT_ERROR)
+    if counts["errors"]:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _print(best: "pa.Table") -> None:
+    values = [name for name in best.schema.names if name.endswith("]") and name.count(" ") == 1]
+    rows = best.slice(0, _SHOWN).to_pylist()
+    print_table(
+        "" if len(best) <= _SHOWN else f"the first {_SHOWN} of {len(best):,}",
+        ("rank#", "candidate", "formula", *(f"{name}#" for name in values), "why"),
+        (
+            (row["rank"], row["input_id"], row["formula"], *(f"{row[name]:.4g}" for name in values),
+             row["reason"][:_SHOWN_WORDS])
+            for row in rows
+        ),
+    )  # fmt: skip
