@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _FORMATS = {f".{fmt.value}": fmt for fmt in ResultFormat}
 _SHOWN = 20
-_SHOWN_WORDS = 90
 
 Repeated = list[str] | None
 
@@ -73,7 +72,9 @@ def screen(
     ] = None,
     rank_by: Annotated[str | None, typer.Option(help="probability, objective or pareto.")] = None,
     diverse: Annotated[bool, typer.Option("--diverse", help="Of the best, those that differ most.")] = False,
-    in_domain: Annotated[bool, typer.Option("--in-domain", help="Only what is like the training data.")] = False,
+    any_domain: Annotated[
+        bool, typer.Option("--any-domain", help="Not only what is like the training data of the models.")
+    ] = False,
     cifs: Annotated[Path | None, typer.Option(dir_okay=False, help="A .zip for the CIFs of those selected.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Write every candidate, with what became of it.")] = False,
     request: Annotated[
@@ -103,7 +104,7 @@ def screen(
     }  # fmt: skip
     others: dict[str, Any] = {
         "models": model, "properties": wanted, "count": count, "min_probability": min_probability, "rank_by": rank_by,
-        "diverse": diverse or None, "in_domain": in_domain or None,
+        "diverse": diverse or None, "in_domain": False if any_domain else None,
         "interval_level": level if level != DEFAULT_LEVEL else None,
     }  # fmt: skip
     options = Options(
@@ -164,14 +165,13 @@ def _report(counts: dict[str, int], table: "pa.Table", output: Path, as_json: bo
 
 
 def _print(best: "pa.Table") -> None:
-    values = [name for name in best.schema.names if name.endswith("]") and name.count(" ") == 1]
-    rows = best.slice(0, _SHOWN).to_pylist()
+    numbers = [name for name in best.schema.names if name.endswith("]") and name.count(" ") == 1]
+    numbers += [name for name in ("probability", "front") if name in best.schema.names]
     print_table(
         "" if len(best) <= _SHOWN else f"the first {_SHOWN} of {len(best):,}",
-        ("rank#", "candidate", "formula", *(f"{name}#" for name in values), "why"),
+        ("rank#", "candidate", "formula", *(f"{name}#" for name in numbers)),
         (
-            (row["rank"], row["input_id"], row["formula"], *(f"{row[name]:.4g}" for name in values),
-             row["reason"][:_SHOWN_WORDS])
-            for row in rows
+            (row["rank"], row["input_id"], row["formula"], *(f"{row[name]:.4g}" for name in numbers))
+            for row in best.slice(0, _SHOWN).to_pylist()
         ),
-    )  # fmt: skip
+    )

@@ -43,7 +43,7 @@ class ScreeningCounts(BaseModel):
     selected: int = Field(description="Those that the screening names.", examples=[100])
     not_selected: int = Field(description="Meet all constraints, but others are better, or alike, where `diverse`.")
     failed_constraints: int = Field(description="Too unlikely to meet the constraints.")
-    out_of_domain: int = Field(description="Unlike the training data of a model; 0 unless `in_domain` is true.")
+    out_of_domain: int = Field(description="Unlike the training data of a model; 0 where `in_domain` is false.")
     filtered: int = Field(description="Left out by `elements`.")
     errors: int = Field(description="Without a value for each property; the results say why.")
 

@@ -94,7 +94,9 @@ class ScreeningWish(BaseModel):
     )
     elements: ElementFilter | None = Field(default=None, description="Which compositions are looked at.")
     in_domain: bool = Field(
-        default=False, description="true: only candidates like the training data of every model that answers."
+        default=True,
+        description="Only candidates like the training data of every model that answers: looking for extremes finds "
+        "those whose values are wrong. false: all, and the results say which are not.",
     )
     min_probability: float = Field(
         default=0.5,

@@ -17,7 +17,7 @@ MAX_TRIED = 10_000_000
 ANION = "X"
 
 _HEAVIEST = 83
-_UNSTABLE = frozenset({"Tc", "Pm"})
+_LEFT_OUT = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm"})
 _ANIONS = frozenset({"H", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"})
 _NO_METALS = frozenset({"H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Se", "Br", "I"})
 
@@ -81,7 +81,7 @@ def _choices(prototype: Prototype, site: str, generator: PrototypeGenerator) -> 
 
 def _default(prototype: Prototype, site: str) -> list[str]:
     states = element_table().oxidation_states
-    stable = [symbol for symbol in SYMBOLS[1 : _HEAVIEST + 1] if symbol not in _UNSTABLE]
+    stable = [symbol for symbol in SYMBOLS[1 : _HEAVIEST + 1] if symbol not in _LEFT_OUT]
     stable = [symbol for symbol in stable if any(states[ATOMIC_NUMBERS[symbol]])]
     if not prototype.is_ionic:
         return [symbol for symbol in stable if symbol not in _NO_METALS]
