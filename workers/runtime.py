@@ -21,6 +21,7 @@ from app.jobs.reaper import Reaper
 from app.jobs.service import JobService
 from app.registry.store import ArtifactStore, open_store
 from workers.forking import lock_that_delays_forks
+from workers.metrics import serve_metrics
 
 log = get_logger(__name__)
 
@@ -88,6 +89,7 @@ def start_watch() -> None:
     worker = context()
     no_fork = lock_that_delays_forks()
     Reaper(worker.factory, worker.settings, worker.queue, no_fork).start()
+    serve_metrics(worker.settings)
     log.info("job-watch started", worker_id=worker.worker_id)
     threading.Thread(target=_release_on_shutdown, args=(no_fork,), name="job-release", daemon=True).start()
 

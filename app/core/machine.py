@@ -1,12 +1,16 @@
-"""Memory of processes and of NVIDIA GPUs, without importing torch."""
+"""Versions, memory of processes and of NVIDIA GPUs, without importing torch."""
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
+from platform import python_version
 
 import psutil
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _SMI_TIMEOUT_S = 5.0
 _MIB = 1 << 20
@@ -50,3 +54,41 @@ def gpu_memory() -> list[GpuMemory]:
         for row in rows
         if len(row) == 3 and row[1].isdecimal() and row[2].isdecimal()
     ]
+
+
+class MachineCollector(Collector):
+    """These, as Prometheus metrics of some processes together."""
+
+    def __init__(self, pids: Callable[[], Iterable[int]], role: str, role_below: str) -> None:
+        """`role_below` names what the processes have started."""
+        self._pids = pids
+        self._roles = (role, role_below)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: else the registry would collect when it is told of this collector."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        build = GaugeMetricFamily("xtalforge_build_info", "Versions; always 1.", labels=["version", "python"])
+        build.add_metric([version("xtalforge"), python_version()], 1)
+        pids = list(self._pids())
+        memory = GaugeMetricFamily(
+            "xtalforge_resident_memory_bytes", "Of the processes and of those they have started.", labels=["role"]
+        )
+        for role, size in zip(self._roles, resident_bytes(pids), strict=True):
+            memory.add_metric([role], size)
+        processes = GaugeMetricFamily(
+            "xtalforge_processes", "Processes that share this answer, without what they started.", len(pids)
+        )
+        return [build, memory, processes, *_gpu_families()]
+
+
+def _gpu_families() -> list[Metric]:
+    """Nothing where there are no GPUs."""
+    used = GaugeMetricFamily("xtalforge_gpu_memory_used_bytes", "By all processes.", labels=["gpu"])
+    total = GaugeMetricFamily("xtalforge_gpu_memory_total_bytes", "Of the device.", labels=["gpu"])
+    devices = gpu_memory()
+    for device in devices:
+        used.add_metric([device.index], device.used)
+        total.add_metric([device.index], device.total)
+    return [used, total] if devices else []

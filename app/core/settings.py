@@ -104,6 +104,22 @@ class BulkSettings(_Group):
     )
 
 
+class WebhookSettings(_Group):
+    """Messages to other services when jobs end."""
+
+    allow_private: bool = Field(
+        default=False, description="Whether messages may go to loopback and private addresses: any user could make "
+        "this service call what only it can reach.",
+    )  # fmt: skip
+    timeout_s: PositiveFloat = Field(default=10.0, description="The longest an attempt to deliver a message may take.")
+    max_attempts: PositiveInt = Field(default=10, description="Attempts after which a message is given up.")
+    first_retry_s: PositiveFloat = Field(
+        default=5.0, description="From the first failure to the next attempt; each further wait is four times as long."
+    )
+    poll_s: PositiveFloat = Field(default=2.0, description="How often messages that are due are looked for.")
+    keep_days: PositiveInt = Field(default=30, description="How long messages that ended can be read.")
+
+
 class AccessSettings(_Group):
     """Who may use the service, and how much."""
 
@@ -180,12 +196,16 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
     api_workers: PositiveInt = Field(default=1, description="API processes that `xtalforge up` starts.")
+    worker_metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port on `host` where a worker shows its own metrics; 0 = none."
+    )
     log_level: LogLevel = Field(default="INFO", description="Least severe level that is logged.")
     log_format: LogFormat = Field(default="console", description="`console` for people, `json` for collectors.")
     jobs: JobSettings = Field(default_factory=JobSettings, description="Leases and attempts of long work.")
     access: AccessSettings = Field(default_factory=AccessSettings, description="Who may use the service.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds on one request.")
     bulk: BulkSettings = Field(default_factory=BulkSettings, description="Predictions over files of any length.")
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Messages when jobs end.")
     inference: InferenceSettings = Field(default_factory=InferenceSettings, description="Answering predictions.")
 
     @field_validator("data_dir", "models_store", "data_kit")

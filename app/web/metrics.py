@@ -5,20 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
 from typing import Annotated
 
 import psutil
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.machine import gpu_memory, resident_bytes
+from app.core.machine import MachineCollector
 from app.core.metrics import REGISTRY, REQUEST_SECONDS
 from app.web.deps import resource
 
@@ -88,7 +85,7 @@ class Metrics:
     def __init__(self, gauges: ProcessGauges, collectors: Iterable[Collector]) -> None:
         """`collectors` are asked once each, however many API processes there are."""
         self._gauges = gauges
-        self._collectors = [*collectors, _MachineCollector()]
+        self._collectors = [*collectors, MachineCollector(_api_pids, "api", "helpers")]
 
     def text(self) -> bytes:
         """In Prometheus' text format."""
@@ -104,41 +101,26 @@ class Metrics:
         return generate_latest(registry)
 
 
-class _MachineCollector(Collector):
-    """Version, memory and GPUs, of all API processes together."""
-
-    def collect(self) -> Iterable[Metric]:
-        build = GaugeMetricFamily("xtalforge_build_info", "Versions; always 1.", labels=["version", "python"])
-        build.add_metric([version("xtalforge"), python_version()], 1)
-        folder = _folder()
-        pids = _pids(folder) if folder is not None else {os.getpid()}
-        memory = GaugeMetricFamily(
-            "xtalforge_resident_memory_bytes", "Of the API processes and of the readers they started.", labels=["role"]
-        )
-        for role, size in zip(("api", "readers"), resident_bytes(pids), strict=True):
-            memory.add_metric([role], size)
-        processes = GaugeMetricFamily("xtalforge_api_processes", "API processes behind this port.", len(pids))
-        return [build, memory, processes, *gpu_families()]
-
-    def describe(self) -> Iterable[Metric]:
-        return []
-
-
-def gpu_families() -> list[Metric]:
-    """Memory of the GPUs of this machine; nothing where there are none."""
-    used = GaugeMetricFamily("xtalforge_gpu_memory_used_bytes", "By all processes.", labels=["gpu"])
-    total = GaugeMetricFamily("xtalforge_gpu_memory_total_bytes", "Of the device.", labels=["gpu"])
-    devices = gpu_memory()
-    for device in devices:
-        used.add_metric([device.index], device.used)
-        total.add_metric([device.index], device.total)
-    return [used, total] if devices else []
-
-
 @router.get("/metrics", include_in_schema=False)
 def metrics(shown: Annotated[Metrics, Depends(resource(Metrics))]) -> Response:
     """What Prometheus scrapes."""
     return Response(shown.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _api_pids() -> set[int]:
+    folder = _folder()
+    if folder is None:
+        return {os.getpid()}
+    pids = _pids(folder)
+    # A process that computes predictions counts too; it belongs to the API process that started it.
+    return {pid for pid in pids if _parent(pid) not in pids}
+
+
+def _parent(pid: int) -> int:
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _folder() -> Path | None:

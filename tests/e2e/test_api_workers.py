@@ -56,6 +56,21 @@ def test_a_batch_is_read_by_the_pool(several: Running) -> None:
     assert any("pool_worker" in " ".join(p.cmdline()) for p in several.descendants())
 
 
+def test_metrics_are_those_of_all_processes(several: Running) -> None:
+    counted = 'xtalforge_http_request_seconds_count{method="GET",route="/v1/properties",status="200"}'
+
+    def scrape() -> dict[str, float]:
+        lines = httpx2.get(f"{several.url}/metrics", timeout=30).text.splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
+    before = scrape()
+    for _ in range(N_REQUESTS):  # a connection each
+        assert httpx2.get(f"{several.url}/v1/properties", timeout=30).status_code == 200
+    after = [scrape() for _ in range(4)]
+    assert {found[counted] - before.get(counted, 0) for found in after} == {N_REQUESTS}
+    assert {found["xtalforge_processes"] for found in after} == {2}
+
+
 def test_a_moved_alias_is_seen_by_every_process(several: Running) -> None:
     body = {"inputs": [{"cif": NACL_CIF}], "models": [f"{ENERGY_MODEL}@candidate"]}
     url = f"{several.url}/v1/models/{ENERGY_MODEL}/aliases/candidate"
