@@ -9,6 +9,7 @@ const LIBRARY = "../vendor/3Dmol-2.5.5.min.js";
 const BOUNDARY = 1e-3;
 const MOST_ATOMS = 4000;
 const TURN = 20;
+const LABEL_GAP = 1.1;
 const SCALE = 0.3;
 const ORIGIN = { x: 0, y: 0, z: 0 };
 
@@ -41,6 +42,11 @@ export function atomsWithBoundary({ sites, cell }) {
 }
 
 const point = ([x, y, z]) => ({ x, y, z });
+const beyond = ({ x, y, z }) => {
+  const length = Math.hypot(x, y, z);
+  const scale = (length + LABEL_GAP) / length;
+  return { x: x * scale, y: y * scale, z: z * scale };
+};
 const sum = (...vectors) => vectors.reduce((p, q) => ({ x: p.x + q.x, y: p.y + q.y, z: p.z + q.z }), ORIGIN);
 
 /** The card of one structure: its cell to turn, its legend and its measures. */
@@ -87,8 +93,8 @@ async function start(view, controls, legend, structure) {
   draw(viewer, atoms, structure.cell, colour);
   const home = viewer.getView();
   const buttons = [
-    ["←", "Turn left", () => viewer.rotate(-TURN, "y")], ["→", "Turn right", () => viewer.rotate(TURN, "y")],
-    ["↑", "Turn up", () => viewer.rotate(-TURN, "x")], ["↓", "Turn down", () => viewer.rotate(TURN, "x")],
+    ["←", "Turn left", () => viewer.rotate(-TURN, "vy")], ["→", "Turn right", () => viewer.rotate(TURN, "vy")],
+    ["↑", "Turn up", () => viewer.rotate(-TURN, "vx")], ["↓", "Turn down", () => viewer.rotate(TURN, "vx")],
     ["+", "Nearer", () => viewer.zoom(1.2)], ["−", "Farther", () => viewer.zoom(1 / 1.2)],
     ["Reset", "Reset the view", () => viewer.setView(home)],
   ];
@@ -133,17 +139,17 @@ function draw(viewer, atoms, cell, colour, seenFrom = null) {
     for (const from of starts) viewer.addCylinder({ start: from, end: sum(from, along), radius: 0.035, color: ink, fromCap: 1, toCap: 1 });
   }
   [["a", a], ["b", b], ["c", c]].forEach(([name, end]) => viewer.addLabel(name, {
-    position: { x: end.x * 1.12, y: end.y * 1.12, z: end.z * 1.12 }, fontColor: plain("--text"), fontSize: 16, showBackground: false,
+    position: beyond(end), fontColor: plain("--text"), fontSize: 16, showBackground: false,
     inFront: true, alignment: "center",
   }));
   viewer.zoomTo();
   if (seenFrom) viewer.setView(seenFrom);
   else {
     // Upright c, seen from a little above: nothing lies exactly behind something else.
-    viewer.rotate(-90, "x");
-    viewer.rotate(-28, "y");
-    viewer.rotate(14, "x");
-    viewer.zoom(1.5);
+    viewer.rotate(-90, "vx");
+    viewer.rotate(-25, "vy");
+    viewer.rotate(12, "vx");
+    viewer.zoom(1.65);
   }
   viewer.render();
 }

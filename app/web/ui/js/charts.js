@@ -1,7 +1,7 @@
 // Charts in SVG, drawn anew at the width they have; the numbers lie beside them as a table.
 
 import { h, onWidth, replace, s } from "./dom.js";
-import { number } from "./format.js";
+import { figure as figureText, number } from "./format.js";
 
 const HEIGHT = 300;
 const MARGIN = { top: 10, right: 14, bottom: 46, left: 62 };
@@ -23,7 +23,8 @@ const logarithmic = {
     const wide = last - first > wanted ? [1] : last - first > 2 ? [1, 3] : [1, 2, 5];
     const ticks = [];
     for (let power = first; power <= last; power += 1) for (const part of wide) ticks.push(part * 10 ** power);
-    return ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
+    const inside = ticks.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
+    return inside.length > 1 ? inside : linear.ticks(low, high, wanted);
   },
 };
 
@@ -187,7 +188,7 @@ export function barChart({ caption, summary, bars, xLabel }) {
   return figure({
     caption, summary, height,
     paint(width) {
-      const left = Math.min(230, width * 0.45);
+      const left = Math.min(360, width * 0.5);
       const inner = width - left - MARGIN.right - 50;
       const xAt = (value) => (inner * value) / (most || 1);
       const top = (index) => MARGIN.top + index * line;
@@ -202,7 +203,7 @@ export function barChart({ caption, summary, bars, xLabel }) {
           s("rect", { class: `bar series-${bar.chosen ? 2 : 1}`, x: left, y: top(index) + 5, width: xAt(bar.value), height: line - 10 },
             s("title", {}, `${bar.name}: ${number(bar.value)}`)),
           (bar.dots ?? []).map((dot) => s("circle", { class: "dot series-3", cx: left + xAt(dot), cy: top(index) + line / 2, r: 3 })),
-          s("text", { x: left + xAt(Math.max(bar.value, ...(bar.dots ?? []))) + 8, y: top(index) + line / 2, dy: ".32em" }, number(bar.value, 3)))),
+          s("text", { x: left + xAt(Math.max(bar.value, ...(bar.dots ?? []))) + 8, y: top(index) + line / 2, dy: ".32em" }, figureText(bar.value)))),
       ];
     },
     numbers: () => plainTable(["", xLabel], bars.map((bar) => [bar.name, bar.value])),

@@ -18,6 +18,13 @@ export function number(value, digits = 4) {
   return signed(value.toLocaleString("en-GB", { minimumFractionDigits: 0, maximumFractionDigits: decimals }));
 }
 
+/** The same with its last zeros, for columns of figures. */
+export function figure(value, digits = 3) {
+  if (!value || Math.abs(value) < 1e-4 || Math.abs(value) >= 1e7) return number(value, digits);
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value))));
+  return signed(value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+}
+
 export const count = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-GB"));
 
 /** Decimals after which a value means nothing, from the width of its interval. */

@@ -3,19 +3,26 @@
 import { all, request } from "./api.js";
 import { h, replace } from "./dom.js";
 import { field, check, select } from "./parts.js";
-import { withUnit } from "./format.js";
+import { withUnit, words } from "./format.js";
 
 export const LEVELS = [["0.5", "50 %"], ["0.68", "68 %"], ["0.8", "80 %"], ["0.9", "90 %"], ["0.95", "95 %"], ["0.99", "99 %"]];
 
 export const levelSelect = (value = "0.9", attributes = {}) => select(LEVELS, { value, ...attributes });
 
 let catalogue = null;
+const labels = new Map();
 /** The properties with their models, as /v1/properties has them. */
 export function properties(signal) {
-  catalogue ??= request("v1/properties", { signal }).then((answer) => answer.items);
+  catalogue ??= request("v1/properties", { signal }).then(({ items }) => {
+    for (const { key, label } of items) labels.set(key, label);
+    return items;
+  });
   catalogue.catch(() => { catalogue = null; });
   return catalogue;
 }
+
+/** A property's name for people, once the properties were loaded; else its key in words. */
+export const labelOf = (key) => labels.get(key) ?? words(key);
 
 /** Call it when models change. */
 export const forgetProperties = () => { catalogue = null; };

@@ -1,8 +1,9 @@
 // Values with their intervals and domains, as tables and as a file.
 
 import { h } from "./dom.js";
-import { decimalsOf, fixed, formula, percent, unitText, withUnit, words } from "./format.js";
+import { decimalsOf, fixed, formula, percent, unitText, withUnit } from "./format.js";
 import { csv } from "./inputs.js";
+import { labelOf } from "./models_choice.js";
 import { link, table } from "./parts.js";
 
 /** A value with as many digits as its interval is worth. */
@@ -16,11 +17,11 @@ export function intervalText({ value, unit, interval, notes }) {
   return withUnit(`${fixed(interval.lower, decimals)} to ${fixed(interval.upper, decimals)}`, unit);
 }
 
-export function domainCell({ domain, notes = [] }) {
-  if (!domain) return [h("span", { class: "muted" }, "not measured"), notes.map((note) => h("div", { class: "small" }, note))];
-  const score = domain.score === null ? "" : ` (score ${fixed(domain.score, 2)}, limit 1)`;
+export function domainCell({ domain }) {
+  if (!domain) return h("span", { class: "muted" }, "not measured");
   return [h("span", { class: `badge ${domain.in_domain ? "good" : "warn"}` }, domain.in_domain ? "in domain" : "out of domain"),
-    h("div", { class: "small muted" }, domain.reason + score), notes.map((note) => h("div", { class: "small" }, note))];
+    domain.score !== null && h("div", { class: "small muted" }, `score ${fixed(domain.score, 2)}, limit 1`),
+    !domain.in_domain && h("div", { class: "small" }, domain.reason)];
 }
 
 /** `cells` are the structures by input, `showCell(id)` shows one. */
@@ -29,8 +30,9 @@ export function predictionTable(answer, cells, showCell) {
   const input = (row) => (cells.has(row.input_id)
     ? h("button", { type: "button", class: "link", title: "Show its cell", onClick: () => showCell(row.input_id) }, row.input_id)
     : formula(row.input_id));
-  const property = ({ property: key, model }) => [words(key),
-    h("div", { class: "small" }, link(`#/models/${model.name}/${model.version}`, `${model.name}/${model.version}`))];
+  const property = ({ property: key, model, notes }) => [labelOf(key),
+    h("div", { class: "small" }, link(`#/models/${model.name}/${model.version}`, `${model.name}/${model.version}`)),
+    notes.map((note) => h("div", { class: "small muted" }, note))];
   return table({
     caption: ids.size > 1 ? "Predictions" : ["Predictions for ", formula([...ids][0])], rows: answer.predictions, columns: [
       ids.size > 1 && { label: "Input", head: true, cell: input, sort: (row) => row.input_id },
@@ -58,7 +60,7 @@ export function definitions(predictions) {
   const told = new Map(predictions.map((each) => [each.property, each]));
   return told.size > 0 && h("details", { open: told.size < 4 }, h("summary", {}, "What these values are"),
     h("dl", { class: "definitions" }, [...told.values()].map((each) => [
-      h("dt", {}, words(each.property), unitText(each.unit) && ` (${unitText(each.unit)})`), h("dd", {}, each.definition)])));
+      h("dt", {}, labelOf(each.property), unitText(each.unit) && ` (${unitText(each.unit)})`), h("dd", {}, each.definition)])));
 }
 
 export function asCsv(answer) {

@@ -13,7 +13,7 @@ export function propertyForm(catalogue) {
   const key = h("input", { placeholder: "seebeck_coefficient", pattern: "[a-z][a-z0-9_]*", autocapitalize: "off" });
   const unit = h("input", { placeholder: "µV/K" });
   const transform = select([["identity", "As it is"], ["log10", "Logarithm (values over decades)"]]);
-  const definition = h("p", { class: "hint" });
+  const definition = h("p", { class: "small muted" });
   const own = h("div", { class: "fields", hidden: true },
     field("Key", key, "Small letters, digits and _; also the name of the column."),
     field("Unit", unit, "1 for a plain number."), field("Scale to learn it on", transform));

@@ -4,7 +4,7 @@ import { histogram } from "./charts.js";
 import { h } from "./dom.js";
 import { ELEMENTS } from "./elements.js";
 import { count, formula, number, plural, unitText, withUnit, words } from "./format.js";
-import { notice, table, tiles } from "./parts.js";
+import { facts, notice, table, tiles } from "./parts.js";
 
 /** `property` is the data set's; null when the upload was refused. */
 export function reportView(report, property) {
@@ -34,8 +34,8 @@ function labelChart({ labels, outliers }, property, unit) {
 }
 
 function labelFacts(labels, unit) {
-  return tiles([["min", "lowest"], ["median", "median"], ["mean", "mean"], ["max", "highest"], ["mad", "error of always answering the mean"]]
-    .map(([key, what]) => [withUnit(number(labels[key], 3), unit), what]));
+  return facts([["min", "Lowest"], ["median", "Median"], ["mean", "Mean"], ["max", "Highest"], ["mad", "Error of always answering the mean"]]
+    .map(([key, what]) => [what, withUnit(number(labels[key], 3), unit)]));
 }
 
 /** How many rows hold each element, as a periodic table coloured in three steps, with the numbers in words. */

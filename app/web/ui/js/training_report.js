@@ -2,7 +2,7 @@
 
 import { barChart, histogram, lineChart, scatterChart } from "./charts.js";
 import { h } from "./dom.js";
-import { count, duration, formulaText, number, percent, unitText, withUnit } from "./format.js";
+import { count, duration, figure, formulaText, number, percent, unitText, withUnit } from "./format.js";
 import { link, notice, table, tiles } from "./parts.js";
 
 const PARTS = { train: "training", val: "validation", test: "test (held out)" };
@@ -16,7 +16,7 @@ export function trainingReport(report) {
     notice(isChampion ? "good" : "warn", h("h2", {}, link(`#/models/${report.model.name}/${report.model.version}`, model), isChampion ? " is ready and answers for its name" : " is ready, but not promoted"),
       h("p", {}, report.outcome)),
     test && tiles([
-      [withUnit(number(test.mae, 3), unit), "mean absolute error on test rows"], [withUnit(number(test.rmse, 3), unit), "root mean square error"],
+      [withUnit(figure(test.mae), unit), "mean absolute error on test rows"], [withUnit(figure(test.rmse), unit), "root mean square error"],
       test.r2 !== null && [number(test.r2, 3), "R²"], [percent(1 - test.mae / test.mad), "of the error of answering the mean saved"], [count(test.n), "test rows, used for nothing else"],
     ]),
     h("div", { class: "columns" }, parity(report), residuals(report)),
@@ -26,11 +26,11 @@ export function trainingReport(report) {
 
 export function metricsTable(metrics, unit) {
   const rows = Object.entries(PARTS).filter(([key]) => metrics[key]).map(([key, name]) => ({ name, ...metrics[key] }));
-  const cell = (key) => (row) => withUnit(number(row[key], 3), unit);
+  const cell = (key) => (row) => withUnit(figure(row[key]), unit);
   return table({ caption: "Errors", rows, columns: [
     { label: "Rows", head: true, cell: (row) => row.name }, { label: "Number", numeric: true, cell: (row) => count(row.n) },
     { label: "MAE", numeric: true, cell: cell("mae") }, { label: "RMSE", numeric: true, cell: cell("rmse") },
-    { label: "Largest", numeric: true, cell: cell("max_error") }, { label: "R²", numeric: true, cell: (row) => number(row.r2, 3) },
+    { label: "Largest", numeric: true, cell: cell("max_error") }, { label: "R²", numeric: true, cell: (row) => figure(row.r2) },
     { label: "Error of the mean", numeric: true, cell: cell("mad") },
   ] });
 }
@@ -86,7 +86,7 @@ function tournament(found, property) {
         series: [{ name: "error", points: curve.map((point) => [point.n_train, point.mae]) }],
       }), h("p", { class: "small muted" }, "If it still falls at the right end, more data will help."))),
     table({ caption: "Methods", rows: entrants, columns: [
-      { label: "Method", head: true, cell: (row) => row.name }, { label: `MAE${unit}`, numeric: true, cell: (row) => number(row.mae, 3), sort: (row) => row.mae },
+      { label: "Method", head: true, cell: (row) => row.name }, { label: `MAE${unit}`, numeric: true, cell: (row) => figure(row.mae), sort: (row) => row.mae },
       { label: "Share of the answer", numeric: true, cell: (row) => percent(row.weight), sort: (row) => row.weight },
       { label: "p: as good as the winner", numeric: true, cell: (row) => (row.p_against_winner < 0.001 ? "< 0.001" : number(row.p_against_winner, 2)) },
       { label: "Time", numeric: true, cell: (row) => duration(row.seconds), sort: (row) => row.seconds },

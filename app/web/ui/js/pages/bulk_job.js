@@ -2,15 +2,19 @@
 
 import { download, request } from "../api.js";
 import { h, replace } from "../dom.js";
-import { bytes, count, number, time, unitText, words } from "../format.js";
+import { bytes, count, number, time, unitText } from "../format.js";
 import { progressBar, watch } from "../live_job.js";
+import { labelOf, properties } from "../models_choice.js";
 import { facts, FINAL, heading, link, load, table, trail } from "../parts.js";
 
 const FORMATS = [["csv", "CSV"], ["jsonl", "JSONL"], ["parquet", "Parquet"]];
 
 export function render(place, { id, signal }) {
   const path = `v1/bulk-predictions/${id}`;
-  load(place, "the bulk prediction", async () => page(path, await request(path, { signal }), signal), signal);
+  load(place, "the bulk prediction", async () => {
+    const [job] = await Promise.all([request(path, { signal }), properties(signal)]);
+    return page(path, job, signal);
+  }, signal);
 }
 
 function page(path, job, signal) {
@@ -31,7 +35,7 @@ function page(path, job, signal) {
     results, h("div", { class: "row" }, live.cancel),
     table({ caption: "Models that answer", rows: job.models, columns: [
       { label: "Model", head: true, cell: (row) => link(`#/models/${row.name}/${row.version}`, `${row.name}/${row.version}`) },
-      { label: "Property", cell: (row) => words(row.property) }, { label: "Unit", cell: (row) => unitText(row.unit) || "–" },
+      { label: "Property", cell: (row) => labelOf(row.property) }, { label: "Unit", cell: (row) => unitText(row.unit) || "–" },
     ] }),
     facts([["File", job.input.name, ` (${bytes(job.input.size_bytes)}, ${job.input.format})`], job.input.column && ["Column", h("code", {}, job.input.column)],
       job.input.notes.length > 0 && ["Notes", job.input.notes.join(" ")], ["Made", time(job.created_at)]]), live.log);

@@ -3,7 +3,7 @@
 import { all, ApiError, request, send } from "../api.js";
 import { h } from "../dom.js";
 import { forgetProperties } from "../models_choice.js";
-import { number, time, unitText, withUnit, words } from "../format.js";
+import { figure, time, unitText, withUnit, words } from "../format.js";
 import { busy, empty, facts, field, heading, link, load, notice, select, table, trail } from "../parts.js";
 
 const CHAMPION = "champion";
@@ -45,7 +45,7 @@ function versionTable(versions) {
     { label: "Version", head: true, cell: (row) => link(`#/models/${row.name}/${row.version}`, `version ${row.version}`), sort: (row) => row.version },
     { label: "Aliases", cell: (row) => row.aliases.map((alias) => h("span", { class: "badge good" }, alias)) },
     { label: "Method", cell: (row) => `${words(row.method)} (${row.architecture})` },
-    { label: "Test MAE", numeric: true, cell: (row) => (row.metrics.test ? withUnit(number(row.metrics.test.mae, 3), row.property.unit) : "–"), sort: (row) => row.metrics.test?.mae },
+    { label: "Test MAE", numeric: true, cell: (row) => (row.metrics.test ? withUnit(figure(row.metrics.test.mae), row.property.unit) : "–"), sort: (row) => row.metrics.test?.mae },
     { label: "Trained on", cell: (row) => (row.dataset_id ? link(`#/data/${row.dataset_id}`, row.dataset) : row.dataset) },
     { label: "From", cell: (row) => (row.parent ? link(`#/models/${row.parent.name}/${row.parent.version}`, `${row.parent.name}/${row.parent.version}`) : "–") },
     { label: "Made", cell: (row) => time(row.created_at), sort: (row) => row.created_at },
@@ -53,7 +53,7 @@ function versionTable(versions) {
 }
 
 function versionSelect(versions, value) {
-  return select(versions.map((each) => [each.version, `version ${each.version}${each.metrics.test ? `, test MAE ${withUnit(number(each.metrics.test.mae, 3), each.property.unit)}` : ""}`]), { value });
+  return select(versions.map((each) => [each.version, `version ${each.version}${each.metrics.test ? `, test MAE ${withUnit(figure(each.metrics.test.mae), each.property.unit)}` : ""}`]), { value });
 }
 
 function aliasCard(path, alias, versions, show) {

@@ -2,7 +2,7 @@
 
 import { all } from "../api.js";
 import { h, replace } from "../dom.js";
-import { number, time, unitText, withUnit } from "../format.js";
+import { figure, time, unitText, withUnit } from "../format.js";
 import { empty, field, heading, link, load, select, table } from "../parts.js";
 
 export function render(place, { signal }) {
@@ -27,7 +27,7 @@ function modelTable(models) {
     { label: "Property", cell: ({ champion, property_key: key }) => (champion ? `${champion.property.label}${unitText(champion.property.unit) ? ` (${unitText(champion.property.unit)})` : ""}` : key), sort: (row) => row.property_key },
     { label: "Reads a", cell: (row) => row.input_kind, sort: (row) => row.input_kind },
     { label: "Champion", numeric: true, cell: (row) => (row.champion ? link(`#/models/${row.name}/${row.champion.version}`, `version ${row.champion.version}`) : "none") },
-    { label: "Test MAE", numeric: true, cell: ({ champion }) => (champion?.metrics.test ? withUnit(number(champion.metrics.test.mae, 3), champion.property.unit) : "–"), sort: (row) => row.champion?.metrics.test?.mae },
+    { label: "Test MAE", numeric: true, cell: ({ champion }) => (champion?.metrics.test ? withUnit(figure(champion.metrics.test.mae), champion.property.unit) : "–"), sort: (row) => row.champion?.metrics.test?.mae },
     { label: "From", cell: (row) => ({ shipped: "shipped", fine_tuning: "trained here", import: "imported" })[row.champion?.source] ?? "–" },
     { label: "Made", cell: (row) => time(row.created_at), sort: (row) => row.created_at },
   ] });

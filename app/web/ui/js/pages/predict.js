@@ -6,7 +6,7 @@ import { announce, h, replace } from "../dom.js";
 import { EXAMPLES } from "../examples.js";
 import { count, plural } from "../format.js";
 import { acceptDrops, inputsOf } from "../inputs.js";
-import { levelSelect, modelChoice } from "../models_choice.js";
+import { levelSelect, modelChoice, properties } from "../models_choice.js";
 import { busy, empty, field, heading, link, load } from "../parts.js";
 import { asCsv, definitions, predictionTable, failures } from "../prediction_tables.js";
 
@@ -112,6 +112,8 @@ async function ask(files, typed, wish, signal) {
     return request(path, { method: "POST", form, query, signal });
   };
   const post = (path, inputs, more = {}) => request(path, { method: "POST", json: { inputs, ...more }, signal });
+  // Only for the names of properties: without them the keys do.
+  await properties(signal).catch(() => null);
   const crystals = typed.filter((input) => !input.composition);
   const [values, cells] = [[], []];
   if (files.length) {

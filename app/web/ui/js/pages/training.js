@@ -5,6 +5,7 @@ import { lineChart } from "../charts.js";
 import { h, replace } from "../dom.js";
 import { number, time, unitText, withUnit, words } from "../format.js";
 import { progressBar, watch } from "../live_job.js";
+import { labelOf, properties } from "../models_choice.js";
 import { facts, FINAL, heading, link, load, table, trail } from "../parts.js";
 import { trainingReport } from "../training_report.js";
 
@@ -12,7 +13,10 @@ const REDRAW_MS = 700;
 
 export function render(place, { id, signal }) {
   const path = `v1/fine-tuning/jobs/${id}`;
-  load(place, "the training", async () => page(path, await request(path, { signal }), signal), signal);
+  load(place, "the training", async () => {
+    const [job] = await Promise.all([request(path, { signal }), properties(signal)]);
+    return page(path, job, signal);
+  }, signal);
 }
 
 function page(path, job, signal) {
@@ -79,7 +83,7 @@ function page(path, job, signal) {
 function jobFacts(job) {
   const used = Object.entries(job.hyperparameters).filter(([, value]) => value !== null);
   return h("section", { class: "card" }, h("h2", {}, "The job"), facts([
-    ["Data set", link(`#/data/${job.dataset_id}`, job.dataset_id)], ["Property", words(job.property), unitText(job.unit) && ` (${unitText(job.unit)})`],
+    ["Data set", link(`#/data/${job.dataset_id}`, job.dataset_id)], ["Property", labelOf(job.property), unitText(job.unit) && ` (${unitText(job.unit)})`],
     ["Method", words(job.method), ` (${job.architecture})`],
     job.base_model && ["Starts from", link(`#/models/${job.base_model.name}/${job.base_model.version}`, `${job.base_model.name}/${job.base_model.version}`)],
     job.sources.length > 0 && ["May use", job.sources.map((source, index) => [index > 0 && ", ", link(`#/models/${source.name}/${source.version}`, `${source.name}/${source.version}`)])],

@@ -2,7 +2,7 @@
 
 import { download, request } from "../api.js";
 import { h, s } from "../dom.js";
-import { bytes, count, number, percent, time, unitText, withUnit, words } from "../format.js";
+import { bytes, count, figure, percent, time, unitText, withUnit, words } from "../format.js";
 import { markdown } from "../markdown.js";
 import { busy, confirm, facts, heading, link, load, table, trail } from "../parts.js";
 import { metricsTable } from "../training_report.js";
@@ -49,13 +49,13 @@ function page(path, card, lineage) {
 function trustView(trust, unit) {
   const coverage = trust.coverage_new_formulas ?? trust.coverage;
   return h("details", { class: "card" }, h("summary", {}, "How far to trust it"), facts([
-    coverage && ["Intervals of level 90 %", `hold ${percent(coverage.share, 1)} of ${count(coverage.n)} rows that set no width; mean width ${withUnit(number(coverage.mean_width, 3), unit)}`],
-    trust.mae_inside !== null && ["Error inside the domain", withUnit(number(trust.mae_inside, 3), unit)],
-    trust.mae_outside !== null && ["Error outside the domain", withUnit(number(trust.mae_outside, 3), unit)],
+    coverage && ["Intervals of level 90 %", `hold ${percent(coverage.share, 1)} of ${count(coverage.n)} rows that set no width; mean width ${withUnit(figure(coverage.mean_width), unit)}`],
+    trust.mae_inside !== null && ["Error inside the domain", withUnit(figure(trust.mae_inside), unit)],
+    trust.mae_outside !== null && ["Error outside the domain", withUnit(figure(trust.mae_outside), unit)],
     ["Highest level", percent(trust.highest_level, 1)], ["Calibrated on", trust.calibrated_on],
   ]), trust.families.length > 0 && table({ caption: "By family of compounds", rows: trust.families, columns: [
     { label: "Family", head: true, cell: (row) => row.family, sort: (row) => row.family }, { label: "Rows", numeric: true, cell: (row) => count(row.n), sort: (row) => row.n },
-    { label: "MAE", numeric: true, cell: (row) => withUnit(number(row.mae, 3), unit), sort: (row) => row.mae },
+    { label: "MAE", numeric: true, cell: (row) => withUnit(figure(row.mae), unit), sort: (row) => row.mae },
     { label: "Held by 90 % intervals", numeric: true, cell: (row) => percent(row.covered), sort: (row) => row.covered },
   ] }));
 }
