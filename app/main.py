@@ -1,18 +1,27 @@
 """The composition root: the one place that makes the long-lived objects and joins the routes to them."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.routing import iter_route_contexts
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
+from app.access.gate import Gate
 from app.access.middleware import AccessMiddleware
+from app.access.openapi import describe_access
+from app.access.openness import refuse_open
+from app.access.policy import require_rules
+from app.access.routes import router as access_router
 from app.bulk.routes import router as bulk_router
 from app.cells.routes import router as structures_router
 from app.core.db import create_engine_for, open_session, session_factory
@@ -55,11 +64,22 @@ from app.web.page import install_page
 from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
+from app.web.security_headers import SecurityHeadersMiddleware
 
 PREDICTION_THREADS = 4
 """Batches and uploads at work at once, beside the lane of small requests. They mostly wait for the pool."""
 MULTIPART_BYTES = 100_000
 """What the other fields of an upload may take beside its file."""
+
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "PUT", "DELETE"],
+    "allow_headers": [
+        "Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
+        "X-Request-ID",
+    ],
+    "expose_headers": ["Content-Disposition", "ETag", "Location", "Retry-After", "X-Request-ID"],
+}  # fmt: skip
+"""For sites that the settings name. Keys go into headers: cookies and their like are never asked for."""
 
 log = get_logger(__name__)
 
@@ -79,12 +99,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
-        screening_router, properties_router, registry_router, datasets_router, fine_tuning_router, health_router,
-        metrics_router,
+        screening_router, properties_router, registry_router, datasets_router, fine_tuning_router,
+        health_router, metrics_router, access_router,
     ):  # fmt: skip
         app.include_router(router)
-    install_docs(app)
+    install_docs(app, describe_access)
     install_page(app)
+    require_rules(str(context.path) for context in iter_route_contexts(app.routes))
     install_problem_handlers(app)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(AccessMiddleware)
@@ -95,6 +116,9 @@ def create_app(settings: Settings) -> FastAPI:
             (bulk_router.prefix, screening_router.prefix), settings.bulk.max_upload_bytes + MULTIPART_BYTES
         ),
     )
+    if settings.access.origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.access.origins, **CORS)
+    app.add_middleware(SecurityHeadersMiddleware, behind_tls=settings.access.behind_tls)
     app.add_middleware(MetricsMiddleware)
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
     return app
@@ -113,11 +137,12 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         pool = _featurising_pool(settings)
         featuriser = Featuriser(pool)
         directory = ModelDirectory(sessions, store)
-        compute = Compute(settings, directory.load, share=_has_cores_to_spare(settings))
+        compute = Compute(settings, directory.load, _lane_readers(settings))
         predictions = Predictions(compute, settings.limits)
         prediction_queue = PredictionQueue(
             PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
         )
+        gate = Gate.create(settings, sessions)
         reaper = Reaper(of_tenant(sessions, EVERY_TENANT), settings, job_queue)
         warm_up = WarmUp(predictions, directory.of(OPERATOR_SCOPE))
         gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue))
@@ -127,6 +152,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         resources.add(sessionmaker, sessions)
         resources.add(ArtifactStore, store)
         resources.add(JobQueue, job_queue)
+        resources.add(Gate, gate)
         resources.add(ModelDirectory, directory)
         resources.add(Featuriser, featuriser)
         resources.add(Predictions, predictions)
@@ -135,14 +161,19 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
         gauges.start()
         if is_migrated:
+            has_keys = await run_in_threadpool(gate.keys.look)
+            refuse_open(settings.host, settings.access.keys, has_keys=has_keys)
             # Not earlier: its imports would take time from what the service needs to become ready.
             await compute.start()
             reaper.start()
             warm_up.start()
         resources.add(Readiness, _readiness(engine, store, is_migrated))
+        watch = asyncio.create_task(gate.run(), name="access-gate")
         try:
             yield
         finally:
+            watch.cancel()
+            await run_in_threadpool(gate.close)
             reaper.stop()
             gauges.stop()
             prediction_queue.close()
@@ -195,9 +226,10 @@ def _featurising_pool(settings: Settings) -> FeaturisingPool | None:
     return FeaturisingPool(size, settings.inference.read_limit_s) if size else None
 
 
-def _has_cores_to_spare(settings: Settings) -> bool:
-    """Whether readers find cores of their own beside the API and the compute process of each API process."""
-    return (os.cpu_count() or 1) > 2 * settings.api_workers
+def _lane_readers(settings: Settings) -> int:
+    """How many find a core, beside the one of their compute process: that of the API is half idle."""
+    cores = (os.cpu_count() or 1) // settings.api_workers
+    return max(0, min(settings.inference.pool_size, cores - 1))
 
 
 def _unexpected_error(scope: Scope) -> tuple[bytes, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import Depends
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from app.core.db import open_session
 from app.core.principal import Principal
@@ -37,7 +38,11 @@ class Resources:
 
 
 def resources_of(connection: HTTPConnection) -> Resources:
-    return cast(Resources, connection.app.state.resources)
+    return resources_in(connection.scope)
+
+
+def resources_in(scope: Scope) -> Resources:
+    return cast(Resources, scope["app"].state.resources)
 
 
 def resource(kind: type[T]) -> Callable[[HTTPConnection], Coroutine[Any, Any, T]]:

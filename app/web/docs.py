@@ -1,43 +1,71 @@
 """Swagger UI from files of the installation: the page makes no request to anywhere else."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import fastapi_offline
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from app.web.inline_schemas import hoist_inline_schemas
 from app.web.problems import Problem
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _ASSETS_URL = "/docs/assets"
+_START_URL = "/docs/start.js"
+
+# Not FastAPI's page: that one has its script inside, which a strict Content-Security-Policy forbids.
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="{assets}/swagger-ui.css">
+<link rel="icon" href="{assets}/favicon.png">
+<title>{title}</title>
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="{assets}/swagger-ui-bundle.js"></script>
+<script src="{start}"></script>
+</body>
+</html>
+"""
+
+# Without `validatorUrl` the page asks a public validator whenever it is not served from localhost.
+_START = """SwaggerUIBundle({{
+  url: {url}, dom_id: "#swagger-ui", layout: "BaseLayout", deepLinking: true, showExtensions: true,
+  showCommonExtensions: true, validatorUrl: null, defaultModelsExpandDepth: 0,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+}});
+"""
+
+Complete = Callable[[dict[str, Any]], None]
 
 
-def install_docs(app: FastAPI) -> None:
-    """Serve /docs, and complete the OpenAPI document with the schema of problem documents."""
+def install_docs(app: FastAPI, complete: Complete) -> None:
+    """Serve /docs, and complete the OpenAPI document with the schema of problem documents and by `complete`."""
     app.mount(_ASSETS_URL, StaticFiles(directory=_ASSETS), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui(request: Request) -> HTMLResponse:
         root = request.scope.get("root_path", "")
-        return get_swagger_ui_html(
-            openapi_url=f"{root}{app.openapi_url}",
-            title=f"{app.title}: API",
-            swagger_js_url=f"{root}{_ASSETS_URL}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{_ASSETS_URL}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{_ASSETS_URL}/favicon.png",
-            # Without this the page asks a public validator whenever it is not served from localhost.
-            swagger_ui_parameters={"validatorUrl": None, "defaultModelsExpandDepth": 0},
-        )
+        return HTMLResponse(_PAGE.format(title=f"{app.title}: API", assets=root + _ASSETS_URL, start=root + _START_URL))
 
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    @app.get(_START_URL, include_in_schema=False)
+    async def swagger_start(request: Request) -> Response:
+        url = f"{request.scope.get('root_path', '')}{app.openapi_url}"
+        return Response(_START.format(url=json.dumps(url)), media_type="text/javascript")
+
+    app.openapi = lambda: _openapi(app, complete)  # type: ignore[method-assign]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, complete: Complete) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -48,6 +76,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
         )
         components = schema.setdefault("components", {}).setdefault("schemas", {})
+        hoist_inline_schemas(schema)
         components["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        complete(schema)
         app.openapi_schema = schema
     return app.openapi_schema
