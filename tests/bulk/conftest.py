@@ -17,6 +17,7 @@ from app.predictions.directory import ModelDirectory
 from app.registry.manifest import Architecture, InputKind
 from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
+from app.screening.routes import router as screening_router
 from app.web.deps import Resources
 from app.web.problems import install_problem_handlers
 from app.web.request_id import RequestIdMiddleware
@@ -75,6 +76,7 @@ def service(sessions: sessionmaker[Session], settings: Settings, broker_server: 
     queue, store = JobQueue(broker_server), open_store(settings)
     app = FastAPI()
     app.include_router(router)
+    app.include_router(screening_router)
     install_problem_handlers(app)
     app.add_middleware(AsOperator)
     app.add_middleware(RequestIdMiddleware, error_body=lambda scope: (b"{}", "application/problem+json"))
