@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from app.core.logging import log_context
 from app.core.settings import PROJECT_ROOT
 from workers.attempt import EVENTS_FILE, PARENT_PID_VARIABLE
 
@@ -69,4 +70,5 @@ def _environment() -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XTALFORGE_", "AWS_"))}
     path = os.pathsep.join(part for part in (str(PROJECT_ROOT), kept.get("PYTHONPATH", "")) if part)
-    return {"OMP_WAIT_POLICY": "PASSIVE", **kept, "PYTHONPATH": path, PARENT_PID_VARIABLE: str(os.getpid())}
+    own = {"PYTHONPATH": path, PARENT_PID_VARIABLE: str(os.getpid())}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept, **own, **log_context()}

@@ -51,13 +51,17 @@ def run_attempt(worker: WorkerContext, job_id: str) -> None:
             jobs = JobService(session, worker.settings.jobs)
             token = jobs.claim(job_id, worker.worker_id)
             tenant = jobs.get(job_id).tenant if token is not None else ""
+            origin = jobs.origin(job_id)
         if token is None:
             log.info("job not claimed: it has ended or another worker holds it")
             return
-        try:
-            Attempt(worker.of_tenant(tenant), job_id, token).run()
-        except LeaseLost:
-            log.warning("lease lost; the attempt was stopped and wrote nothing more")
+        with structlog.contextvars.bound_contextvars(**origin):
+            log.info("attempt begins")
+            try:
+                Attempt(worker.of_tenant(tenant), job_id, token).run()
+                log.info("attempt ends")
+            except LeaseLost:
+                log.warning("lease lost; the attempt was stopped and wrote nothing more")
 
 
 class Attempt:

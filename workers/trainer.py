@@ -51,6 +51,7 @@ def train(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> None:
     run, dataset, base = attempt.read_input()
     configure_logging(run.log_level, run.log_format)
     spec = TrainingSpec.model_validate(run.spec)
+    log.info("training begins", model=spec.name, method=spec.method)
     items, targets, row_ids = read_table(dataset)
     attempt.append_event("message", f"Reading {len(items)} rows of {spec.dataset_name}.", {"n_rows": len(items)})
     trained = train_model(

@@ -18,6 +18,7 @@ from app.cli.broker import LOOPBACK, broker_service, broker_url, free_port, new_
 from app.cli.installation import DataDirOption, settings_with
 from app.cli.output import EXIT_ERROR, print_error
 from app.cli.supervisor import Service, ServiceFailed, Supervisor
+from app.core.logging import UVICORN_LOG_CONFIG
 from app.core.settings import Settings
 
 LOCK_FILE = "up.lock"
@@ -143,7 +144,7 @@ def _metrics_environment(settings: Settings) -> dict[str, str]:
 def _api_command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(settings.port)),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log"),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-config", str(UVICORN_LOG_CONFIG)),
         *("--timeout-graceful-shutdown", str(API_STOP_S), "--log-level", settings.log_level.lower()),
         *_several(settings.api_workers),
     ]

@@ -93,7 +93,9 @@ def _jobs(connection: Connection) -> Iterator[Metric]:
     repeated = connection.scalar(select(func.sum(job.attempts - 1)).where(job.attempts > 1))
     lost = connection.scalar(select(func.count()).where(job.error_code == JobErrorCode.WORKER_LOST))
     yield GaugeMetricFamily(
-        "xtalforge_job_attempts_lost", "Attempts of all jobs that ended without an outcome.", (repeated or 0) + (lost or 0)
+        "xtalforge_job_attempts_lost",
+        "Attempts of all jobs that ended without an outcome.",
+        (repeated or 0) + (lost or 0),
     )
 
 

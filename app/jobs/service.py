@@ -14,6 +14,7 @@ from app.core.errors import IdempotencyConflict, JobNotCancellable, JobNotFound
 from app.core.settings import JobSettings
 from app.jobs.errors import JobErrorCode, LeaseLost
 from app.jobs.models import Job, JobEvent
+from app.jobs.origin import origin_of, request_origin
 from app.jobs.repository import JobRepository, lease_end
 from app.jobs.status import JobStatus, sources_of
 
@@ -51,7 +52,7 @@ class JobService:
             if replay is None:
                 raise
             return replay
-        self._note(job.id, JobStatus.VALIDATING, "The request was checked.")
+        self._note(job.id, JobStatus.VALIDATING, "The request was checked.", **request_origin())
         self._move(job.id, JobStatus.QUEUED, "Waiting for a worker.")
         return self.get(job.id)
 
@@ -71,6 +72,11 @@ class JobService:
         if job is None:
             raise JobNotFound(f"There is no job '{job_id}'.")
         return job
+
+    def origin(self, job_id: str) -> dict[str, str]:
+        """What the request that made the job went by; see `app.jobs.origin`."""
+        first = self._jobs.events_after(job_id, 0, 1)
+        return origin_of(first[0].data) if first else {}
 
     def request_cancel(self, job_id: str) -> Job:
         """Cancel at once what no worker holds; ask the worker otherwise. Asking twice is asking once."""
