@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -19,36 +20,67 @@ class PostgresUnavailable(Exception):
     """PostgreSQL cannot be started on this machine; the text says why."""
 
 
-@contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
-    """Start a server whose data lie in `folder`; yields a URL without a database name, e.g. postgresql://x@host:1."""
-    binaries = _binaries()
-    data, log = folder / "data", folder / "postgres.log"
-    port = _free_port()
-    try:
-        subprocess.run(
-            [*_without_root(), str(binaries / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "--no-sync"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise PostgresUnavailable(f"initdb failed: {getattr(error, 'stderr', None) or error}") from error
-    with log.open("w") as output:
+class PostgresServer:
+    """One server on a free port, whose data lie in `folder`; it may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._binaries = _binaries()
+        self._folder = folder
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql://{SUPERUSER}@127.0.0.1:{self._port}"
+        """Without the name of a database."""
+
+    def create(self) -> None:
+        """Make the data folder and start. Raises PostgresUnavailable."""
+        initdb = [*_without_root(), str(self._binaries / "initdb"), "-D", str(self._data), "-U", SUPERUSER]
+        try:
+            subprocess.run([*initdb, "-A", "trust", "--no-sync"], check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise PostgresUnavailable(f"initdb failed: {getattr(error, 'stderr', None) or error}") from error
+        self.start()
+
+    def start(self) -> None:
+        """Returns when it answers. Raises PostgresUnavailable."""
         options = {
-            "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "fsync": "off",
+            "listen_addresses": "127.0.0.1", "port": str(self._port), "unix_socket_directories": "", "fsync": "off",
             "max_connections": "100",
         }  # fmt: skip
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command = [*_without_root(), str(binaries / "postgres"), "-D", str(data), *settings]
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    url = f"postgresql://{SUPERUSER}@127.0.0.1:{port}"
+        command = [*_without_root(), str(self._binaries / "postgres"), "-D", str(self._data), *settings]
+        log = self._folder / "postgres.log"
+        with log.open("a") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        _wait_until_ready(self._process, self.url, log)
+
+    def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> None:
+        """SIGTERM waits for clients, SIGINT sends them away, SIGQUIT ends as a crash would."""
+        if self._process is not None:
+            self._process.send_signal(signal_number)
+            self._process.wait(timeout=START_TIMEOUT_S)
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """Start a server whose data lie in `folder`; yields a URL without a database name, e.g. postgresql://x@host:1."""
+    server = PostgresServer(folder)
     try:
-        _wait_until_ready(server, url, log)
-        yield url
+        server.create()
+        yield server.url
     finally:
-        server.terminate()
-        server.wait(timeout=START_TIMEOUT_S)
+        server.stop()
+
+
+def create_database(server_url: str, name: str) -> None:
+    with psycopg.connect(f"{server_url}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
 
 
 def _binaries() -> Path:

@@ -1,0 +1,164 @@
+"""Rounds of faults: jobs are submitted, things go wrong, everything is undone, and what must hold is looked at."""
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from app.jobs.status import JobStatus
+from tests.faults.faults import FAULTS, Fault, Target
+from tests.faults.invariants import References, check_jobs, check_store, result_digest
+from tests.faults.stack import Stack
+from tests.faults.worker import Point
+from tests.faults.workload import BASE_MODEL, BASE_TASK, TASKS, Client, Death, Submitted, Task
+
+FAULTS_PER_ROUND = 25
+OPEN_JOBS = 4
+LONGEST_GAP_S = 1.0
+FAULT_PATIENCE_S = 20.0
+"""How long a fault waits for something it can be done to."""
+END_TIMEOUT_S = 240.0
+"""A job that has not ended this long after the last fault is lost."""
+PROCESS_TIMEOUT_S = 60.0
+
+
+@dataclass(slots=True)
+class RoundRecord:
+    """What one round came to."""
+
+    number: int
+    seed: str
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    """Name and description, in order; only what really happened."""
+    jobs: dict[str, int] = field(default_factory=dict)
+    """How many ended in each state."""
+    attempts: int = 0
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class Campaign:
+    """Rounds on one stack. Each depends on seed and number alone, as far as the machine's pace lets it."""
+
+    def __init__(self, stack: Stack, seed: int, faults: tuple[Fault, ...] = FAULTS) -> None:
+        self.stack = stack
+        self.client = Client(stack.here, stack.run_due)
+        self._seed = seed
+        self._faults = faults
+        self.references: References = {}
+
+    def prepare(self) -> None:
+        """Every kind of job once, and nothing goes wrong: the base model, and what others are compared with."""
+        self.stack.keep_workers()
+        for task in (BASE_TASK, *TASKS):
+            request = Submitted(f"reference-{task.label}", task, task.label if task is BASE_TASK else "reference")
+            request.model = BASE_MODEL if task is BASE_TASK else _model_name("reference", task)
+            self.client.submit(request)
+            self._wait([request])
+            assert self.client.job(request.job_id).status == JobStatus.SUCCEEDED, self.client.job(request.job_id)
+            self.references[task.label] = result_digest(self.client, request)
+
+    def run_round(self, number: int, n_faults: int = FAULTS_PER_ROUND) -> RoundRecord:
+        started = time.monotonic()
+        record = RoundRecord(number, f"{self._seed}/{number}")
+        submitted: list[Submitted] = []
+        tasks = self._tasks(number)
+        rng = random.Random(record.seed)
+        done, armed = self._inject(rng, number, n_faults, submitted, tasks)
+        unused = self.stack.heal()
+        self._wait(submitted)
+        unused += [point for point in Point if (self.stack.points / point).exists()]
+        record.faults = done + [each for point, each in armed if point not in unused]
+        record.broken = [*check_jobs(self.client, submitted, self.references), *self._processes(), *self._store()]
+        rows = [self.client.job(request.job_id) for request in submitted]
+        record.jobs = dict(Counter(row.status for row in rows))
+        record.attempts = sum(row.attempts for row in rows)
+        record.seconds = round(time.monotonic() - started, 1)
+        return record
+
+    def _tasks(self, number: int) -> Iterator[Submitted]:
+        rng = random.Random(f"{self._seed}/{number}/jobs")
+        count = 0
+        while True:
+            task = rng.choice(TASKS)
+            yield Submitted(f"r{number}-{count}", task, _model_name(f"r{number}", task))
+            count += 1
+
+    def _inject(
+        self, rng: random.Random, number: int, n_faults: int, submitted: list[Submitted], tasks: Iterator[Submitted]
+    ) -> tuple[list[tuple[str, str]], list[tuple[Point, tuple[str, str]]]]:
+        """The faults that were done, and those that are done once a process comes to their point."""
+        done: list[tuple[str, str]] = []
+        armed: list[tuple[Point, tuple[str, str]]] = []
+
+        def submit_and_die(death: Death) -> Submitted:
+            request = next(tasks)
+            submitted.append(request)
+            self.client.submit_to_dying_process(request, death)
+            return request
+
+        while len(done) + len(armed) < n_faults:
+            still_armed = {point for point, _ in armed}
+            offered = [fault for fault in self._faults if fault.point is None or fault.point not in still_armed]
+            fault = rng.choices(offered, [fault.weight for fault in offered])[0]
+            deadline = time.monotonic() + FAULT_PATIENCE_S
+            while time.monotonic() < deadline:
+                self._pause(rng.uniform(0.0, LONGEST_GAP_S))
+                is_open = self._keep_busy(submitted, tasks)
+                text = fault.inject(Target(self.stack, self.client, is_open, rng, submit_and_die))
+                if text is not None:
+                    told = (fault.name, text)
+                    done.append(told) if fault.point is None else armed.append((fault.point, told))
+                    break
+        return done, armed
+
+    def _keep_busy(self, submitted: list[Submitted], tasks: Iterator[Submitted]) -> list[Submitted]:
+        """The jobs that have not ended; new ones are submitted when they are few."""
+        is_open = [r for r in submitted if not JobStatus(self.client.job(r.job_id).status).is_terminal]
+        while len(is_open) < OPEN_JOBS:
+            request = next(tasks)
+            submitted.append(request)
+            is_open.append(request)
+            self.client.submit(request)
+        return is_open
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.stack.run_due()
+            self.stack.keep_workers()
+            time.sleep(0.05)
+
+    def _wait(self, submitted: list[Submitted]) -> None:
+        """Until all have ended, or for so long that they never will."""
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while time.monotonic() < deadline:
+            self._pause(0.3)
+            if all(JobStatus(self.client.job(r.job_id).status).is_terminal for r in submitted):
+                return
+
+    def _processes(self) -> list[str]:
+        """What runs on although there is nothing to do."""
+        deadline = time.monotonic() + PROCESS_TIMEOUT_S
+        while (left := self.stack.processes_left()) and time.monotonic() < deadline:
+            time.sleep(0.3)
+        return [f"process left: {text}" for text in left]
+
+    def _store(self) -> list[str]:
+        return check_store(self.client)
+
+
+def _model_name(prefix: str, task: Task) -> str:
+    """Jobs of one kind in a round make versions of one model, so that they meet at its numbers."""
+    return f"{prefix}-{'compositions' if task.label == 'lasso' else 'crystals'}"
+
+
+def read_records(path: Path) -> list[dict[str, object]]:
+    """Rounds that were run before."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
