@@ -100,6 +100,36 @@ export async function all(path, { query = {}, signal, most = 1000 } = {}) {
   return items;
 }
 
+/** The same, or nothing where this key may not list them or this service has none. */
+export async function allAllowed(path, options) {
+  try {
+    return await all(path, options);
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 403 || error.status === 404)) return [];
+    throw error;
+  }
+}
+
+/** The first lines of an answer in JSON Lines, at most `most`; what follows is not waited for. */
+export async function firstLines(path, { query, most, signal }) {
+  const stopped = new AbortController();
+  const response = await send(path, { query, signal: AbortSignal.any([signal, stopped.signal]), headers: { Accept: "*/*" } });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const lines = [];
+  let rest = "";
+  let isWhole = false;
+  while (lines.length < most) {
+    const { value, done } = await reader.read();
+    isWhole = done;
+    const parts = (rest + (value ?? "")).split("\n");
+    rest = done ? "" : parts.pop();
+    lines.push(...parts.filter(Boolean).map((line) => JSON.parse(line)));
+    if (done) break;
+  }
+  if (!isWhole) stopped.abort();
+  return { lines: lines.slice(0, most), isWhole: isWhole && lines.length <= most };
+}
+
 /** Save an answer as a file. Without a key the browser fetches it itself, whatever its size. */
 export async function download(path, { query, fileName, headers } = {}) {
   let address = url(path, query);

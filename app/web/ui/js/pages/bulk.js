@@ -1,6 +1,6 @@
 // Predict a whole file of any length, as a job.
 
-import { all, request } from "../api.js";
+import { allAllowed, request } from "../api.js";
 import { h, replace } from "../dom.js";
 import { acceptDrops } from "../inputs.js";
 import { levelSelect, modelChoice } from "../models_choice.js";
@@ -10,7 +10,7 @@ export function render(place, { query, signal }) {
   const body = h("div");
   replace(place, trail([["Predict", "#/predict"], ["A whole file"]]), heading("Predict a whole file",
     h("p", { class: "lead" }, "Up to a million inputs: a worker answers every row, and the results are there to download, also those of rows that failed, with the reason.")), body);
-  load(body, "the data sets", async () => form(await all("v1/datasets", { signal }), query.get("dataset"), signal), signal);
+  load(body, "the data sets", async () => form(await allAllowed("v1/datasets", { signal }), query.get("dataset"), signal), signal);
 }
 
 function form(datasets, wanted, signal) {

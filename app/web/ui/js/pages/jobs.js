@@ -1,14 +1,15 @@
 // All long work: trainings, bulk predictions and screenings.
 
-import { all, ApiError } from "../api.js";
+import { allAllowed } from "../api.js";
 import { h, replace } from "../dom.js";
+import { screeningName } from "../screening_names.js";
 import { count, duration, percent, time } from "../format.js";
 import { check, empty, FINAL, heading, link, load, statusBadge, table } from "../parts.js";
 
 const KINDS = [
   ["Training", "v1/fine-tuning/jobs", "#/train/", (job) => job.model_name],
   ["Bulk prediction", "v1/bulk-predictions", "#/bulk/", (job) => job.input.name],
-  ["Screening", "v1/screenings", "#/screen/", (job) => job.name || job.input?.name || job.id],
+  ["Screening", "v1/screenings", "#/screen/", screeningName],
 ];
 const MOST = 200;
 const REFRESH_MS = 5000;
@@ -32,15 +33,9 @@ export function render(place, { signal }) {
 }
 
 async function read(signal) {
-  const lists = await Promise.all(KINDS.map(async ([kind, path, hash, name]) => {
-    try {
-      return (await all(path, { signal, most: MOST })).map((job) => ({ ...job, kind, hash: hash + job.id, name: name(job) }));
-    } catch (error) {
-      // An installation without one of them still shows the others.
-      if (error instanceof ApiError && error.status === 404) return [];
-      throw error;
-    }
-  }));
+  const lists = await Promise.all(KINDS.map(async ([kind, path, hash, name]) => (
+    (await allAllowed(path, { signal, most: MOST })).map((job) => ({ ...job, kind, hash: hash + job.id, name: name(job) }))
+  )));
   return lists.flat().sort((a, b) => b.created_at.localeCompare(a.created_at));
 }
 
