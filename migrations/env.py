@@ -7,7 +7,8 @@ import app.access.models
 import app.bulk.models
 import app.datasets.models
 import app.jobs.models
-import app.registry.models  # noqa: F401  (the imports fill Base.metadata)
+import app.registry.models
+import app.webhooks.models  # noqa: F401  (the imports fill Base.metadata)
 from app.core.db import create_engine_for
 from app.core.orm import Base
 

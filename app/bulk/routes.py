@@ -29,6 +29,7 @@ from app.core.errors import (
     PropertyNotFound,
     ResultsDeleted,
     TooManyInputs,
+    WebhookRefused,
 )
 from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
 from app.jobs.kinds import JobKind
@@ -50,6 +51,7 @@ from app.registry.deps import StoreDep
 from app.web.deps import SessionsDep, SettingsDep
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
+from app.webhooks.deps import WebhookFields
 
 JSON = "application/json"
 
@@ -85,7 +87,7 @@ _JSON_BODY: dict[str, Any] = {
     openapi_extra=_JSON_BODY,
     responses=problem_responses(
         DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, DatasetNotFound,
-        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict,
+        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict, WebhookRefused,
     ),
 )  # fmt: skip
 def create_bulk_prediction(
@@ -108,20 +110,21 @@ def create_bulk_prediction(
         Form(min_length=1, max_length=MAX_MODELS, description="Property keys: the champions of these answer."),
     ] = None,
     interval_level: Annotated[IntervalLevel, Form(description=LEVEL_DESCRIPTION)] = DEFAULT_LEVEL,
+    webhook: WebhookFields = None,
     idempotency_key: IdempotencyKey = None,
 ) -> BulkPredictionRead:  # fmt: skip
     """A file, or in JSON the `dataset_id` of a stored data set. The first rows are checked now, the models are pinned;
     a worker answers every row. `models` and `properties` may be repeated; without both, every champion that fits an
     input answers."""
     if dataset_request is not None:
-        job = service.create_from_dataset(dataset_request, idempotency_key)
+        job = service.announcing(dataset_request.webhook).create_from_dataset(dataset_request, idempotency_key)
     elif file is None:
         raise InvalidRequest("Send a `file` as multipart/form-data, or JSON with the `dataset_id` of a data set.")
     elif models is not None and properties is not None:
         raise InvalidRequest("Give models or properties, not both: a model predicts one property.")
     else:
         choice = ModelChoice(models=models, properties=properties, interval_level=interval_level)
-        job = service.create_from_file(file.filename or "", file.file, choice, idempotency_key)
+        job = service.announcing(webhook).create_from_file(file.filename or "", file.file, choice, idempotency_key)
     # Runs after the answer. If the broker is away the reaper sends the message later.
     if job.status is JobStatus.QUEUED:
         background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])

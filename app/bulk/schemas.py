@@ -9,6 +9,7 @@ from app.bulk.formats import InputFormat
 from app.jobs.schemas import ID_PATTERN, JobErrorRead
 from app.jobs.status import JobStatus
 from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
+from app.webhooks.schemas import WebhookTarget
 
 MAX_MODELS = 50
 
@@ -38,6 +39,7 @@ class BulkPredictionCreate(ModelChoice):
     """A bulk prediction of a stored data set."""
 
     dataset_id: str = Field(pattern=ID_PATTERN, max_length=255, description="From POST /v1/datasets.")
+    webhook: WebhookTarget | None = Field(default=None, description="Where the end of this job is announced.")
 
 
 class BulkInputRead(BaseModel):

@@ -56,7 +56,7 @@ class BulkService(FileJobs[BulkPredictionRead]):
 
     def create_from_dataset(self, request: BulkPredictionCreate, idempotency_key: str | None) -> BulkPredictionRead:
         """The same for the inputs of a stored data set. Raises DatasetNotFound too."""
-        choice = ModelChoice.model_validate(request.model_dump(exclude={"dataset_id"}))
+        choice = ModelChoice.model_validate(request.model_dump(exclude={"dataset_id", "webhook"}))
         request_sha256 = _request_digest(request.dataset_id, choice)
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:

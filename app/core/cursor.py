@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 
 from app.core.errors import InvalidRequest
 
@@ -21,6 +22,16 @@ def decode_cursor(cursor: str, *types: type[str] | type[int]) -> list[str | int]
     if not isinstance(key, list) or [type(part) for part in key] != list(types) or not _is_storable(key):
         raise InvalidRequest(f"cursor {cursor[:40]!r} is not one this list handed out: send `next` as it came.")
     return key
+
+
+def decode_instant_cursor(cursor: str) -> tuple[datetime, str]:
+    """When the last item of the page before was made, and its id. Raises InvalidRequest."""
+    created_at, item_id = decode_cursor(cursor, str, str)
+    try:
+        instant = datetime.fromisoformat(str(created_at)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest("The cursor is not one this list handed out: send `next` as it came.") from None
+    return instant, str(item_id)
 
 
 def _is_storable(key: list[str | int]) -> bool:

@@ -12,10 +12,11 @@ XtalforgeError
     DatasetInvalid
     InvalidJob
     ModelNotCalibrated          a model that does not know its errors, where they are needed
+    WebhookRefused              a webhook that leads inside
   NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound,
-                                DatasetNotFound, JobNotFound, ResultsDeleted
+                                DatasetNotFound, JobNotFound, ResultsDeleted, WebhookNotFound, DeliveryNotFound
   Conflict (409)                JobNotCancellable, JobNotFinished, DatasetInUse, ModelVersionInUse, ModelMismatch,
-                                NothingToRollBack, IdempotencyConflict
+                                NothingToRollBack, IdempotencyConflict, DeliveryEnded, WebhookDisabled
   Unauthorized (401)            KeyMissing, KeyInvalid, KeyExpired
   Forbidden (403)               ScopeMissing, SharedReadOnly, QuotaExceeded, CrossOrigin, HostNotTrusted
   PreconditionFailed (412)
@@ -126,6 +127,10 @@ class ModelNotCalibrated(InvalidInput):
     code, title = "model_not_calibrated", "The model does not know its errors"
 
 
+class WebhookRefused(InvalidInput):
+    code, title = "webhook_refused", "The webhook leads where nothing may be sent"
+
+
 class NotFound(XtalforgeError):
     code, status, title = "not_found", 404, "Not found"
 
@@ -156,6 +161,14 @@ class JobNotFound(NotFound):
 
 class ResultsDeleted(NotFound):
     code, title = "results_deleted", "The results were deleted"
+
+
+class WebhookNotFound(NotFound):
+    code, title = "webhook_not_found", "No such webhook"
+
+
+class DeliveryNotFound(NotFound):
+    code, title = "delivery_not_found", "No such message"
 
 
 class Conflict(XtalforgeError):
@@ -228,6 +241,14 @@ class CrossOrigin(Forbidden):
 
 class HostNotTrusted(Forbidden):
     code, title = "host_not_trusted", "The service does not go by this name"
+
+
+class DeliveryEnded(Conflict):
+    code, title = "delivery_ended", "The message was delivered"
+
+
+class WebhookDisabled(Conflict):
+    code, title = "webhook_disabled", "The webhook is disabled"
 
 
 class PreconditionFailed(XtalforgeError):

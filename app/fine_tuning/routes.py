@@ -19,6 +19,7 @@ from app.core.errors import (
     ModelMismatch,
     ModelNotFound,
     ModelVersionNotFound,
+    WebhookRefused,
 )
 from app.fine_tuning.report_page import CONTENT_SECURITY_POLICY, render_page
 from app.fine_tuning.report_schemas import FineTuningReport, ReportFormat
@@ -69,6 +70,7 @@ def list_methods() -> MethodList:
         ModelVersionNotFound,
         ModelMismatch,
         IdempotencyConflict,
+        WebhookRefused,
     ),
 )
 def create_job(

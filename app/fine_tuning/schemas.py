@@ -11,6 +11,7 @@ from app.jobs.status import JobStatus
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 from app.registry.manifest import Architecture, InputKind, Metrics
+from app.webhooks.schemas import WebhookTarget
 
 AUTO = "auto"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -64,6 +65,9 @@ class FineTuningJobCreate(BaseModel):
         BeforeValidator(_auto_is_empty, json_schema_input_type=Hyperparameters | Literal["auto"]),
     ] = Field(default_factory=Hyperparameters, description="What is left out, or all with `auto`, is chosen.")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Same seed, same split, same starting weights.")
+    webhook: WebhookTarget | None = Field(
+        default=None, description="Where the end of this job is announced, beside the webhooks of POST /v1/webhooks."
+    )
 
 
 class BaseModelRead(BaseModel):

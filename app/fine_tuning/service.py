@@ -34,6 +34,7 @@ from app.registry.models import ModelVersion
 from app.registry.repository import RegistryRepository
 from app.registry.service import SHIPPED, RegistryService, require_same_kind
 from app.registry.store import ArtifactStore
+from app.webhooks.addresses import refuse_inner
 
 PREFERRED_SOURCE = "formation_energy_per_atom"
 MAX_OPEN_JOBS_SEEN = 1000
@@ -45,6 +46,7 @@ class FineTuningService:
     """Works in the caller's transaction and never commits."""
 
     def __init__(self, session: Session, store: ArtifactStore, settings: Settings) -> None:
+        self._settings = settings
         self._repository = JobRepository(session)
         self._jobs = JobService(session, settings.jobs)
         self._datasets = DatasetService(session, store, settings)
@@ -54,14 +56,18 @@ class FineTuningService:
     def create(self, request: FineTuningJobCreate, idempotency_key: str | None) -> FineTuningJobRead:
         """A queued job, or the one made before with the same key.
 
-        Raises DatasetNotFound, InvalidJob, InputKindMismatch, ModelMismatch, IdempotencyConflict, and for the base
-        model InvalidName, ModelNotFound, AliasNotFound or ModelVersionNotFound.
+        Raises DatasetNotFound, InvalidJob, InputKindMismatch, ModelMismatch, IdempotencyConflict, WebhookRefused,
+        and for the base model InvalidName, ModelNotFound, AliasNotFound or ModelVersionNotFound.
         """
-        request_sha256 = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+        if request.webhook is not None:
+            refuse_inner(request.webhook.url, allow_private=self._settings.webhooks.allow_private)
+        # As it was before jobs could name a webhook, so that keys of requests without one stay good.
+        left_out = {"webhook"} if request.webhook is None else None
+        request_sha256 = hashlib.sha256(request.model_dump_json(exclude=left_out).encode()).hexdigest()
         job = self._jobs.find_replay(JobKind.FINE_TUNING, idempotency_key, request_sha256)
         if job is None:
             spec = self._plan(request).model_dump(mode="json")
-            job = self._jobs.create(JobKind.FINE_TUNING, spec, idempotency_key, request_sha256)
+            job = self._jobs.create(JobKind.FINE_TUNING, spec, idempotency_key, request_sha256, request.webhook)
         return self._read([job])[0]
 
     def get(self, job_id: str) -> FineTuningJobRead:

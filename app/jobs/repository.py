@@ -1,14 +1,14 @@
 """Queries of jobs and their events. Every write is one conditional UPDATE whose row count is the verdict."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.core.cursor import decode_cursor, encode_cursor
-from app.core.errors import InvalidRequest, JobNotFound
+from app.core.cursor import decode_instant_cursor, encode_cursor
+from app.core.errors import JobNotFound
 from app.core.orm import UtcDateTime, utc_now
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job, JobEvent
@@ -50,6 +50,11 @@ class JobRepository:
     def by_idempotency_key(self, kind: str, key: str) -> Job | None:
         return self._session.scalar(select(Job).where(Job.kind == kind, Job.idempotency_key == key))
 
+    def n_open(self) -> int:
+        """How many jobs have not ended."""
+        query = select(func.count()).select_from(Job).where(Job.status.not_in(TERMINAL))
+        return self._session.scalar(query) or 0
+
     def page(
         self, kind: JobKind, statuses: Sequence[JobStatus], before: tuple[datetime, str] | None, limit: int
     ) -> list[Job]:
@@ -65,7 +70,7 @@ class JobRepository:
         self, kind: JobKind, statuses: Sequence[JobStatus], cursor: str | None, limit: int
     ) -> tuple[list[Job], str | None]:
         """One page, newest first, and the cursor of the next one. Raises InvalidRequest for a cursor of elsewhere."""
-        jobs = self.page(kind, statuses, _position(cursor) if cursor else None, limit + 1)
+        jobs = self.page(kind, statuses, decode_instant_cursor(cursor) if cursor else None, limit + 1)
         shown = jobs[:limit]
         following = encode_cursor(shown[-1].created_at.isoformat(), shown[-1].id) if len(jobs) > limit else None
         return shown, following
@@ -129,13 +134,3 @@ class JobRepository:
 
 def lease_end(now: datetime, lease_s: float) -> datetime:
     return now + timedelta(seconds=lease_s)
-
-
-def _position(cursor: str) -> tuple[datetime, str]:
-    """(created_at, id) of the last job of the page before."""
-    created_at, job_id = decode_cursor(cursor, str, str)
-    try:
-        instant = datetime.fromisoformat(str(created_at)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidRequest("The cursor is not one this list handed out: send `next` as it came.") from None
-    return instant, str(job_id)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.access.quotas import Quota, TenantQuotas, require_room
 from app.core.errors import IdempotencyConflict, JobNotCancellable, JobNotFound
 from app.core.settings import JobSettings
 from app.jobs.errors import JobErrorCode, LeaseLost
@@ -17,6 +18,10 @@ from app.jobs.models import Job, JobEvent
 from app.jobs.origin import origin_of, request_origin
 from app.jobs.repository import JobRepository, lease_end
 from app.jobs.status import JobStatus, sources_of
+from app.jobs.views import job_notice
+from app.webhooks.kinds import WebhookEvent
+from app.webhooks.outbox import announce_end, endpoint_of_job
+from app.webhooks.schemas import WebhookTarget
 
 REAP_LIMIT = 100
 NO_LEASE: dict[str, Any] = {"fencing_token": None, "lease_expires_at": None}
@@ -31,15 +36,18 @@ class JobService:
         self._jobs = JobRepository(session)
 
     def create(
-        self, kind: str, spec: dict[str, Any], idempotency_key: str | None = None, request_sha256: str | None = None
-    ) -> Job:
-        """A queued job, or the one that the same idempotency key made before.
+        self, kind: str, spec: dict[str, Any], idempotency_key: str | None = None, request_sha256: str | None = None,
+        webhook: WebhookTarget | None = None,
+    ) -> Job:  # fmt: skip
+        """A queued job, or the one that the same idempotency key made before; its end is announced to `webhook`.
 
-        Raises IdempotencyConflict when the key came with another request.
+        Raises IdempotencyConflict when the key came with another request, QuotaExceeded.
         """
         replay = self.find_replay(kind, idempotency_key, request_sha256)
         if replay is not None:
             return replay
+        most = TenantQuotas(self._session).limit(Quota.OPEN_JOBS, self._settings.open_per_tenant)
+        require_room(Quota.OPEN_JOBS, most, self._jobs.n_open() if most else 0)
         job = Job(
             id=f"job_{uuid4().hex}", kind=kind, status=JobStatus.VALIDATING, spec=spec, created_at=self._jobs.now(),
             idempotency_key=idempotency_key, request_sha256=request_sha256, max_attempts=self._settings.max_attempts,
@@ -52,6 +60,8 @@ class JobService:
             if replay is None:
                 raise
             return replay
+        if webhook is not None:
+            self._session.add(endpoint_of_job(job.tenant, job.id, webhook.url, webhook.secret))
         self._note(job.id, JobStatus.VALIDATING, "The request was checked.", **request_origin())
         self._move(job.id, JobStatus.QUEUED, "Waiting for a worker.")
         return self.get(job.id)
@@ -220,6 +230,8 @@ class JobService:
         **values: Any,
     ) -> None:  # fmt: skip
         self._move(job_id, to, reason, token, *conditions, finished_at=self._jobs.now(), **NO_LEASE, **values)
+        job = self.get(job_id)
+        announce_end(self._session, job.tenant, job_id, WebhookEvent(f"job.{to}"), job_notice(job))
 
     def _move(
         self, job_id: str, to: JobStatus, reason: str, token: str | None = None, *conditions: ColumnElement[bool],

@@ -1,7 +1,9 @@
 """What every kind of job shows alike."""
 
+from datetime import datetime
 from typing import Any
 
+from app.jobs.kinds import JobKind
 from app.jobs.models import Job
 from app.jobs.schemas import JobErrorRead
 from app.jobs.status import JobStatus
@@ -19,3 +21,23 @@ def job_fields(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "attempts": job.attempts,
     }
+
+
+def job_notice(job: Job) -> dict[str, Any]:
+    """What a webhook says of a job that ended; whoever wants more asks for `path`."""
+    is_known = job.kind in list(JobKind)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "status": job.status,
+        "status_reason": job.status_reason,
+        "error_code": job.error_code,
+        "path": f"{JobKind(job.kind).path}/{job.id}" if is_known else None,
+        "created_at": _text(job.created_at),
+        "started_at": _text(job.started_at),
+        "finished_at": _text(job.finished_at),
+    }
+
+
+def _text(instant: datetime | None) -> str | None:
+    return instant.isoformat(timespec="seconds") if instant is not None else None

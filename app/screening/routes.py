@@ -27,6 +27,7 @@ from app.core.errors import (
     PropertyNotFound,
     ResultsDeleted,
     TooManyInputs,
+    WebhookRefused,
 )
 from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
 from app.jobs.kinds import JobKind
@@ -52,6 +53,7 @@ from app.screening.wish import ScreeningWish
 from app.web.deps import SessionsDep, SettingsDep
 from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
+from app.webhooks.deps import WebhookFields
 
 JSON = "application/json"
 
@@ -97,7 +99,7 @@ _JSON_BODY: dict[str, Any] = {
     openapi_extra=_JSON_BODY,
     responses=problem_responses(
         DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, DatasetNotFound,
-        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict,
+        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict, WebhookRefused,
     ),
 )  # fmt: skip
 def create_screening(
@@ -114,20 +116,21 @@ def create_screening(
     wish: Annotated[
         str | None, Form(description="With a file: what is looked for, as JSON with the fields of a request in JSON.")
     ] = None,
+    webhook: WebhookFields = None,
     idempotency_key: IdempotencyKey = None,
 ) -> ScreeningRead:  # fmt: skip
     """Predicts properties of all candidates, sieves them by constraints, and names the best. Candidates are rows of a
     stored data set, listed in the request, made by a `generator`, or in a `file` (multipart, what is looked for in the
     field `wish`). Models are pinned now; a worker does the rest."""
     if request is not None:
-        job = service.create(request, idempotency_key)
+        job = service.announcing(request.webhook).create(request, idempotency_key)
     elif file is None or wish is None:
         raise InvalidRequest(
             "Send JSON with `dataset_id`, `candidates` or `generator`, or a `file` and a `wish` as multipart/form-data."
         )
     else:
         asked = _validated(ScreeningWish, wish, "wish")
-        job = service.create_from_file(file.filename or "", file.file, asked, idempotency_key)
+        job = service.announcing(webhook).create_from_file(file.filename or "", file.file, asked, idempotency_key)
     # Runs after the answer. If the broker is away the reaper sends the message later.
     if job.status is JobStatus.QUEUED:
         background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])

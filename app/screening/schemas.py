@@ -12,6 +12,7 @@ from app.jobs.status import JobStatus
 from app.predictions.schemas import PredictionInput, refuse_endless
 from app.screening.generator import Generator
 from app.screening.wish import ScreeningWish
+from app.webhooks.schemas import WebhookTarget
 
 
 class ScreeningCreate(ScreeningWish):
@@ -24,6 +25,7 @@ class ScreeningCreate(ScreeningWish):
         default=None, min_length=1, description="Crystals or compositions; larger sets come as a file."
     )
     generator: Generator | None = Field(default=None, description="How candidates are made.")
+    webhook: WebhookTarget | None = Field(default=None, description="Where the end of this job is announced.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -1,0 +1,115 @@
+"""Bodies of the webhook calls, and how a job names its own receiver."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from app.webhooks.addresses import MAX_URL_LENGTH, checked_url
+from app.webhooks.kinds import JOB_EVENTS, DeliveryStatus, WebhookEvent
+from app.webhooks.signing import secret_bytes
+
+URL_DESCRIPTION = "Where messages are sent by POST. Its addresses must be public, unless the service allows others."
+ABOUT_SECRETS = (
+    "`whsec_` and then 24 to 64 random bytes in base64. With it messages are signed as Standard Webhooks says; it is "
+    "never shown again."
+)
+
+
+def _checked_secret(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str):
+        raise ValueError("A secret is a text.")
+    secret_bytes(text)
+    return SecretStr(text)
+
+
+WebhookUrl = Annotated[
+    str,
+    AfterValidator(checked_url),
+    Field(max_length=MAX_URL_LENGTH, description=URL_DESCRIPTION, examples=["https://lab.example.org/hooks/xtalforge"]),
+]
+WebhookSecret = Annotated[SecretStr, BeforeValidator(_checked_secret, json_schema_input_type=str)]
+
+
+class WebhookTarget(BaseModel):
+    """Where a single job announces its end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: WebhookUrl
+    secret: WebhookSecret | None = Field(
+        default=None, description=f"{ABOUT_SECRETS} Without one the messages of this job are not signed."
+    )
+
+
+class WebhookCreate(BaseModel):
+    """A receiver of the ends of all jobs."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"url": "https://lab.example.org/hooks/xtalforge", "events": ["job.succeeded", "job.failed"]}]
+        },
+    )
+
+    url: WebhookUrl
+    events: list[WebhookEvent] = Field(
+        default=list(JOB_EVENTS), min_length=1, max_length=len(WebhookEvent), description="What to tell of; all ends "
+        "of jobs by default.",
+    )  # fmt: skip
+    secret: WebhookSecret | None = Field(default=None, description=f"{ABOUT_SECRETS} Left out: one is made.")
+    description: str = Field(default="", max_length=500, description="Your own words.", examples=["The group's chat"])
+
+
+class WebhookRead(BaseModel):
+    """A receiver."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    url: str = Field(description=URL_DESCRIPTION, examples=["https://lab.example.org/hooks/xtalforge"])
+    events: list[WebhookEvent] = Field(description="What it is told of.")
+    description: str = Field(description="Your own words.")
+    created_at: datetime
+    disabled_at: datetime | None = Field(description="Since when nothing is sent; null = messages are sent.")
+    disabled_reason: str | None = Field(description="Why nothing is sent.")
+
+
+class WebhookCreated(WebhookRead):
+    """A new receiver, with its secret, which no other answer shows."""
+
+    secret: str = Field(
+        description="Check the signatures with it; keep it now, it is not shown again.", examples=["whsec_..."]
+    )
+
+
+class WebhookAttempt(BaseModel):
+    """One attempt to deliver a message."""
+
+    attempt: int = Field(description="Counts from 1; one is missing where the sender was killed.", examples=[1])
+    at: datetime
+    status_code: int | None = Field(description="What the receiver answered; null = it did not.", examples=[200])
+    error: str | None = Field(description="Why it counts as failed; null = the message was taken.")
+    seconds: float = Field(description="How long it took.", examples=[0.12])
+
+
+class DeliveryRead(BaseModel):
+    """A message to one receiver, and what came of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(
+        description="In the header `webhook-id`, the same at every attempt.",
+        examples=["msg_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
+    )
+    webhook_id: str = Field(validation_alias="endpoint_id", examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    job_id: str | None = Field(description="The job it tells of; null for a test.")
+    event: WebhookEvent
+    status: DeliveryStatus = Field(description="`failed`: given up after all attempts.")
+    attempts: int = Field(description="Attempts begun.", examples=[1])
+    next_attempt_at: datetime | None = Field(description="null = there will be none.")
+    created_at: datetime
+    ended_at: datetime | None = Field(description="When it was taken or given up.")
+    body: str = Field(description="What was or will be sent, to the byte.")
+    log: list[WebhookAttempt] = Field(description="The attempts, oldest first.")
