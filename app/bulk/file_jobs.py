@@ -3,12 +3,13 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, Self, TypeVar
 
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.bulk.parts import read_part
+from app.bulk.quota import require_rows
 from app.bulk.repository import BulkPartRepository, Totals
 from app.bulk.spec import DELETED_AT, BulkSpec
 from app.core.db import open_session
@@ -22,6 +23,8 @@ from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from app.predictions.selection import Models
 from app.registry.store import ArtifactStore
+from app.webhooks.addresses import refuse_inner
+from app.webhooks.schemas import WebhookTarget
 
 COUNTED_EVENT = "counted"
 STORE_FOLDER = "bulk"
@@ -42,6 +45,14 @@ class FileJobs(ABC, Generic[ReadT]):
         self._store = store
         self._settings = settings
         self._directory = directory
+        self._webhook: WebhookTarget | None = None
+
+    def announcing(self, webhook: WebhookTarget | None) -> Self:
+        """The same; the ends of jobs that it makes are announced there. Raises WebhookRefused."""
+        if webhook is not None:
+            refuse_inner(webhook.url, allow_private=self._settings.webhooks.allow_private)
+        self._webhook = webhook
+        return self
 
     @abstractmethod
     def _bulk_spec(self, job: Job) -> BulkSpec:
@@ -97,7 +108,8 @@ class FileJobs(ABC, Generic[ReadT]):
     def _create(self, spec: dict[str, Any], key: str | None, request_sha256: str) -> tuple[Job, ReadT]:
         with open_session(self._sessions) as session:
             jobs = JobService(session, self._settings.jobs)
-            job = jobs.create(self.kind, spec, key, request_sha256)
+            job = jobs.create(self.kind, spec, key, request_sha256, self._webhook)
+            require_rows(session, self._settings.bulk.rows_per_tenant_and_day, job, self._bulk_spec)
             return job, self._read(session, [job])[0]
 
     def _create_with_input(
