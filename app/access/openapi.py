@@ -9,8 +9,10 @@ from app.core.errors import (
     KeyExpired,
     KeyInvalid,
     KeyMissing,
+    QuotaExceeded,
     RateLimited,
     ScopeMissing,
+    SharedReadOnly,
     XtalforgeError,
 )
 from app.web.problems import problem_responses
@@ -25,6 +27,7 @@ _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {}]
 _REFUSALS: tuple[type[XtalforgeError], ...] = (
     KeyMissing, KeyInvalid, KeyExpired, ScopeMissing, CrossOrigin, HostNotTrusted, RateLimited,
 )  # fmt: skip
+_REFUSED_WRITES = (QuotaExceeded, SharedReadOnly)
 
 
 def describe_access(document: dict[str, Any]) -> None:
@@ -43,7 +46,8 @@ def _describe(operation: dict[str, Any], rule: Rule, method: str) -> None:
     operation["description"] = f"{operation.get('description', '').strip()}\n\n{needs}".strip()
     operation["security"] = _SECURITY
     responses = operation.setdefault("responses", {})
-    for status, refusal in problem_responses(*_REFUSALS).items():
+    refusals = (*_REFUSALS, *(_REFUSED_WRITES if rule.records(method) else ()))
+    for status, refusal in problem_responses(*refusals).items():
         known = responses.setdefault(str(status), refusal)
         if known is not refusal and refusal["description"] not in known.get("description", ""):
             known["description"] = f"{known.get('description', '')}; {refusal['description']}"

@@ -33,6 +33,21 @@ def settings_with(**overrides: Any) -> Settings:
 
 
 @contextmanager
+def open_database(settings: Settings) -> Iterator["sessionmaker[Session]"]:
+    """Migrate, and hand out sessions bound to no tenant."""
+    from app.core.db import create_engine_for, session_factory, upgrade_to_head
+    from app.core.logging import configure_logging
+
+    configure_logging("WARNING", settings.log_format)
+    upgrade_to_head(settings.resolved_database_url)
+    engine = create_engine_for(settings.resolved_database_url)
+    try:
+        yield session_factory(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def open_installation(settings: Settings) -> Iterator[Installation]:
     """Migrate, register the shipped models, and hand out what commands need."""
     from app.core.db import create_engine_for, open_session, session_factory, upgrade_to_head

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli import datasets, db, models
+from app.cli import datasets, db, keys, models
+from app.cli.audit import audit
 from app.cli.backup import backup, move, restore
 from app.cli.calibrate import calibrate
 from app.cli.embed import embed
@@ -45,6 +46,9 @@ app.command()(reproduce)
 app.command("import")(import_model)
 app.command()(openapi)
 app.add_typer(db.app, name="db")
+app.add_typer(keys.app, name="keys")
+app.add_typer(keys.tenants_app, name="tenants")
+app.command()(audit)
 app.command()(backup)
 app.command()(restore)
 app.command()(move)

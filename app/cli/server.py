@@ -7,6 +7,7 @@ import httpx
 
 from app.bulk.schemas import BulkPredictionRead, ModelChoice
 from app.core.errors import XtalforgeError
+from app.core.settings import Settings
 from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead
 from app.screening.schemas import ScreeningCreate, ScreeningRead
@@ -27,10 +28,12 @@ class ServerError(XtalforgeError):
 
 
 class Server:
-    """A client of one server; use it as a context manager."""
+    """A client of one server, with the key of the settings; use it as a context manager."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
+        key = Settings().api_key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, headers=headers)
 
     def __enter__(self) -> Self:
         return self

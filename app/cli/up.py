@@ -14,8 +14,9 @@ from typing import Annotated
 import httpx
 import typer
 
+from app.access.openness import KeysNeeded, refuse_open
 from app.cli.broker import LOOPBACK, broker_service, broker_url, free_port, new_password
-from app.cli.installation import DataDirOption, settings_with
+from app.cli.installation import DataDirOption, open_database, settings_with
 from app.cli.output import EXIT_ERROR, print_error
 from app.cli.supervisor import Service, ServiceFailed, Supervisor
 from app.core.logging import UVICORN_LOG_CONFIG
@@ -93,7 +94,7 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor(_report)
     try:
-        await asyncio.to_thread(_migrate, settings)
+        await asyncio.to_thread(_prepare_database, settings)
         kept = [await supervisor.start(service) for service in _services(settings)]
         ready = asyncio.create_task(_announce(settings))
         stopping = asyncio.create_task(stop.wait())
@@ -108,10 +109,16 @@ async def _run(settings: Settings) -> None:
         _report("xtalforge", "stopped")
 
 
-def _migrate(settings: Settings) -> None:
-    from app.core.db import upgrade_to_head
+def _prepare_database(settings: Settings) -> None:
+    """Bring it to this version's schema. Raises CannotStart when the service would be open to others."""
+    from app.access.keyring import KeyRing
 
-    upgrade_to_head(settings.resolved_database_url)
+    with open_database(settings) as sessions:
+        has_keys = KeyRing(sessions, settings.access.cache_s).look()
+    try:
+        refuse_open(settings.host, settings.access.keys, has_keys=has_keys)
+    except KeysNeeded as error:
+        raise CannotStart(error.detail) from None
 
 
 def _services(settings: Settings) -> Iterator[Service]:

@@ -1,13 +1,19 @@
 """Queries of data sets; deleted ones are left out unless said."""
 
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.datasets.models import Dataset
 from app.registry.models import ModelVersion
+
+
+class Stored(NamedTuple):
+    number: int
+    size_bytes: int
 
 
 class DatasetRepository:
@@ -25,6 +31,12 @@ class DatasetRepository:
         return self._session.scalar(
             select(Dataset).where(Dataset.content_sha256 == content_sha256, Dataset.deleted_at.is_(None))
         )
+
+    def stored(self) -> Stored:
+        """How much there is."""
+        query = select(func.count(), func.sum(Dataset.size_bytes)).select_from(Dataset)
+        number, size_bytes = self._session.execute(query.where(Dataset.deleted_at.is_(None))).one()
+        return Stored(number, int(size_bytes or 0))
 
     def insert(self, dataset: Dataset) -> bool:
         """Add the row; False when the same content was added by another transaction first."""

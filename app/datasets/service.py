@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
+from app.access.quotas import Quota, TenantQuotas, require_room
 from app.core.cursor import decode_cursor, encode_cursor
 from app.core.errors import (
     ArtifactCorrupt,
@@ -57,6 +58,7 @@ class DatasetService:
 
     def __init__(self, session: Session, store: ArtifactStore, settings: Settings) -> None:
         self._datasets = DatasetRepository(session)
+        self._quotas = TenantQuotas(session)
         self._registry = RegistryService(session, store)
         self._jobs = RegistryRepository(session)
         self._store = store
@@ -73,8 +75,8 @@ class DatasetService:
     ) -> StoredDataset:
         """Validate a file and store its usable rows, unless the same rows were stored before.
 
-        Raises DatasetInvalid, with the report in its context where there is one, and stores nothing. The transaction
-        begins after the file was read: a large one keeps no other writer waiting.
+        Raises DatasetInvalid, with the report in its context where there is one, or QuotaExceeded, and stores nothing.
+        The transaction begins after the file was read: a large one keeps no other writer waiting.
         """
         spec = _property(property_key, unit, transform)
         shown_name = _dataset_name(name or PurePosixPath(file_name.replace("\\", "/")).stem)
@@ -138,11 +140,21 @@ class DatasetService:
         elements = {(v.model_name, v.version): set(self._registry.manifest(v).elements) for v in champions}
         return {key: known for key, known in elements.items() if known}
 
+    def _require_room(self, size_bytes: int) -> None:
+        """Raises QuotaExceeded."""
+        number = self._quotas.limit(Quota.DATASETS, self._limits.datasets_per_tenant)
+        size = self._quotas.limit(Quota.DATASET_BYTES, self._limits.dataset_bytes_per_tenant)
+        if number or size:
+            stored = self._datasets.stored()
+            require_room(Quota.DATASETS, number, stored.number)
+            require_room(Quota.DATASET_BYTES, size, stored.size_bytes, size_bytes)
+
     def _store_rows(self, inspection: Inspection, record: PropertyRecord, name: str) -> tuple[Dataset, bool]:
         digest = content_sha256(inspection.rows, record)
         if (existing := self._datasets.by_content(digest)) is not None:
             return existing, False
         content = write_table(inspection.rows)
+        self._require_room(len(content))
         path = _path_of(content)
         self._store.put_new(path, content)
         assert inspection.report.input_kind is not None
