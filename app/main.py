@@ -65,6 +65,8 @@ from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 from app.web.security_headers import SecurityHeadersMiddleware
+from app.webhooks.deliverer import Deliverer
+from app.webhooks.routes import router as webhooks_router
 
 PREDICTION_THREADS = 4
 """Batches and uploads at work at once, beside the lane of small requests. They mostly wait for the pool."""
@@ -99,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
-        screening_router, properties_router, registry_router, datasets_router, fine_tuning_router,
+        screening_router, properties_router, registry_router, datasets_router, fine_tuning_router, webhooks_router,
         health_router, metrics_router, access_router,
     ):  # fmt: skip
         app.include_router(router)
@@ -144,6 +146,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         )
         gate = Gate.create(settings, sessions)
         reaper = Reaper(of_tenant(sessions, EVERY_TENANT), settings, job_queue)
+        deliverer = Deliverer(of_tenant(sessions, EVERY_TENANT), settings.webhooks)
         warm_up = WarmUp(predictions, directory.of(OPERATOR_SCOPE))
         gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue))
 
@@ -166,6 +169,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             # Not earlier: its imports would take time from what the service needs to become ready.
             await compute.start()
             reaper.start()
+            deliverer.start()
             warm_up.start()
         resources.add(Readiness, _readiness(engine, store, is_migrated))
         watch = asyncio.create_task(gate.run(), name="access-gate")
@@ -175,6 +179,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             watch.cancel()
             await run_in_threadpool(gate.close)
             reaper.stop()
+            deliverer.stop()
             gauges.stop()
             prediction_queue.close()
             await compute.close()
