@@ -132,10 +132,15 @@ def _without_limits(node: Any, *, is_properties: bool = False) -> Any:
         return [_without_limits(item) for item in node]
     if not isinstance(node, dict):
         return node
+    if not is_properties and "patternProperties" in node:
+        (values,) = node["patternProperties"].values()
+        node = {key: value for key, value in node.items() if key != "patternProperties"} | {
+            "additionalProperties": values
+        }
     return {
         key: _without_limits(value, is_properties=key == "properties" and not is_properties)
         for key, value in node.items()
-        if is_properties or key not in CHECKED_BY_THE_SERVER
+        if is_properties or key not in (*CHECKED_BY_THE_SERVER, "patternProperties")
     }
 
 

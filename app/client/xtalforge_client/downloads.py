@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import httpx
 
@@ -13,13 +13,19 @@ from xtalforge_client.calls import Call
 
 
 class Partial:
-    """What there is of a file, beside its final place."""
+    """What there is of a file, beside its final place; a context manager that removes what did not become complete."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
-        self.path.unlink(missing_ok=True)
         self._etag: str | None = None
+
+    def __enter__(self) -> Self:
+        self.path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.path.unlink(missing_ok=True)
 
     @property
     def n_bytes(self) -> int:
@@ -39,7 +45,7 @@ class Partial:
         with self.path.open("ab" if response.status_code == HTTPStatus.PARTIAL_CONTENT else "wb") as file:
             yield file
 
-
-def complete(part: Partial) -> Path:
-    part.path.replace(part.target)
-    return part.target
+    def complete(self) -> Path:
+        """Move it to its place."""
+        self.path.replace(self.target)
+        return self.target

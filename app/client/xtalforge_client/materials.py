@@ -64,12 +64,13 @@ def contents_of(material: Material) -> Iterable[tuple[str | None, dict[str, Any]
         return _of_file(material)
     if isinstance(material, str):
         return [(None, _of_text(material))]
+    # Before mappings: a Composition is one.
+    if hasattr(material, "get_el_amt_dict"):
+        return [(None, {"composition": _formula(material.get_el_amt_dict())})]
     if isinstance(material, Mapping):
         return _of_mapping(material)
     if _is_atoms(material):
         return [(None, {"structure": _of_atoms(material)})]
-    if hasattr(material, "get_el_amt_dict"):
-        return [(None, {"composition": _formula(material.get_el_amt_dict())})]
     if hasattr(material, "as_dict"):
         return [(None, {"structure": _of_pymatgen(material.as_dict())})]
     raise UnusableInput(f"a {type(material).__name__} is neither a structure nor a composition.")

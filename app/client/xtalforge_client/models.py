@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
 
 class AliasChangeRead(BaseModel):
@@ -115,6 +115,10 @@ class BaseModelRead(BaseModel):
     """
 
 
+class Body(RootModel[AliasRollback | None]):
+    root: AliasRollback | None
+
+
 class BulkModelRead(BaseModel):
     """
     A model version that answers, as it was when the job was made.
@@ -205,6 +209,28 @@ class CellRead(BaseModel):
     """
 
 
+class Constraint(BaseModel):
+    """
+    Bounds on a property, in its unit (`GET /v1/properties`).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    property: str
+    """
+    Key of the property.
+    """
+    at_least: float | None = None
+    """
+    In the unit of the property.
+    """
+    at_most: float | None = None
+    """
+    In the unit of the property.
+    """
+
+
 class Coverage(BaseModel):
     """
     Intervals of level 0.9 on rows that did not set their width.
@@ -252,6 +278,40 @@ class DuplicateRow(BaseModel):
     first_row_id: str
     """
     The row that was kept.
+    """
+
+
+class ElementFilter(BaseModel):
+    """
+    Which compositions are looked at. All conditions that are given must be met.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    all_of: list[str] = []
+    """
+    Each of these must be there.
+    """
+    any_of: list[str] = []
+    """
+    At least one of these must be there.
+    """
+    none_of: list[str] = []
+    """
+    None of these may be.
+    """
+    only: list[str] = []
+    """
+    Nothing but these may be there.
+    """
+    at_least: int | None = None
+    """
+    Fewest different elements.
+    """
+    at_most: int | None = None
+    """
+    Most different elements.
     """
 
 
@@ -670,6 +730,28 @@ class NeighbourRead(BaseModel):
     """
 
 
+class Objective(BaseModel):
+    """
+    What is best: much or little of a property, or a value near `target`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    property: str
+    """
+    Key of the property.
+    """
+    goal: Literal["maximise", "minimise", "target"]
+    """
+    `maximise`, `minimise`, or come near to `target`.
+    """
+    target: float | None = None
+    """
+    In the unit of the property; with goal `target` only.
+    """
+
+
 class Outlier(BaseModel):
     """
     A label far from the others; it was kept.
@@ -937,6 +1019,99 @@ class RowFailure(BaseModel):
     """
 
 
+class ScreeningCounts(BaseModel):
+    """
+    What became of the candidates; the counts after `candidates` add up to it.
+    """
+
+    candidates: int
+    """
+    Candidates that were looked at.
+    """
+    selected: int
+    """
+    Those that the screening names.
+    """
+    not_selected: int
+    """
+    Meet all constraints, but others are better, or alike, where `diverse`.
+    """
+    failed_constraints: int
+    """
+    Too unlikely to meet the constraints.
+    """
+    out_of_domain: int
+    """
+    Unlike the training data of a model; 0 where `in_domain` is false.
+    """
+    filtered: int
+    """
+    Left out by `elements`.
+    """
+    errors: int
+    """
+    Without a value for each property; the results say why.
+    """
+
+
+class ScreeningWish(BaseModel):
+    """
+    What is looked for, whatever the candidates are.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    constraints: list[Constraint] = Field([], validate_default=True)
+    """
+    What each candidate must meet; one for each property.
+    """
+    objectives: list[Objective] = Field([], validate_default=True)
+    """
+    What is best among those that meet the constraints. One ranks by its expected value; two or three rank by Pareto fronts.
+    """
+    models: list[str] | None = None
+    """
+    Models to use, `NAME`, `NAME@ALIAS` or `NAME/VERSION`; for a property that none of them predicts, its champion answers.
+    """
+    properties: list[str] = []
+    """
+    More properties to predict and report, beside those of constraints and objectives.
+    """
+    elements: ElementFilter | None = None
+    """
+    Which compositions are looked at.
+    """
+    in_domain: bool = True
+    """
+    Only candidates like the training data of every model that answers: looking for extremes finds those whose values are wrong. false: all, and the results say which are not.
+    """
+    min_probability: float = 0.5
+    """
+    Smallest probability of meeting all constraints that a ranked candidate may have.
+    """
+    joint: Literal["independent", "frechet"] = "independent"
+    """
+    Probability of meeting several constraints: `independent` multiplies (errors of different properties taken as independent), `frechet` takes the lowest that any dependence allows.
+    """
+    rank_by: Literal["probability", "objective", "pareto"] | None = None
+    """
+    `probability` of meeting all constraints; `objective`, its expected value; `pareto`, fronts of two or three objectives. Default: what the objectives allow.
+    """
+    count: int = 100
+    """
+    Most candidates to select.
+    """
+    diverse: bool = False
+    """
+    true: of the best 10 x `count`, those that differ most in composition (greedy k-centre, the best one first).
+    """
+    interval_level: float = 0.9
+    """
+    Share of true values that intervals are to hold, 0.5 to 0.99.
+    """
+
+
 class ServingModel(BaseModel):
     """
     A champion that predicts the property.
@@ -976,6 +1151,25 @@ class SiteRead(BaseModel):
     position: list[float]
     """
     In fractions of a, b and c, 0 to 1.
+    """
+
+
+class SolidSolutionGenerator(BaseModel):
+    """
+    Compositions between end members, for models that read compositions.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    kind: Literal["solid_solution"]
+    ends: list[str]
+    """
+    Formulas of the end members.
+    """
+    steps: int = 20
+    """
+    Amounts of the ends are whole multiples of 1 / `steps`.
     """
 
 
@@ -1131,6 +1325,32 @@ class TargetRequest(BaseModel):
     optimum: Literal["highest", "lowest"] | None = None
     """
     Better than every training label that goes with the model: `highest` or `lowest`.
+    """
+
+
+class TemplateStructure(BaseModel):
+    """
+    A structure to substitute into; exactly one of `cif`, `poscar`, `structure`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    id: str | None = None
+    """
+    Your name for it.
+    """
+    cif: str | None = None
+    """
+    CIF text of one structure.
+    """
+    poscar: str | None = None
+    """
+    VASP POSCAR text, with element symbols.
+    """
+    structure: dict[str, Any] | None = None
+    """
+    A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure.
     """
 
 
@@ -1355,6 +1575,112 @@ class UnseenElements(BaseModel):
     """
 
 
+class WebhookAttempt(BaseModel):
+    """
+    One attempt to deliver a message.
+    """
+
+    attempt: int
+    """
+    Counts from 1; one is missing where the sender was killed.
+    """
+    at: AwareDatetime
+    status_code: int | None
+    """
+    What the receiver answered; null = it did not.
+    """
+    error: str | None
+    """
+    Why it counts as failed; null = the message was taken.
+    """
+    seconds: float
+    """
+    How long it took.
+    """
+
+
+class WebhookRead(BaseModel):
+    """
+    A receiver.
+    """
+
+    id: str
+    url: str
+    """
+    Where messages are sent by POST. Its addresses must be public, unless the service allows others.
+    """
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "job.expired", "webhook.test"]]
+    """
+    What it is told of.
+    """
+    description: str
+    """
+    Your own words.
+    """
+    created_at: AwareDatetime
+    disabled_at: AwareDatetime | None
+    """
+    Since when nothing is sent; null = messages are sent.
+    """
+    disabled_reason: str | None
+    """
+    Why nothing is sent.
+    """
+
+
+class WebhookTarget(BaseModel):
+    """
+    Where a single job announces its end.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    url: str
+    """
+    Where messages are sent by POST. Its addresses must be public, unless the service allows others.
+    """
+    secret: str | None = None
+    """
+    `whsec_` and then 24 to 64 random bytes in base64. With it messages are signed as Standard Webhooks says; it is never shown again. Without one the messages of this job are not signed.
+    """
+
+
+class AccessRead(BaseModel):
+    """
+    Who the service takes the client for.
+    """
+
+    tenant: str
+    """
+    Whose data, models and jobs the client sees.
+    """
+    scopes: list[Literal["predict", "train", "admin"]]
+    """
+    What it may do; `admin` includes the others.
+    """
+    is_operator: bool
+    """
+    Whether it may change shared models, too.
+    """
+    key_id: str | None
+    """
+    `id` of the key; null = the service needs none from here.
+    """
+    key_name: str
+    """
+    What the key is called.
+    """
+    key_expires_at: AwareDatetime | None
+    """
+    When the key ends; null = never.
+    """
+    requests_per_minute: int | None
+    """
+    Most requests a minute; null = any number.
+    """
+
+
 class BulkInputRead(BaseModel):
     """
     The file that is predicted from.
@@ -1382,6 +1708,36 @@ class BulkInputRead(BaseModel):
     notes: list[str]
     """
     What was chosen in the file, where there was a choice.
+    """
+
+
+class BulkPredictionCreate(BaseModel):
+    """
+    A bulk prediction of a stored data set.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    models: list[str] | None = None
+    """
+    `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
+    """
+    properties: list[str] | None = None
+    """
+    Property keys: their champions answer.
+    """
+    interval_level: float = 0.9
+    """
+    Share of true values that intervals are to hold, 0.5 to 0.99.
+    """
+    dataset_id: str
+    """
+    From POST /v1/datasets.
+    """
+    webhook: WebhookTarget | None = None
+    """
+    Where the end of this job is announced.
     """
 
 
@@ -1426,6 +1782,48 @@ class BulkPredictionRead(BaseModel):
     How often a worker took the job; above 1 after a worker or machine was lost.
     """
     progress: BulkProgress
+
+
+class DeliveryRead(BaseModel):
+    """
+    A message to one receiver, and what came of it.
+    """
+
+    id: str
+    """
+    In the header `webhook-id`, the same at every attempt.
+    """
+    webhook_id: str
+    job_id: str | None
+    """
+    The job it tells of; null for a test.
+    """
+    event: Literal["job.succeeded", "job.failed", "job.cancelled", "job.expired", "webhook.test"]
+    status: Literal["pending", "delivered", "failed"]
+    """
+    `failed`: given up after all attempts.
+    """
+    attempts: int
+    """
+    Attempts begun.
+    """
+    next_attempt_at: AwareDatetime | None
+    """
+    null = there will be none.
+    """
+    created_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    """
+    When it was taken or given up.
+    """
+    body: str
+    """
+    What was or will be sent, to the byte.
+    """
+    log: list[WebhookAttempt]
+    """
+    The attempts, oldest first.
+    """
 
 
 class EmbeddingAnswer(BaseModel):
@@ -1525,6 +1923,10 @@ class FineTuningJobCreate(BaseModel):
     """
     Same seed, same split, same starting weights.
     """
+    webhook: WebhookTarget | None = None
+    """
+    Where the end of this job is announced, beside the webhooks of POST /v1/webhooks.
+    """
 
 
 class Histogram(BaseModel):
@@ -1610,6 +2012,22 @@ class PageBulkPredictionRead(BaseModel):
     """
 
 
+class PageDeliveryRead(BaseModel):
+    items: list[DeliveryRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
+class PageWebhookRead(BaseModel):
+    items: list[WebhookRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
 class PredictionAnswer(BaseModel):
     """
     Values in the order of the inputs; what failed is listed beside them.
@@ -1675,6 +2093,71 @@ class PropertyRecord(BaseModel):
     """
 
 
+class PrototypeGenerator(BaseModel):
+    """
+    Every choice of elements for the sites of structure types.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    charge_balanced: bool = True
+    """
+    Only what common oxidation states make neutral, anions being more electronegative than every cation. Intermetallic prototypes (`half_heusler`, `full_heusler`, `b2`, `l12`) are not held to it.
+    """
+    kind: Literal["prototypes"]
+    prototypes: list[
+        Literal[
+            "rocksalt",
+            "cesium_chloride",
+            "zincblende",
+            "wurtzite",
+            "nickel_arsenide",
+            "fluorite",
+            "antifluorite",
+            "rutile",
+            "perovskite",
+            "double_perovskite",
+            "spinel",
+            "alpha_nafeo2",
+            "chalcopyrite",
+            "half_heusler",
+            "full_heusler",
+            "b2",
+            "l12",
+        ]
+    ] = [
+        "rocksalt",
+        "cesium_chloride",
+        "zincblende",
+        "wurtzite",
+        "nickel_arsenide",
+        "fluorite",
+        "antifluorite",
+        "rutile",
+        "perovskite",
+        "double_perovskite",
+        "spinel",
+        "alpha_nafeo2",
+        "chalcopyrite",
+        "half_heusler",
+        "full_heusler",
+        "b2",
+        "l12",
+    ]
+    """
+    Structure types; default: all.
+    """
+    sites: dict[str, list[str]] = {}
+    """
+    Elements to put on a site: `A`, `B`, ... as the prototypes name them, `X` the anion of ionic ones. A site that is not listed takes `elements`.
+    """
+    elements: list[str] | None = None
+    """
+    Elements for every other site; default: all that are stable enough.
+    """
+
+
 class ReportProperty(BaseModel):
     """
     What it predicts.
@@ -1706,6 +2189,26 @@ class SetAside(BaseModel):
     detail: str
     """
     Which row it is the same as.
+    """
+
+
+class SubstitutionGenerator(BaseModel):
+    """
+    Elements of given structures exchanged for others, the cell scaled with the radii.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    charge_balanced: bool = True
+    """
+    Only what common oxidation states make neutral, anions being more electronegative than every cation. Intermetallic prototypes (`half_heusler`, `full_heusler`, `b2`, `l12`) are not held to it.
+    """
+    kind: Literal["substitutions"]
+    structures: list[TemplateStructure]
+    substitutions: dict[str, list[str]] = Field(..., min_length=1)
+    """
+    For an element of the structures, those that may take its place; list the element itself to keep it as one of the choices. Elements that are not listed stay.
     """
 
 
@@ -1887,6 +2390,70 @@ class ValidationReport(BaseModel):
     warnings: list[str]
     """
     What to look at before training.
+    """
+
+
+class WebhookCreate(BaseModel):
+    """
+    A receiver of the ends of all jobs.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    url: str
+    """
+    Where messages are sent by POST. Its addresses must be public, unless the service allows others.
+    """
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "job.expired", "webhook.test"]] = [
+        "job.succeeded",
+        "job.failed",
+        "job.cancelled",
+        "job.expired",
+    ]
+    """
+    What to tell of; all ends of jobs by default.
+    """
+    secret: str | None = None
+    """
+    `whsec_` and then 24 to 64 random bytes in base64. With it messages are signed as Standard Webhooks says; it is never shown again. Left out: one is made.
+    """
+    description: str = ""
+    """
+    Your own words.
+    """
+
+
+class WebhookCreated(BaseModel):
+    """
+    A new receiver, with its secret, which no other answer shows.
+    """
+
+    id: str
+    url: str
+    """
+    Where messages are sent by POST. Its addresses must be public, unless the service allows others.
+    """
+    events: list[Literal["job.succeeded", "job.failed", "job.cancelled", "job.expired", "webhook.test"]]
+    """
+    What it is told of.
+    """
+    description: str
+    """
+    Your own words.
+    """
+    created_at: AwareDatetime
+    disabled_at: AwareDatetime | None
+    """
+    Since when nothing is sent; null = messages are sent.
+    """
+    disabled_reason: str | None
+    """
+    Why nothing is sent.
+    """
+    secret: str
+    """
+    Check the signatures with it; keep it now, it is not shown again.
     """
 
 
@@ -2172,6 +2739,135 @@ class PropertyList(BaseModel):
     """
 
 
+class ScreeningCreate(BaseModel):
+    """
+    A screening of a stored data set, of candidates in the request, or of candidates that are made.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    constraints: list[Constraint] = Field([], validate_default=True)
+    """
+    What each candidate must meet; one for each property.
+    """
+    objectives: list[Objective] = Field([], validate_default=True)
+    """
+    What is best among those that meet the constraints. One ranks by its expected value; two or three rank by Pareto fronts.
+    """
+    models: list[str] | None = None
+    """
+    Models to use, `NAME`, `NAME@ALIAS` or `NAME/VERSION`; for a property that none of them predicts, its champion answers.
+    """
+    properties: list[str] = []
+    """
+    More properties to predict and report, beside those of constraints and objectives.
+    """
+    elements: ElementFilter | None = None
+    """
+    Which compositions are looked at.
+    """
+    in_domain: bool = True
+    """
+    Only candidates like the training data of every model that answers: looking for extremes finds those whose values are wrong. false: all, and the results say which are not.
+    """
+    min_probability: float = 0.5
+    """
+    Smallest probability of meeting all constraints that a ranked candidate may have.
+    """
+    joint: Literal["independent", "frechet"] = "independent"
+    """
+    Probability of meeting several constraints: `independent` multiplies (errors of different properties taken as independent), `frechet` takes the lowest that any dependence allows.
+    """
+    rank_by: Literal["probability", "objective", "pareto"] | None = None
+    """
+    `probability` of meeting all constraints; `objective`, its expected value; `pareto`, fronts of two or three objectives. Default: what the objectives allow.
+    """
+    count: int = 100
+    """
+    Most candidates to select.
+    """
+    diverse: bool = False
+    """
+    true: of the best 10 x `count`, those that differ most in composition (greedy k-centre, the best one first).
+    """
+    interval_level: float = 0.9
+    """
+    Share of true values that intervals are to hold, 0.5 to 0.99.
+    """
+    dataset_id: str | None = None
+    """
+    A stored data set; its labels are not looked at.
+    """
+    candidates: list[PredictionInput] | None = None
+    """
+    Crystals or compositions; larger sets come as a file.
+    """
+    generator: PrototypeGenerator | SubstitutionGenerator | SolidSolutionGenerator | None = None
+    """
+    How candidates are made.
+    """
+    webhook: WebhookTarget | None = None
+    """
+    Where the end of this job is announced.
+    """
+
+
+class ScreeningRead(BaseModel):
+    """
+    A screening.
+    """
+
+    id: str
+    status: Literal["validating", "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+    """
+    succeeded, failed, cancelled and expired are final.
+    """
+    status_reason: str | None
+    """
+    Why it is in this state.
+    """
+    error: JobErrorRead | None
+    """
+    Why it failed.
+    """
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    """
+    When a worker first took it.
+    """
+    finished_at: AwareDatetime | None
+    """
+    When it reached its final state.
+    """
+    results_deleted_at: AwareDatetime | None
+    """
+    null while the results are kept.
+    """
+    input: BulkInputRead | None
+    """
+    The file; null: candidates were made by `generator`.
+    """
+    generator: PrototypeGenerator | SubstitutionGenerator | SolidSolutionGenerator | None
+    wish: ScreeningWish
+    """
+    What is looked for.
+    """
+    models: list[BulkModelRead]
+    """
+    Those that answer, one for each property.
+    """
+    attempts: int
+    """
+    How often a worker took the job; above 1 after a worker or machine was lost.
+    """
+    progress: BulkProgress
+    counts: ScreeningCounts | None
+    """
+    null before it has succeeded.
+    """
+
+
 class FineTuningJobRead(BaseModel):
     """
     A job with every choice made for it.
@@ -2333,6 +3029,14 @@ class PageFineTuningJobRead(BaseModel):
 
 class PageModelRead(BaseModel):
     items: list[ModelRead]
+    next: str | None
+    """
+    Send it as `cursor` to get the next page; null = this was the last one.
+    """
+
+
+class PageScreeningRead(BaseModel):
+    items: list[ScreeningRead]
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.

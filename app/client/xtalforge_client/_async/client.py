@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from xtalforge_client._async.registry import AsyncModels
-from xtalforge_client._async.resources import AsyncBulkPredictions, AsyncDatasets, AsyncFineTuning, upload_of
+from xtalforge_client._async.resources import (
+    AsyncBulkPredictions,
+    AsyncDatasets,
+    AsyncFineTuning,
+    AsyncScreenings,
+    upload_of,
+)
 from xtalforge_client._async.transport import AsyncTransport
+from xtalforge_client._async.webhooks import AsyncWebhooks
 from xtalforge_client.batches import (
     CHUNK_SIZE,
     PARALLEL,
@@ -28,6 +35,7 @@ from xtalforge_client.errors import InputsFailed, ServerError, XtalforgeClientEr
 from xtalforge_client.frames import joined, rows_of
 from xtalforge_client.materials import Material, NamedInput, named_inputs
 from xtalforge_client.models import (
+    AccessRead,
     EmbeddingAnswer,
     PredictionAnswer,
     PredictionError,
@@ -71,6 +79,8 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._transport)
         self.fine_tuning = AsyncFineTuning(self._transport)
         self.bulk_predictions = AsyncBulkPredictions(self._transport)
+        self.screenings = AsyncScreenings(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,6 +228,10 @@ class AsyncClient:
     async def properties(self) -> list[PropertyRead]:
         """What can be predicted, with units and definitions."""
         return (await self._transport.ask(Call("GET", "/v1/properties"), PropertyList)).items
+
+    async def access(self) -> AccessRead:
+        """Who the server takes this client for, and what it may do."""
+        return await self._transport.ask(Call("GET", "/v1/access"), AccessRead)
 
     async def is_alive(self) -> bool:
         """Whether the server answers at all."""

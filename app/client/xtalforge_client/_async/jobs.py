@@ -61,10 +61,13 @@ class AsyncJobs(Generic[Answer]):
                 return
             if not follow:
                 continue
+            seen = after
             try:
                 async for event in self._stream(job_id, after):
                     after, failures = event.seq, 0
                     yield event
+                if after == seen:
+                    await sleep_async(POLL_S)
             except httpx.TransportError as failure:
                 failures += 1
                 wait_s = self._transport.retry.wait_after_failure(failures, failure, is_repeatable=True)

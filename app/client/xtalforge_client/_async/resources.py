@@ -1,12 +1,13 @@
 """Jobs and stored things, by the part of the API they belong to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from xtalforge_client._async.jobs import AsyncJobs, all_pages
 from xtalforge_client._async.transport import AsyncTransport
 from xtalforge_client.calls import Call, Upload, body_of, new_idempotency_key
+from xtalforge_client.materials import Material, named_inputs
 from xtalforge_client.models import (
     BulkPredictionRead,
     DatasetCreated,
@@ -17,8 +18,12 @@ from xtalforge_client.models import (
     FineTuningReport,
     MethodList,
     MethodRead,
+    ScreeningCreate,
+    ScreeningRead,
+    ScreeningWish,
 )
 
+ResultScope = Literal["selected", "all"]
 ResultFormat = Literal["csv", "jsonl", "parquet"]
 
 
@@ -106,6 +111,58 @@ class AsyncFineTuning(AsyncJobs[FineTuningJobRead]):
         return await self._transport.download(call, target)
 
 
+class AsyncScreenings(AsyncJobs[ScreeningRead]):
+    """Candidates, of which those are named that are likeliest to be what is looked for."""
+
+    _path = "/v1/screenings"
+    _model = ScreeningRead
+
+    async def create(
+        self,
+        candidates: Path | Upload | str | Material | Iterable[Material] | None = None,
+        *,
+        dataset_id: str | None = None,
+        generator: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **wish: Any,
+    ) -> ScreeningRead:
+        """Screen the rows of a table or zip (a `pathlib.Path`, or `(file name, bytes)`), of a stored data set, what a
+        generator makes, or a list of materials.
+
+        `wish` are the fields of a ScreeningWish: `constraints`, `objectives`, `properties`, `elements`, `count`, ...
+        """
+        headers = new_idempotency_key(idempotency_key)
+        if isinstance(candidates, Path) or is_upload(candidates):
+            files = [("file", upload_of(candidates))]
+            form = {"wish": ScreeningWish.model_validate(wish).model_dump_json(exclude_unset=True)}
+            return await self._transport.ask(
+                Call("POST", self._path, form=form, files=files, headers=headers), ScreeningRead
+            )
+        fields = {"dataset_id": dataset_id, "generator": generator, **wish}
+        if candidates is not None:
+            fields["candidates"] = [{"id": each.name, **each.content} for each in named_inputs(candidates)]
+        body = body_of(ScreeningCreate.model_validate({k: v for k, v in fields.items() if v is not None}))
+        return await self._transport.ask(Call("POST", self._path, json=body, headers=headers), ScreeningRead)
+
+    async def save_results(
+        self, job_id: str, target: Path, *, format: ResultFormat = "csv", scope: ResultScope = "selected"
+    ) -> Path:
+        """One line for each candidate: those that were selected, or all."""
+        params = {"format": format, "scope": scope}
+        call = Call("GET", self._path + "/{job_id}/results", {"job_id": job_id}, params=params)
+        return await self._transport.download(call, target)
+
+    async def save_structures(self, job_id: str, target: Path) -> Path:
+        """The selected crystals as a zip of CIFs."""
+        call = Call("GET", self._path + "/{job_id}/structures", {"job_id": job_id})
+        return await self._transport.download(call, target)
+
+    async def delete(self, job_id: str) -> None:
+        """Delete the results; the job stays listed. Raises Conflict before its end."""
+        call = Call("DELETE", self._path + "/{job_id}", {"job_id": job_id}, is_repeatable=False)
+        await self._transport.send(call)
+
+
 class AsyncBulkPredictions(AsyncJobs[BulkPredictionRead]):
     """Predictions for files of any length."""
 
@@ -148,6 +205,10 @@ class AsyncBulkPredictions(AsyncJobs[BulkPredictionRead]):
         """Delete the results; the job stays listed. Raises Conflict before its end."""
         call = Call("DELETE", self._path + "/{job_id}", {"job_id": job_id}, is_repeatable=False)
         await self._transport.send(call)
+
+
+def is_upload(candidates: object) -> TypeGuard[Upload]:
+    return isinstance(candidates, tuple) and len(candidates) == 2 and isinstance(candidates[1], bytes | Path)
 
 
 def upload_of(file: Path | Upload) -> Upload:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from xtalforge_client.calls import Answer, Call, parsed, refused
-from xtalforge_client.downloads import Partial, complete
+from xtalforge_client.downloads import Partial
 from xtalforge_client.errors import ServerUnreachable
 from xtalforge_client.retry import RetryPolicy
 from xtalforge_client.waiting import sleep_async
@@ -59,18 +59,18 @@ class AsyncTransport:
         A broken download goes on where it broke when the server can do that, and begins anew when it cannot. Raises
         ServerError, ServerUnreachable, OSError.
         """
-        part = Partial(target)
-        for attempt in count(1):
-            n_before = part.n_bytes
-            try:
-                async with self.stream(part.continued(call)) as response:
-                    with part.opened(response) as file:
-                        async for piece in response.aiter_bytes():
-                            file.write(piece)
-                return complete(part)
-            except httpx.TransportError as failure:
-                # What brought something counts as a first attempt.
-                await self._wait_or_raise(1 if part.n_bytes > n_before else attempt, failure, call)
+        with Partial(target) as part:
+            for attempt in count(1):
+                n_before = part.n_bytes
+                try:
+                    async with self.stream(part.continued(call)) as response:
+                        with part.opened(response) as file:
+                            async for piece in response.aiter_bytes():
+                                file.write(piece)
+                    return part.complete()
+                except httpx.TransportError as failure:
+                    # One that brought something new counts as a first attempt.
+                    await self._wait_or_raise(1 if part.n_bytes > n_before else attempt, failure, call)
         raise AssertionError
 
     async def _wait_or_raise(self, attempt: int, failure: httpx.TransportError, call: Call) -> None:

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from xtalforge_client._sync.registry import Models
-from xtalforge_client._sync.resources import BulkPredictions, Datasets, FineTuning, upload_of
+from xtalforge_client._sync.resources import (
+    BulkPredictions,
+    Datasets,
+    FineTuning,
+    Screenings,
+    upload_of,
+)
 from xtalforge_client._sync.transport import Transport
+from xtalforge_client._sync.webhooks import Webhooks
 from xtalforge_client.batches import (
     CHUNK_SIZE,
     PARALLEL,
@@ -29,6 +36,7 @@ from xtalforge_client.errors import InputsFailed, ServerError, XtalforgeClientEr
 from xtalforge_client.frames import joined, rows_of
 from xtalforge_client.materials import Material, NamedInput, named_inputs
 from xtalforge_client.models import (
+    AccessRead,
     EmbeddingAnswer,
     PredictionAnswer,
     PredictionError,
@@ -72,6 +80,8 @@ class Client:
         self.datasets = Datasets(self._transport)
         self.fine_tuning = FineTuning(self._transport)
         self.bulk_predictions = BulkPredictions(self._transport)
+        self.screenings = Screenings(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +226,10 @@ class Client:
     def properties(self) -> list[PropertyRead]:
         """What can be predicted, with units and definitions."""
         return (self._transport.ask(Call("GET", "/v1/properties"), PropertyList)).items
+
+    def access(self) -> AccessRead:
+        """Who the server takes this client for, and what it may do."""
+        return self._transport.ask(Call("GET", "/v1/access"), AccessRead)
 
     def is_alive(self) -> bool:
         """Whether the server answers at all."""

@@ -62,10 +62,13 @@ class Jobs(Generic[Answer]):
                 return
             if not follow:
                 continue
+            seen = after
             try:
                 for event in self._stream(job_id, after):
                     after, failures = event.seq, 0
                     yield event
+                if after == seen:
+                    sleep(POLL_S)
             except httpx.TransportError as failure:
                 failures += 1
                 wait_s = self._transport.retry.wait_after_failure(failures, failure, is_repeatable=True)
