@@ -32,8 +32,9 @@ from app.predictions.embedding_service import EmbeddingService
 from app.predictions.engine import InferenceEngine
 from app.predictions.featuriser import Featuriser
 from app.predictions.lane import PredictionLane, told
+from app.predictions.lane_reader import LaneReader
 from app.predictions.messages import receive, send
-from app.predictions.pool import FeaturisingPool
+from app.predictions.pool import FeaturisingPool, ReaderProcess
 from app.predictions.selection import SelectedModel
 from app.predictions.service import PredictionService
 from app.registry.artifact import Artifact
@@ -86,8 +87,9 @@ class Process:
         self._engine = engine
         self._files = files
         self._collected = collected
+        self._read_limit_s = settings.inference.read_limit_s
         size = settings.inference.pool_size
-        self._pool = FeaturisingPool(size, settings.inference.read_limit_s) if size else None
+        self._pool = FeaturisingPool(size, self._read_limit_s) if size else None
         self._featuriser = Featuriser(self._pool)
         self._operations: Mapping[str, Callable[[_Chosen, Mapping[str, Any]], bytes]] = {
             "predict": self._predict,
@@ -96,11 +98,11 @@ class Process:
             "prepare": self._prepare,
         }
 
-    def serve_small(self, connection: socket.socket, *, share: bool) -> None:
+    def serve_small(self, connection: socket.socket, n_readers: int) -> None:
         """Until the API closes."""
-        share = share and self._pool is not None
         service = self._predictions(_Chosen([], self._files))
-        PredictionLane(service, connection, LaneRequestReader().open, self._report, share=share).serve()
+        readers = [LaneReader(ReaderProcess(self._read_limit_s), self._read_limit_s) for _ in range(n_readers)]
+        PredictionLane(service, connection, LaneRequestReader().open, self._report, readers).serve()
 
     def serve_large(self, connection: socket.socket) -> None:
         """One request at a time, until the API closes."""
@@ -162,7 +164,7 @@ def main() -> None:
     process = Process(settings, _engine(settings), _Files(files), collected)
     for connection in large:
         threading.Thread(target=process.serve_large, args=(connection,), name="large-requests", daemon=True).start()
-    process.serve_small(lane, share=given["share"])
+    process.serve_small(lane, given["readers"])
     process.close()
 
 

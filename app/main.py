@@ -31,6 +31,7 @@ from app.core.metrics import QUEUE_INPUTS, QUEUE_REQUESTS
 from app.core.migrations import schema_state
 from app.core.settings import Settings
 from app.core.tenancy import EVERY_TENANT, OPERATOR_SCOPE, SHARED_SCOPE, of_tenant
+from app.core.tracing import start_tracing, stop_tracing
 from app.datasets.routes import router as datasets_router
 from app.fine_tuning.routes import router as fine_tuning_router
 from app.jobs.metrics import JobMetrics
@@ -65,6 +66,7 @@ from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 from app.web.security_headers import SecurityHeadersMiddleware
+from app.web.tracing import TracingMiddleware
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.routes import router as webhooks_router
 
@@ -122,6 +124,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.access.origins, **CORS)
     app.add_middleware(SecurityHeadersMiddleware, behind_tls=settings.access.behind_tls)
     app.add_middleware(MetricsMiddleware)
+    if settings.tracing:
+        app.add_middleware(TracingMiddleware)
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
     return app
 
@@ -130,6 +134,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        start_tracing(settings, "xtalforge-api")
         # `RequestIdMiddleware` logs each request, with its id.
         logging.getLogger("uvicorn.access").disabled = True
         engine = create_engine_for(settings.resolved_database_url)
@@ -181,6 +186,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             reaper.stop()
             deliverer.stop()
             gauges.stop()
+            await run_in_threadpool(stop_tracing)
             prediction_queue.close()
             await compute.close()
             if pool is not None:

@@ -55,10 +55,10 @@ LoadModel = Callable[[ModelVersion], Artifact]
 class Compute:
     """One process that holds the models. To be started, asked for small requests and closed by the event loop."""
 
-    def __init__(self, settings: Settings, load: LoadModel, *, share: bool) -> None:
-        """`load` gives the files of a version, in any thread; `share` as in PredictionLane."""
+    def __init__(self, settings: Settings, load: LoadModel, n_readers: int) -> None:
+        """`load` gives the files of a version, in any thread; `n_readers` read light texts beside the process."""
         kept = settings.model_dump(mode="json", include=_SETTINGS)
-        self._configuration = json.dumps({"settings": kept, "share": share})
+        self._configuration = json.dumps({"settings": kept, "readers": n_readers})
         self._load = load
         self._running: _Running | None = None
         self._started_at = 0.0

@@ -12,7 +12,7 @@ from app.core.metrics import observe_stage
 from app.learning.featurising import FeaturisedStructure
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
-from app.predictions.pool import Answer, FeaturisingPool, PooledTasks, StructureGivenUp
+from app.predictions.pool import Answer, FeaturisingPool, StructureGivenUp
 from app.predictions.tasks import ObjectTask, ServiceFault, Structures, Task, failed, featurise, guarded
 
 MAX_SEEN_BYTES = 24_000_000
@@ -21,62 +21,52 @@ _MAX_GRAPH_EDGES = 500_000
 _ENTRY_BYTES = 2_000
 
 
-class Underway:
-    """Tasks that are being done: by the pool, or step by step by whoever calls `help`. For one thread."""
+class Part:
+    """One task that is left to be done, by whoever takes it."""
 
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        seen: "_SeenTexts",
-        do: Callable[[Task], Structures],
-        pool: FeaturisingPool | None,
-        on_done: Callable[[], None] | None,
-    ) -> None:
-        """`on_done` is called, in any thread, whenever the pool is done with one of them."""
+    __slots__ = ("_index", "_underway", "task")
+
+    def __init__(self, underway: "Underway", index: int, task: Task) -> None:
+        self._underway = underway
+        self._index = index
+        self.task = task
+
+    def do(self) -> None:
+        """Do it here."""
+        self._underway.put(self._index, self._underway.do(self.task))
+
+    def put(self, structures: Structures) -> None:
+        """It was done elsewhere."""
+        self._underway.put(self._index, structures)
+
+
+class Underway:
+    """Tasks that are being done; those seen lately are done already. For one thread."""
+
+    def __init__(self, tasks: Sequence[Task], seen: "_SeenTexts", do: Callable[[Task], Structures]) -> None:
+        self.do = do
         self._tasks = tasks
         self._seen = seen
-        self._do = do
-        self._pool = pool
         self._found = [seen.get(task) for task in tasks]
         self._missing = [index for index, structures in enumerate(self._found) if structures is None]
-        self._next = 0
+        self._n_left = len(self._missing)
         self._started = time.perf_counter()
-        self._pooled: PooledTasks | None = None
-        if pool is not None and self._missing:
-            self._pooled = pool.submit([tasks[index] for index in self._missing])
-            if on_done is not None:
-                for answer in self._pooled.answers:
-                    answer.add_done_callback(partial(_call, on_done))
 
     @property
     def is_done(self) -> bool:
-        if self._pooled is not None:
-            return all(answer.done() for answer in self._pooled.answers)
-        return self._next == len(self._missing)
+        return self._n_left == 0
 
-    def help(self) -> bool:
-        """Do one task that nobody has begun; False when there is none."""
-        if self._pooled is None:
-            if self._next == len(self._missing):
-                return False
-            index = self._missing[self._next]
-            self._found[index] = self._do(self._tasks[index])
-            self._next += 1
-            return True
-        assert self._pool is not None
-        taken = self._pool.take_back(self._pooled)
-        if taken is None:
-            return False
-        task, answer = taken
-        answer.set_result(self._do(task))
-        return True
+    def parts(self) -> list[Part]:
+        """What is left to be done, each to be done once."""
+        return [Part(self, index, self._tasks[index]) for index in self._missing]
+
+    def put(self, index: int, structures: Structures) -> None:
+        self._found[index] = structures
+        self._n_left -= 1
 
     def results(self) -> list[Structures]:
-        """The structures of each task, in order, once all are done. Raises NotReady when the service is stopping."""
+        """The structures of each task, in order, once all are done."""
         observe_stage("read", time.perf_counter() - self._started)
-        if self._pooled is not None:
-            for index, answer in zip(self._missing, self._pooled.answers, strict=True):
-                self._found[index] = _outcome(answer)
         for index in self._missing:
             self._seen.put(self._tasks[index], self._found[index] or [])
         return [structures if structures is not None else [] for structures in self._found]
@@ -99,14 +89,20 @@ class Featuriser:
 
         Raises NotReady when the service is stopping.
         """
-        underway = self.start(tasks, in_pool=True)
-        while self._pool is None and underway.help():
-            continue
+        underway = self.start(tasks)
+        parts = underway.parts()
+        if self._pool is None:
+            for part in parts:
+                part.do()
+        elif parts:
+            answers = self._pool.submit([part.task for part in parts])
+            for part, answer in zip(parts, answers, strict=True):
+                part.put(_outcome(answer))
         return underway.results()
 
-    def start(self, tasks: Sequence[Task], *, in_pool: bool, on_done: Callable[[], None] | None = None) -> Underway:
-        """Begin them in the pool, or leave all to the caller's help."""
-        return Underway(tasks, self._seen, self._here, self._pool if in_pool else None, on_done)
+    def start(self, tasks: Sequence[Task]) -> Underway:
+        """Look at them; what is left to be done is the caller's."""
+        return Underway(tasks, self._seen, self._here)
 
     def prepare(self) -> None:
         """Start what the first large structure would otherwise have to wait for."""
@@ -115,10 +111,6 @@ class Featuriser:
 
     def _here(self, task: Task) -> Structures:
         return guarded(partial(featurise, task, self._graphs.build))
-
-
-def _call(on_done: Callable[[], None], _answer: Answer) -> None:
-    on_done()
 
 
 def _outcome(pooled: Answer) -> Structures:

@@ -2,8 +2,8 @@
 
 import select
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from app.core.errors import XtalforgeError
@@ -19,11 +19,15 @@ from app.predictions.compute_messages import (
     pack_frame,
     pack_json,
 )
+from app.predictions.featuriser import Part
+from app.predictions.lane_reader import LaneReader
 from app.predictions.schemas import PredictionAnswer
 from app.predictions.service import Asked, Begun, NotLight, PredictionService
 
 ENOUGH = 8
 """Requests that are computed at once; a micro-batch of more saves little."""
+READER_CHUNK = 4
+"""Texts that a reader is given at once."""
 _RECEIVED_BYTES = 1 << 18
 
 log = get_logger(__name__)
@@ -38,8 +42,8 @@ class _Open:
 class PredictionLane:
     """Answers what comes over a socket, in the thread that calls `serve`. An idle one begins at once.
 
-    Where `share` allows it, what waits is read by the pool as well: this thread computes the requests that are read,
-    and while there are too few of them it reads too. One thread, because several that take turns within one interpreter
+    What waits is read by the readers too, where there are any: this thread computes the requests that are read, and
+    while there are too few of them it reads as well. One thread, because several that take turns within one interpreter
     cost each other more time than they gain.
     """
 
@@ -49,38 +53,40 @@ class PredictionLane:
         connection: socket.socket,
         asked_of: Callable[[bytes], Asked],
         report: Callable[[], bytes | None],
-        *,
-        share: bool,
+        readers: Sequence[LaneReader] = (),
     ) -> None:
         """`asked_of` opens a request's body; `report` is sent with answers where there is any (a frame's body)."""
         self._service = service
         self._connection = connection
         self._asked_of = asked_of
         self._report = report
-        self._share = share
+        self._readers = readers
         self._frames = Frames()
         self._open: list[_Open] = []
+        self._unread: deque[Part] = deque()
         self._is_closed = False
-        self._woken, self._wake = socket.socketpair()
-        self._woken.setblocking(False)
-        self._wake.setblocking(False)
 
     def serve(self) -> None:
         """Until the other end closes."""
         may_wait = True
-        with self._connection, self._woken, self._wake:
+        with self._connection:
             while not self._is_closed:
-                arrived = list(self._arrived(may_wait=may_wait))
-                in_pool = self._share and len(arrived) + len(self._open) > 1
-                for number, body in arrived:
-                    self._begin(number, body, in_pool=in_pool)
+                for number, body in self._arrived(may_wait=may_wait):
+                    self._begin(number, body)
+                self._share()
                 may_wait = not self._advance()
+        for reader in self._readers:
+            reader.close()
 
     def _arrived(self, *, may_wait: bool) -> Iterator[tuple[int, bytes]]:
-        """Numbers and bodies of the requests that have come since."""
-        ready, _, _ = select.select((self._connection, self._woken), (), (), None if may_wait else 0)
-        if self._woken in ready:
-            self._woken.recv(_RECEIVED_BYTES)
+        """Numbers and bodies of the requests that have come since. What readers have read is put where it belongs."""
+        busy = [(reader, reader.connection) for reader in self._readers if not reader.is_idle]
+        most = min((reader.seconds_left for reader, _ in busy), default=None) if may_wait else 0.0
+        asked = (self._connection, *(connection for _, connection in busy if connection is not None))
+        ready, _, _ = select.select(asked, (), (), most)
+        for reader, connection in busy:
+            if connection in ready or reader.seconds_left == 0.0:
+                reader.take()
         if self._connection in ready:
             data = self._received()
             self._is_closed = not data
@@ -93,30 +99,32 @@ class PredictionLane:
         except ConnectionError:
             return b""
 
-    def _on_done(self) -> None:
-        """In any thread: a structure was read by the pool."""
-        with suppress(OSError):  # it is awake, or has ended
-            self._wake.send(b"\0")
-
-    def _begin(self, number: int, body: bytes, *, in_pool: bool) -> None:
+    def _begin(self, number: int, body: bytes) -> None:
         try:
-            begun = self._service.begin(self._asked_of(body), in_pool=in_pool, on_done=self._on_done)
+            begun = self._service.begin(self._asked_of(body))
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             self._send([_answer(number, error)])
         else:
             self._open.append(_Open(number, begun))
+            self._unread.extend(begun.reading.parts())
+
+    def _share(self) -> None:
+        """Give idle readers of what has waited least: the rest is read here first."""
+        for reader in self._readers:
+            n = min(len(self._unread) // 2, READER_CHUNK)
+            if n and reader.is_idle:
+                reader.give([self._unread.pop() for _ in range(n)])
 
     def _advance(self) -> bool:
         """Answer the requests that are read, or read one structure; False when there is nothing to do but to wait."""
-        read: list[_Open] = []
-        unread: list[_Open] = []
-        for entry in self._open:
-            (read if len(read) < ENOUGH and entry.begun.reading.is_done else unread).append(entry)
-        if len(read) < ENOUGH and any(entry.begun.reading.help() for entry in unread):
+        read = [entry for entry in self._open if entry.begun.reading.is_done][:ENOUGH]
+        if len(read) < ENOUGH and self._unread:
+            self._unread.popleft().do()
             return True
         if not read:
             return False
-        self._open = unread
+        taken = set(map(id, read))
+        self._open = [entry for entry in self._open if id(entry) not in taken]
         answers: Sequence[PredictionAnswer | Exception]
         try:
             answers = self._service.finish([entry.begun for entry in read])

@@ -22,11 +22,9 @@ from app.predictions.request_format import pack_request
 from app.predictions.tasks import Structures, Task, TextTask
 
 MAX_CHUNK = 8
-MAX_LIGHT_CHUNK = 2
-"""Light tasks are shared with the caller: whoever is ready first takes the next."""
 MAX_CHUNK_CHARACTERS = 200_000
 _MAX_ATTEMPTS = 2
-_ANSWER_GRACE_S = 5.0
+ANSWER_GRACE_S = 5.0
 _WORKER = "app.predictions.pool_worker"
 _VARIABLES = frozenset(("HOME", "LANG", "PATH", "TMPDIR", "TZ"))
 _VARIABLE_PREFIXES = ("LC_", "LD_", "PYTHON")
@@ -49,16 +47,6 @@ class StructureNotReadable(StructureGivenUp):
     code, title = "structure_not_readable", "The structure cannot be read here"
 
 
-class PooledTasks:
-    """The tasks of one call, begun in order; `answers` has one future for each."""
-
-    __slots__ = ("answers", "waiting")
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.answers: list[Answer] = [Future() for _ in tasks]
-        self.waiting: deque[tuple[Task, Answer]] = deque(zip(tasks, self.answers, strict=True))
-
-
 class FeaturisingPool:
     """At most `size` processes, each started when it is first needed, by a thread of its own that lives as long.
 
@@ -71,33 +59,23 @@ class FeaturisingPool:
         self._size = size
         self._limit_s = limit_s
         self._worker = worker
-        self._calls: deque[PooledTasks] = deque()
+        self._calls: deque[_Chunk] = deque()
         self._changed = threading.Condition()
         self._n_idle = 0
         self._is_closed = False
         self._threads: list[threading.Thread] = []
-        self._processes: list[_Process] = []
+        self._processes: list[ReaderProcess] = []
 
-    def submit(self, tasks: Sequence[Task]) -> PooledTasks:
+    def submit(self, tasks: Sequence[Task]) -> list[Answer]:
         """Begin them; at least one. Calls are served in turn, a few tasks of each at a time."""
-        call = PooledTasks(tasks)
+        answers: list[Answer] = [Future() for _ in tasks]
         with self._changed:
             if self._is_closed:
                 raise _stopping()
-            self._calls.append(call)
-            self._start_threads(sum(len(each.waiting) for each in self._calls))
+            self._calls.append(deque(zip(tasks, answers, strict=True)))
+            self._start_threads(sum(map(len, self._calls)))
             self._changed.notify(len(tasks))
-        return call
-
-    def take_back(self, call: PooledTasks) -> tuple[Task, Answer] | None:
-        """The last task of the call that no process has begun, for the caller to answer; None when all are begun."""
-        with self._changed:
-            if not call.waiting:
-                return None
-            taken = call.waiting.pop()
-            if not call.waiting:
-                self._calls.remove(call)
-            return taken
+        return answers
 
     def start(self) -> None:
         """Start the first process, so that the first task finds it ready."""
@@ -116,7 +94,7 @@ class FeaturisingPool:
     def _start_threads(self, n_waiting: int) -> None:
         while self._n_idle < n_waiting and len(self._threads) < self._size:
             # Linux ends the process together with the thread that started it: this thread must live as long.
-            process = _Process(self._limit_s, self._worker)
+            process = ReaderProcess(self._limit_s, self._worker)
             name = f"featurising-{len(self._threads)}"
             thread = threading.Thread(target=self._serve, args=(process,), name=name, daemon=True)
             self._threads.append(thread)
@@ -124,7 +102,7 @@ class FeaturisingPool:
             n_waiting -= 1
             thread.start()
 
-    def _serve(self, process: "_Process") -> None:
+    def _serve(self, process: "ReaderProcess") -> None:
         try:
             while chunk := self._next_chunk():
                 process.run(chunk)
@@ -139,40 +117,34 @@ class FeaturisingPool:
             self._n_idle -= 1
             if self._is_closed:
                 for call in self._calls:
-                    _fail([answer for _, answer in call.waiting], _stopping())
+                    _fail([answer for _, answer in call], _stopping())
                 self._calls.clear()
                 return None
             return self._chunk()
 
     def _chunk(self) -> "_Chunk":
-        n_waiting = sum(len(call.waiting) for call in self._calls)
-        most = min(MAX_CHUNK, -(-n_waiting // self._size))
+        most = min(MAX_CHUNK, -(-sum(map(len, self._calls)) // self._size))
         chunk: _Chunk = deque()
         characters = 0
         while self._calls and len(chunk) < most and characters < MAX_CHUNK_CHARACTERS:
-            call = self._calls[0]
-            if chunk and call.waiting[0][0].only_light != chunk[0][0].only_light:
-                break  # what takes milliseconds must not stand behind what may take `limit_s`
-            task, answer = call.waiting.popleft()
-            if task.only_light:
-                most = min(most, MAX_LIGHT_CHUNK)
+            task, answer = self._calls[0].popleft()
             characters += len(task.text)
             chunk.append((task, answer))
+            if not self._calls[0]:
+                self._calls.popleft()
             self._calls.rotate(-1)
-            if not call.waiting:
-                self._calls.remove(call)
         return chunk
 
 
-class _Process:
+class ReaderProcess:
     """One process, started when there is work for it and anew when it died. All but `close` is for one thread."""
 
-    def __init__(self, limit_s: float, worker: str) -> None:
+    def __init__(self, limit_s: float, worker: str = _WORKER) -> None:
         self._limit_s = limit_s
         self._worker = worker
         self._is_closed = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: socket.socket | None = None
+        self.connection: socket.socket | None = None
 
     def run(self, chunk: "_Chunk") -> None:
         """Answer all tasks, whatever becomes of the process."""
@@ -187,7 +159,7 @@ class _Process:
                     attempts = 0
             except (EOFError, OSError, MessageTooLong, MalformedAnswer) as error:
                 attempts += 1
-                failure = self._failure(error, self.end(), attempts)
+                failure = self.failure(error, self.end(), attempts)
                 if failure is not None:
                     chunk.popleft()[1].set_exception(failure)
                     attempts = 0
@@ -195,10 +167,10 @@ class _Process:
     def end(self) -> int:
         """End the process, wait for it, and forget it; how it ended: a negative number is a signal."""
         self._kill()
-        if self._connection is not None:
-            self._connection.close()
+        if self.connection is not None:
+            self.connection.close()
         status = self._process.wait() if self._process is not None else 0
-        self._process = self._connection = None
+        self._process = self.connection = None
         return status
 
     def close(self) -> None:
@@ -213,15 +185,20 @@ class _Process:
 
     def _answers(self, tasks: Sequence[Task]) -> Iterator[Structures]:
         # The process ends itself when a task takes too long; this is for one that cannot or will not.
-        within_s = self._limit_s + _ANSWER_GRACE_S
-        if self._connection is None:
-            self._connection = self._started()
-        if not is_quiet(self._connection):
+        within_s = self._limit_s + ANSWER_GRACE_S
+        connection = self.started()
+        if not is_quiet(connection):
             raise MalformedAnswer("an answer that nobody asked for")
-        self._connection.settimeout(within_s)
-        send(self._connection, pack_request(self._limit_s, tasks))
+        connection.settimeout(within_s)
+        send(connection, pack_request(self._limit_s, tasks))
         for task in tasks:
-            yield unpack_answer(receive(self._connection, MAX_ANSWER_BYTES, within_s), task)
+            yield unpack_answer(receive(connection, MAX_ANSWER_BYTES, within_s), task)
+
+    def started(self) -> socket.socket:
+        """The way to the process, which is started where there is none."""
+        if self.connection is None:
+            self.connection = self._started()
+        return self.connection
 
     def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -235,7 +212,7 @@ class _Process:
             )
         return ours
 
-    def _failure(self, error: Exception, status: int, attempts: int) -> XtalforgeError | None:
+    def failure(self, error: Exception, status: int, attempts: int) -> XtalforgeError | None:
         """Why the first task gets no answer; None when it should be tried once more."""
         if isinstance(error, MessageTooLong | MalformedAnswer):
             log.error("a process that reads structures gave no proper answer and was ended", reason=str(error)[:200])

@@ -1,6 +1,6 @@
 """Predictions of many inputs by many models; what fails is reported beside what works."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -103,13 +103,13 @@ class PredictionService:
         work = self._computed(asked)
         return work.models, work.outcomes
 
-    def begin(self, asked: Asked, *, in_pool: bool, on_done: Callable[[], None]) -> Begun:
-        """Begin a request that is answered together with others; `in_pool` and `on_done` as in `Featuriser.start`.
+    def begin(self, asked: Asked) -> Begun:
+        """Begin a request that is answered together with others; its parts are to be done by the caller.
 
         Raises TooManyInputs and the errors of `ModelDirectory.select`.
         """
         work = self._begun(asked, only_light=True)
-        return Begun(work, self._featuriser.start(work.reading.tasks, in_pool=in_pool, on_done=on_done))
+        return Begun(work, self._featuriser.start(work.reading.tasks))
 
     def finish(self, together: Sequence[Begun]) -> list[PredictionAnswer | Exception]:
         """The answers of requests whose reading is done, or in its place the exception `predict` would raise.

@@ -4,18 +4,20 @@ from pathlib import Path
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import sessionmaker
 
 from app.core.db import upgrade_to_head
 from app.core.settings import LimitSettings, Settings
+from app.core.tenancy import OPERATOR_SCOPE, of_tenant
 from app.learning.engine import InferenceEngine
 from app.main import create_app
 from app.predictions.directory import ModelDirectory
 from app.predictions.examples import NACL_CIF
 from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import RawInput, StructureText
-from app.predictions.pool import FeaturisingPool
 from app.predictions.selection import SelectedModel
 from app.predictions.service import PredictionService
+from app.registry.store import ArtifactStore
 from tests.tiny_models import ENERGY_MODEL, tiny_models
 
 __all__ = ["tiny_models"]
@@ -46,13 +48,13 @@ def energy(client: TestClient) -> list[SelectedModel]:
 
 
 @pytest.fixture
-def service(client: TestClient, pool: FeaturisingPool) -> PredictionService:
-    """The application's models in this process, with the test's own pool; that of energies is in memory."""
-    service = PredictionService(_directory(client), InferenceEngine(), LimitSettings(), Featuriser(pool))
+def service(client: TestClient) -> PredictionService:
+    """The application's models in this process; that of energies is in memory."""
+    service = PredictionService(_directory(client), InferenceEngine(), LimitSettings(), Featuriser())
     service.predict([RawInput("x", StructureText(NACL_CIF))], [ENERGY_MODEL])
     return service
 
 
 def _directory(client: TestClient) -> ModelDirectory:
-    found: ModelDirectory = client.app.state.resources.get(ModelDirectory)  # type: ignore[attr-defined]
-    return found
+    get = client.app.state.resources.get  # type: ignore[attr-defined]
+    return ModelDirectory(of_tenant(get(sessionmaker), OPERATOR_SCOPE), get(ArtifactStore))

@@ -2,20 +2,21 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from threading import Thread
 
 from app.predictions.compute_client import LaneClient
 from app.predictions.compute_messages import LaneRequestReader
 from app.predictions.lane import PredictionLane
+from app.predictions.lane_reader import LaneReader
 from app.predictions.service import PredictionService
 
 
 @asynccontextmanager
-async def running_lane(service: PredictionService, *, share: bool) -> AsyncIterator[LaneClient]:
+async def running_lane(service: PredictionService, readers: Sequence[LaneReader] = ()) -> AsyncIterator[LaneClient]:
     ours, theirs = socket.socketpair()
-    lane = PredictionLane(service, theirs, LaneRequestReader().open, lambda: None, share=share)
+    lane = PredictionLane(service, theirs, LaneRequestReader().open, lambda: None, readers)
     thread = Thread(target=lane.serve)
     thread.start()
     client = LaneClient(lambda: None)

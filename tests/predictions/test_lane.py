@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,21 +14,14 @@ from app.predictions.compute_messages import DONE, FAULT, NOT_LIGHT, REFUSED, La
 from app.predictions.engine import Embedded, Estimate
 from app.predictions.examples import NACL_CIF
 from app.predictions.inputs import RawInput, StructureText
-from app.predictions.pool import FeaturisingPool
+from app.predictions.lane_reader import LaneReader
+from app.predictions.pool import ReaderProcess
 from app.predictions.selection import SelectedModel
 from app.predictions.service import Asked, PredictionService
 from app.registry.models import ModelVersion
 from app.structures.detect import StructureFormat
 from tests.predictions.lanes import running_lane
 from tests.tiny_models import ENERGY_MODEL
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[FeaturisingPool]:
-    pool = FeaturisingPool(1, 20.0)
-    pool.start()
-    yield pool
-    pool.close()
 
 
 def _asked(text: str) -> Asked:
@@ -47,30 +40,33 @@ async def _outcome(lane: LaneClient, asked: Asked, models: Sequence[SelectedMode
     return json.loads(body)[0] if status == REFUSED else status
 
 
-def _run(service: PredictionService, models: Sequence[SelectedModel], *requests: Asked, share: bool) -> list[Any]:
+def _run(
+    service: PredictionService, models: Sequence[SelectedModel], *requests: Asked, n_readers: int = 0
+) -> list[Any]:
     async def scenario() -> list[Any]:
-        async with running_lane(service, share=share) as lane:
+        readers = [LaneReader(ReaderProcess(20.0), 20.0) for _ in range(n_readers)]
+        async with running_lane(service, readers) as lane:
             return await asyncio.gather(*(_outcome(lane, asked, models) for asked in requests))
 
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("share", [False, True])
-def test_each_gets_its_own(service: PredictionService, energy: list[SelectedModel], share: bool) -> None:
+@pytest.mark.parametrize("n_readers", [0, 2])
+def test_each_gets_its_own(service: PredictionService, energy: list[SelectedModel], n_readers: int) -> None:
     edges = [5.0 + 0.01 * i for i in range(60)]
     alone = [service.predict(_asked(_salt(edge)).inputs, [ENERGY_MODEL]).predictions[0].value for edge in edges]
     large = _salt(25).replace("Na 0 0 0", "Na 0.06 0.11 0.19").replace("Cl 0.5 0.5 0.5", "Cl 0.13 0.24 0.37")
     odd = [_asked("hello"), _asked(large)]
     # Other texts of the same crystals, or nothing would be read any more.
-    asked = [*(_asked(_salt(edge) + f"# {share}\n") for edge in edges), *odd]
-    answers = _run(service, energy, *asked, share=share)
+    asked = [*(_asked(_salt(edge) + f"# {n_readers}\n") for edge in edges), *odd]
+    answers = _run(service, energy, *asked, n_readers=n_readers)
     assert answers[:-2] == pytest.approx(alone, abs=1e-5)
     assert answers[-2:] == ["unparsable_structure", NOT_LIGHT]
 
 
 def test_whoever_left_harms_nobody(service: PredictionService, energy: list[SelectedModel]) -> None:
     async def scenario() -> float:
-        async with running_lane(service, share=False) as lane:
+        async with running_lane(service) as lane:
             left = lane.ask(_asked(_salt(5.61)), energy)
             stayed = asyncio.create_task(_outcome(lane, _asked(_salt(5.62)), energy))
             left.cancel()
@@ -97,7 +93,7 @@ def test_an_engine_that_fails_fails_the_requests_only(
 
     for error, told in ((NotReady("no engine"), "not_ready"), (RuntimeError("broken"), FAULT)):
         broken = PredictionService(service._directory, Broken(error), service._limits, service._featuriser)
-        assert _run(broken, energy, _asked(_salt(5.5)), _asked(_salt(5.6)), share=False) == [told, told]
+        assert _run(broken, energy, _asked(_salt(5.5)), _asked(_salt(5.6))) == [told, told]
 
 
 def test_models_are_described_once_and_forgotten_together(energy: list[SelectedModel]) -> None:

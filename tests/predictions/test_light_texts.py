@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,8 +9,10 @@ from app.learning.graphs.settings import GraphSettings
 from app.predictions.compute_client import LaneClient
 from app.predictions.compute_messages import DONE
 from app.predictions.examples import NACL_CIF
+from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import RawInput, StructureText
-from app.predictions.pool import FeaturisingPool
+from app.predictions.lane_reader import LaneReader
+from app.predictions.pool import ReaderProcess
 from app.predictions.selection import SelectedModel
 from app.predictions.service import Asked, PredictionService
 from app.predictions.tasks import LIGHT_CHARACTERS, TextTask, featurise
@@ -103,18 +104,11 @@ def test_dense_radius_graphs_are_not_light() -> None:
     assert featurise(_task(text)) and not featurise(_task(text, n_neighbours=None))
 
 
-@pytest.fixture
-def pool() -> Iterator[FeaturisingPool]:
-    pool = FeaturisingPool(1, 20.0, MODULE)
-    yield pool
-    pool.close()
-
-
-def test_others_are_answered_meanwhile(
-    service: PredictionService, energy: list[SelectedModel], pool: FeaturisingPool
-) -> None:
-    """Of the slowest texts and a pool whose only process is at one that hangs."""
-    hanging = pool.submit([TextTask("!hang", None, "", ())]).answers[0]
+def test_others_are_answered_meanwhile(service: PredictionService, energy: list[SelectedModel]) -> None:
+    """Of the slowest texts and a reader that hangs at one of them."""
+    reader = LaneReader(ReaderProcess(20.0, MODULE), 20.0)
+    hanging = Featuriser().start([TextTask("!hang", None, "", ())])
+    reader.give(hanging.parts())
     salts = [NACL_CIF.replace("5.6402", f"5.{number}") for number in range(100, 200)]
 
     async def timed(lane: LaneClient, text: str, fmt: StructureFormat) -> float:
@@ -123,7 +117,7 @@ def test_others_are_answered_meanwhile(
         return time.monotonic() - started if status == DONE else 0.0
 
     async def scenario() -> list[float]:
-        async with running_lane(service, share=True) as lane:
+        async with running_lane(service, [reader]) as lane:
             await timed(lane, NACL_CIF, StructureFormat.CIF)
             waits: list[float] = []
             for index, salt in enumerate(salts):
@@ -133,5 +127,5 @@ def test_others_are_answered_meanwhile(
         return waits
 
     waits = sorted(asyncio.run(scenario()))
-    assert not hanging.done()
+    assert not hanging.is_done
     assert waits[0] > 0 and waits[98] < 3 * MOST_S

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +56,7 @@ def _pid(pool: FeaturisingPool) -> int:
 
 
 def _report(pool: FeaturisingPool) -> list[str]:
-    error = pool.submit([_text("!report")]).answers[0].result(WAIT_S)[0].error
+    error = pool.submit([_text("!report")])[0].result(WAIT_S)[0].error
     assert error is not None
     return error.detail.split(" ")
 
@@ -76,7 +75,7 @@ def _good(answer: list[FeaturisedStructure]) -> bool:
 
 
 def test_it_reads_what_is_read_here(pool: FeaturisingPool) -> None:
-    text, obj = (answer.result(WAIT_S) for answer in pool.submit([GOOD, SALT_OBJECT]).answers)
+    text, obj = (answer.result(WAIT_S) for answer in pool.submit([GOOD, SALT_OBJECT]))
     assert _good(text) and _good(obj)
 
 
@@ -85,7 +84,7 @@ def test_it_loads_no_torch(pool: FeaturisingPool) -> None:
 
 
 def test_a_crash_costs_one_structure(pool: FeaturisingPool) -> None:
-    answers = pool.submit([GOOD, _text("!crash"), *[GOOD] * 20]).answers
+    answers = pool.submit([GOOD, _text("!crash"), *[GOOD] * 20])
     with pytest.raises(StructureNotReadable, match="twice"):
         answers[1].result(WAIT_S)
     assert all(_good(answer.result(WAIT_S)) for i, answer in enumerate(answers) if i != 1)
@@ -95,12 +94,12 @@ def test_a_process_that_is_killed_is_replaced(pool: FeaturisingPool) -> None:
     pid = _pid(pool)
     os.kill(pid, signal.SIGKILL)
     assert _is_gone(pid, 5)
-    assert all(_good(answer.result(WAIT_S)) for answer in pool.submit([GOOD] * 5).answers)
+    assert all(_good(answer.result(WAIT_S)) for answer in pool.submit([GOOD] * 5))
 
 
 def test_a_text_that_hangs_is_given_up(pool: FeaturisingPool) -> None:
     started = time.monotonic()
-    answers = pool.submit([GOOD, _text("!hang"), *[GOOD] * 20]).answers
+    answers = pool.submit([GOOD, _text("!hang"), *[GOOD] * 20])
     with pytest.raises(StructureTooSlow, match=r"1\.5 s"):
         answers[1].result(WAIT_S)
     assert all(_good(answer.result(WAIT_S)) for i, answer in enumerate(answers) if i != 1)
@@ -108,42 +107,42 @@ def test_a_text_that_hangs_is_given_up(pool: FeaturisingPool) -> None:
 
 
 def test_a_halted_process_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.predictions.pool._ANSWER_GRACE_S", 0.5)
+    monkeypatch.setattr("app.predictions.pool.ANSWER_GRACE_S", 0.5)
     pool = FeaturisingPool(1, 0.3, MODULE)
     try:
         pid = _pid(pool)
         os.kill(pid, signal.SIGSTOP)
-        (answer,) = pool.submit([GOOD]).answers
+        (answer,) = pool.submit([GOOD])
         with pytest.raises(StructureTooSlow):
             answer.result(WAIT_S)
         assert _is_gone(pid, 5)
-        assert _good(pool.submit([GOOD]).answers[0].result(WAIT_S))
+        assert _good(pool.submit([GOOD])[0].result(WAIT_S))
     finally:
         pool.close()
 
 
 @pytest.mark.parametrize(("text", "code"), [("!fault", "internal_error"), ("!greedy", "structure_too_large")])
 def test_faults_and_greed_are_errors_of_one_structure(pool: FeaturisingPool, text: str, code: str) -> None:
-    bad, good = (answer.result(WAIT_S) for answer in pool.submit([_text(text), GOOD]).answers)
+    bad, good = (answer.result(WAIT_S) for answer in pool.submit([_text(text), GOOD]))
     assert bad[0].error is not None and bad[0].error.code == code
     assert _good(good)
 
 
 @pytest.mark.parametrize("how", LIES)
 def test_a_lie_ends_the_process_and_costs_one_structure(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.predictions.pool._ANSWER_GRACE_S", 0.1)
+    monkeypatch.setattr("app.predictions.pool.ANSWER_GRACE_S", 0.1)
     Path(PICKLE_MARK).unlink(missing_ok=True)
     pool = FeaturisingPool(1, 0.6, MODULE)
     try:
         pid = _pid(pool)
-        (answer,) = pool.submit([_text(f"!lie {how}")]).answers
+        (answer,) = pool.submit([_text(f"!lie {how}")])
         if how == "unasked":  # the first of the answers is in order, the process is not
             answer.result(WAIT_S)
-            (answer,) = pool.submit([GOOD]).answers
+            (answer,) = pool.submit([GOOD])
         with pytest.raises(StructureTooSlow if how in ("silent", "drip") else StructureNotReadable):
             answer.result(WAIT_S)
         assert _is_gone(pid, 5)
-        assert _good(pool.submit([GOOD]).answers[0].result(WAIT_S))
+        assert _good(pool.submit([GOOD])[0].result(WAIT_S))
         assert not Path(PICKLE_MARK).exists()
     finally:
         pool.close()
@@ -153,18 +152,10 @@ def test_it_does_not_know_the_settings_of_the_service(monkeypatch: pytest.Monkey
     monkeypatch.setenv("XTALFORGE_DATABASE_URL", "postgresql://user:secret@host/x")
     pool = FeaturisingPool(1, LIMIT_S, MODULE)
     try:
-        error = pool.submit([_text("!environment")]).answers[0].result(WAIT_S)[0].error
+        error = pool.submit([_text("!environment")])[0].result(WAIT_S)[0].error
     finally:
         pool.close()
     assert error is not None and "PATH" in error.detail and "XTALFORGE" not in error.detail
-
-
-def test_what_is_light_does_not_stand_behind_what_may_hang(pool: FeaturisingPool) -> None:
-    started = time.monotonic()
-    heavy = pool.submit([_text("!sleep")] * 1).answers
-    light = pool.submit([_light(NACL_CIF.replace("5.6402", f"5.{i}")) for i in range(10, 20)]).answers
-    assert all(_good(answer.result(WAIT_S)) for answer in light)
-    assert not heavy[0].done() and time.monotonic() - started < LIMIT_S
 
 
 def test_it_hears_no_interrupt(pool: FeaturisingPool) -> None:
@@ -177,7 +168,7 @@ def test_it_hears_no_interrupt(pool: FeaturisingPool) -> None:
 def test_closing_leaves_nobody_and_answers_all() -> None:
     pool = FeaturisingPool(1, LIMIT_S, MODULE)
     pid = _pid(pool)
-    answers = pool.submit([_text("!sleep"), *[GOOD] * 30]).answers
+    answers = pool.submit([_text("!sleep"), *[GOOD] * 30])
     time.sleep(0.2)
     pool.close()
     assert _is_gone(pid, 1)
@@ -208,22 +199,6 @@ def test_nobody_outlives_a_killed_parent() -> None:
 
 def _light(text: str) -> TextTask:
     return TextTask(text, StructureFormat.CIF, "", SETTINGS, only_light=True)
-
-
-def test_a_caller_helps(pool: FeaturisingPool) -> None:
-    featuriser = Featuriser(pool)
-    alone = featuriser.start([_light(NACL_CIF)], in_pool=False)
-    assert not alone.is_done and alone.help() and alone.is_done and not alone.help()
-    assert _good(alone.results()[0])
-    assert pool._threads == []
-    tasks = [_light(NACL_CIF.replace("5.6402", f"5.{i}")) for i in range(10, 40)]
-    done = threading.Semaphore(0)
-    shared = featuriser.start(tasks, in_pool=True, on_done=done.release)
-    while shared.help():
-        continue
-    assert all(done.acquire(timeout=WAIT_S) for _ in tasks) and shared.is_done
-    assert all(_good(structures) for structures in shared.results())
-    assert featuriser.start(tasks, in_pool=True).is_done
 
 
 def test_what_is_not_light_comes_back_unread(pool: FeaturisingPool) -> None:
