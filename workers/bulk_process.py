@@ -14,7 +14,7 @@ from app.bulk.run import RunStopped, run_bulk
 from app.core.logging import configure_logging, get_logger
 from app.core.processes import die_with_parent
 from app.jobs.errors import JobErrorCode
-from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder
+from workers.attempt import PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder
 from workers.bulk import part_event, write_size
 from workers.failure import describe_error
 
@@ -23,8 +23,11 @@ log = get_logger(__name__)
 MEMORY_ADVICE = "Let fewer processes work at once (XTALFORGE_BULK__PROCESSES)."
 
 
-def main(folder: Path, parent_pid: int, complete: Callable[[AttemptFolder], None] = lambda _: None) -> int:
-    """Answer what lies in `folder`, then `complete` it; the exit code (see `workers.attempt`)."""
+Step = Callable[[AttemptFolder], None]
+
+
+def main(folder: Path, parent_pid: int, begin: Step | None = None, complete: Step | None = None) -> int:
+    """Answer what lies in `folder`, between two steps of its own kind; the exit code (see `workers.attempt`)."""
     die_with_parent(parent_pid)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -32,15 +35,17 @@ def main(folder: Path, parent_pid: int, complete: Callable[[AttemptFolder], None
     run = run_folder.run()
     configure_logging(run.log_level, run.log_format)
     try:
+        if begin is not None:
+            begin(attempt)
         size = run_bulk(run_folder, _Teller(attempt), stop.is_set)
-        complete(attempt)
+        if complete is not None:
+            complete(attempt)
         write_size(attempt, size)
     except RunStopped:
         return STOPPED
     except Exception as error:
         log.exception("bulk prediction failed", folder=folder.name)
-        attempt.write_error(describe_error(error, "run", JobErrorCode.RUN_FAILED, MEMORY_ADVICE))
-        return FAILED
+        return attempt.write_error(describe_error(error, "run", JobErrorCode.RUN_FAILED, MEMORY_ADVICE))
     return SUCCEEDED
 
 

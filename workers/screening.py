@@ -8,7 +8,6 @@ from app.bulk.folder import RunFolder
 from app.bulk.repository import BulkPartRepository
 from app.bulk.spec import BulkSpec
 from app.core.db import open_session
-from app.screening.generation.table import write_candidates
 from app.screening.selecting import (
     COUNTS_FILE,
     STRUCTURES_FILE,
@@ -16,8 +15,8 @@ from app.screening.selecting import (
     read_counts,
     write_wish,
 )
-from app.screening.spec import RESULT_PATH, STRUCTURES_PATH, ScreeningSpec
-from workers.bulk import INPUT_FILE, BulkWork
+from app.screening.spec import RESULT_PATH, SPEC_FILE, STRUCTURES_PATH, ScreeningSpec
+from workers.bulk import BulkWork
 from workers.work import Event, Outcome
 
 
@@ -54,11 +53,10 @@ class ScreeningWork(BulkWork):
         return Outcome(result, f"{named:,} of {all_of_them:,} candidates are selected.")
 
     def _write_input(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> None:
-        generator = self._screening().generator
-        if generator is None:
+        # Candidates of a generator are made by the process, which may take its time.
+        (self.folder.path / SPEC_FILE).write_text(self._screening().model_dump_json())
+        if self._screening().generator is None:
             super()._write_input(spec, keep_lease)
-        else:
-            write_candidates(generator, spec.elements, self.folder.path / INPUT_FILE, keep_lease)
 
     def _store_file(self, name: str) -> str | None:
         """Where it was put, beside the parts; None where there is no such file."""

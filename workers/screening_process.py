@@ -1,14 +1,22 @@
-"""The process of a screening: files in, parts and the choice among them out."""
+"""The process of a screening: candidates, made where a generator is to, in; parts and the choice among them out."""
 
 import os
 import sys
 from pathlib import Path
 
 from app.bulk.folder import RunFolder
+from app.screening.generation.table import write_candidates
 from app.screening.selecting import select
-from app.screening.spec import SELECTING_EVENT
+from app.screening.spec import SELECTING_EVENT, SPEC_FILE, ScreeningSpec
 from workers.attempt import PARENT_PID_VARIABLE, AttemptFolder
 from workers.bulk_process import main
+
+
+def begin(attempt: AttemptFolder) -> None:
+    spec = ScreeningSpec.model_validate_json((attempt.path / SPEC_FILE).read_text())
+    if spec.generator is not None:
+        folder = RunFolder(attempt.path)
+        write_candidates(spec.generator, spec.predictions.elements, folder.input_path(folder.run()))
 
 
 def complete(attempt: AttemptFolder) -> None:
@@ -17,4 +25,4 @@ def complete(attempt: AttemptFolder) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(os.environ[PARENT_PID_VARIABLE]), complete))
+    sys.exit(main(Path(sys.argv[1]), int(os.environ[PARENT_PID_VARIABLE]), begin, complete))

@@ -80,7 +80,7 @@ class LocalScreening:
         if request.generator is not None:
             n = count_candidates(request.generator, self._wish.elements, MAX_CANDIDATES)
             with stderr.status(f"making {n:,} candidates"):
-                write_candidates(request.generator, self._wish.elements, path, lambda: None)
+                write_candidates(request.generator, self._wish.elements, path)
             return path, generated_file(request.generator, n), None
         if request.candidates is not None:
             content = candidate_lines(request.candidates)

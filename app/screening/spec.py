@@ -7,6 +7,9 @@ from app.screening.generator import Generator
 from app.screening.wish import ScreeningWish
 
 SELECTING_EVENT = "selecting"
+SPEC_FILE = "screening.json"
+"""In the folder of an attempt."""
+
 RESULT_PATH, STRUCTURES_PATH = "result_path", "structures_path"
 """In the result of a job: places of the table and of the zip in the artifact store; the latter may be null."""
 

@@ -1,6 +1,5 @@
 """Candidates of a generator as a file that bulk predictions read."""
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -23,14 +22,11 @@ def generated_file(generator: Generator, n_rows: int) -> InputFile:
     return InputFile(format=InputFormat.PARQUET, columns=columns, n_rows=n_rows, max_rows=n_rows)
 
 
-def write_candidates(
-    generator: Generator, elements: ElementFilter | None, path: Path, keep_lease: Callable[[], None]
-) -> None:
-    """One row for each candidate; `keep_lease` is called now and then."""
+def write_candidates(generator: Generator, elements: ElementFilter | None, path: Path) -> None:
+    """One row for each candidate."""
     schema = pa.schema([("id", pa.string()), (candidate_kind(generator).value, pa.string())])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         candidates = make_candidates(generator, elements)
         while batch := list(islice(candidates, _BATCH_ROWS)):
             columns = [[candidate.id for candidate in batch], [candidate.text for candidate in batch]]
             writer.write_batch(pa.record_batch(columns, schema=schema))
-            keep_lease()
