@@ -1747,7 +1747,18 @@ class BulkPredictionRead(BaseModel):
     """
 
     id: str
-    status: Literal["validating", "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+    status: Literal[
+        "validating",
+        "queued",
+        "running",
+        "pausing",
+        "paused",
+        "cancelling",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "expired",
+    ]
     """
     succeeded, failed, cancelled and expired are final.
     """
@@ -2819,7 +2830,18 @@ class ScreeningRead(BaseModel):
     """
 
     id: str
-    status: Literal["validating", "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+    status: Literal[
+        "validating",
+        "queued",
+        "running",
+        "pausing",
+        "paused",
+        "cancelling",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "expired",
+    ]
     """
     succeeded, failed, cancelled and expired are final.
     """
@@ -2874,7 +2896,18 @@ class FineTuningJobRead(BaseModel):
     """
 
     id: str
-    status: Literal["validating", "queued", "running", "cancelling", "succeeded", "failed", "cancelled", "expired"]
+    status: Literal[
+        "validating",
+        "queued",
+        "running",
+        "pausing",
+        "paused",
+        "cancelling",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "expired",
+    ]
     """
     succeeded, failed, cancelled and expired are final.
     """

@@ -38,8 +38,7 @@ class Jobs(Generic[Answer]):
 
     def cancel(self, job_id: str) -> Answer:
         """Stop it, at once or within seconds. Raises Conflict when it has ended."""
-        call = Call("POST", f"{self._path}/{{job_id}}/cancel", {"job_id": job_id}, is_repeatable=False)
-        return self._transport.ask(call, self._model)
+        return self._change(job_id, "cancel")
 
     def list(self, status: str | Sequence[str] | None = None) -> Iterator[Answer]:
         """All of them, newest first; `status`: only those in these states."""
@@ -95,6 +94,10 @@ class Jobs(Generic[Answer]):
         if job.status != "succeeded":
             raise JobFailed(job)
         return self._model.model_validate(job)
+
+    def _change(self, job_id: str, what: str) -> Answer:
+        call = Call("POST", f"{self._path}/{{job_id}}/{what}", {"job_id": job_id}, is_repeatable=False)
+        return self._transport.ask(call, self._model)
 
     def _page(self, job_id: str, after: int) -> JobEventList:
         call = Call("GET", f"{self._path}/{{job_id}}/events", {"job_id": job_id}, params={"after": after})

@@ -1,0 +1,205 @@
+"""The client, the calculator and the estimator with a real server, broker, worker and the shipped models."""
+
+import asyncio
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
+
+from app.core.settings import PROJECT_ROOT, Settings
+from app.predictions.examples import NACL_CIF
+from tests.client.test_materials import NACL, OPTIMADE
+from tests.e2e.conftest import Running, running_up
+from xtalforge_client import AsyncClient, Client, Conflict, InputsFailed, JobFailed, NotFound, ServerError
+from xtalforge_client.ase import XtalforgeCalculator
+from xtalforge_client.sklearn import XtalforgeRegressor
+
+ENERGY = "cgcnn-formation-energy"
+CATIONS, ANIONS = ("Li", "Na", "K", "Rb", "Mg", "Ca"), ("F", "Cl", "Br", "O", "S", "Se")
+FORMULAS = [cation + anion for cation in CATIONS for anion in ANIONS]
+LABELS = [10.0 + 3 * i + j for i, _ in enumerate(CATIONS) for j, _ in enumerate(ANIONS)]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_up(tmp_path_factory.mktemp("up"), Settings().models_store) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(service: Running) -> Iterator[Client]:
+    with Client(service.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def dataset_id(client: Client) -> str:
+    rows = "\n".join(json.dumps({"composition": f, "k_vrh": y}) for f, y in zip(FORMULAS, LABELS, strict=True))
+    return client.datasets.create(("moduli.jsonl", rows.encode()), "k_vrh", name="moduli").id
+
+
+def test_all_kinds_of_materials_agree(client: Client) -> None:
+    atoms = bulk("NaCl", "rocksalt", a=5.64)
+    answer = client.predict([NACL, NACL.as_dict(), atoms, atoms.todict(), NACL.to(fmt="cif"), NACL.to(fmt="poscar")],
+                            models=[ENERGY])  # fmt: skip
+    assert not answer.errors
+    values = [each.value for each in answer.predictions]
+    assert len(values) == 6 and np.ptp(values) < 1e-3
+    mixed = client.predict([OPTIMADE, "SrTiO3", "garbage!"], chunk_size=1)
+    assert {each.input_id for each in mixed.predictions} == {"mp-1", "1"}
+    assert [each.input_id for each in mixed.errors] == ["2"]
+
+
+def test_files_tables_vectors_and_suggestions(client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "NaCl.cif"
+    file.write_text(NACL_CIF)
+    assert client.predict_files([file], models=[ENERGY]).predictions[0].input_id == "NaCl.cif"
+    frame = client.predict_frame(pd.DataFrame({"formula": ["NaCl", "no!"]}), properties=["formation_energy_per_atom"])
+    assert frame.loc[0, "formation_energy_per_atom"] < -1 and frame["error"].notna().tolist() == [False, True]
+    vectors = client.embed([NACL, file], ENERGY, chunk_size=1)
+    assert [each.input_id for each in vectors.embeddings] == ["0", "NaCl.cif"]
+    assert len(vectors.embeddings[0].vector) == vectors.dimension
+    with pytest.raises(InputsFailed):
+        client.embed("no!", ENERGY)
+    assert client.read_structures([NACL]).structures[0].n_sites == 8
+    assert client.read_structure_files([file]).structures[0].formula == "ClNa"
+    found = client.suggest("elemnet-formation-energy", FORMULAS, count=3)
+    assert [each.rank for each in found.suggestions] == [1, 2, 3]
+
+
+def test_models_and_aliases(client: Client, tmp_path: Path) -> None:
+    names = {model.name for model in client.models.list(property="formation_energy_per_atom")}
+    assert ENERGY in names
+    champion = client.models.alias(ENERGY)
+    assert client.models.version(ENERGY, champion.version).name == ENERGY
+    assert [each.version for each in client.models.versions(ENERGY)] == [2, 1]
+    assert client.models.card(ENERGY, 1).markdown.startswith("#")
+    assert client.models.lineage(ENERGY, 2).ancestors[0].version == 1
+    assert client.models.save(ENERGY, 1, tmp_path / "model.zip").read_bytes().startswith(b"PK")
+    with pytest.raises(NotFound, match="model_not_found"):
+        client.models.get("nope")
+
+
+def test_a_model_of_ones_own(client: Client, dataset_id: str) -> None:
+    """Also: a script that is run again, with its own key, gets the job that it made before."""
+    wish: dict[str, Any] = {"method": "pls", "idempotency_key": "run-1"}
+    job = client.fine_tuning.create(dataset_id, "my-moduli", **wish)
+    assert client.fine_tuning.create(dataset_id, "my-moduli", **wish).id == job.id
+    seen = [event.seq for event in client.fine_tuning.events(job.id)]
+    assert seen == list(range(1, len(seen) + 1))
+    done = client.fine_tuning.wait(job.id, timeout_s=60)
+    assert done.result and client.fine_tuning.report(job.id).model.name == "my-moduli"
+    with pytest.raises(Conflict, match="job_not_cancellable"):
+        client.fine_tuning.cancel(job.id)
+    first = client.models.alias("my-moduli")
+    client.models.set_alias("my-moduli", "champion", first.version, reason="tried", seen=first)
+    with pytest.raises(Conflict, match="precondition_failed"):
+        client.models.delete_alias("my-moduli", "champion", seen=first.model_copy(update={"revision": 99}))
+
+
+def test_jobs_over_files(client: Client, dataset_id: str, tmp_path: Path) -> None:
+    job = client.bulk_predictions.create(dataset_id, models=["elemnet-formation-energy"])
+    objective = {"property": "formation_energy_per_atom", "goal": "minimise"}
+    screening = client.screenings.create(FORMULAS, objectives=[objective], count=5)
+    table = ("candidates.csv", "\n".join(["formula", *FORMULAS]).encode())
+    assert client.screenings.create(table, objectives=[objective]).wish.count == 100
+    assert {each.id for each in client.screenings.list()} > {client.screenings.cancel(screening.id).id}
+    client.bulk_predictions.wait(job.id, timeout_s=120)
+    results = pd.read_csv(client.bulk_predictions.save_results(job.id, tmp_path / "bulk.csv"))
+    assert len(results) == len(FORMULAS)
+
+
+def test_a_job_that_fails_says_why(client: Client, dataset_id: str) -> None:
+    with pytest.raises(ServerError, match=r"\[invalid|\[input"):
+        client.fine_tuning.create(dataset_id, "impossible", method="tl1")
+    job = client.fine_tuning.create(dataset_id, "cut-short", method="automl_pa")
+    client.fine_tuning.cancel(job.id)
+    with pytest.raises(JobFailed, match="cancelled"):
+        client.fine_tuning.wait(job.id, timeout_s=60)
+
+
+def test_async_client(service: Running) -> None:
+    async def use() -> list[float]:
+        async with AsyncClient(service.url) as client:
+            names = [each.name async for each in client.models.list()]
+            assert ENERGY in names
+            answer = await client.predict(FORMULAS, models=["elemnet-formation-energy"], chunk_size=5, parallel=3)
+            return [each.value for each in answer.predictions]
+
+    with Client(service.url) as client:
+        blocking = client.predict(FORMULAS, models=["elemnet-formation-energy"])
+    assert asyncio.run(use()) == pytest.approx([each.value for each in blocking.predictions], abs=1e-5)
+
+
+def test_calculator(client: Client) -> None:
+    cell = bulk("NaCl", "rocksalt", a=5.64)
+    cell.calc = XtalforgeCalculator(client)
+    energy = cell.get_potential_energy()
+    assert energy == pytest.approx(2 * cell.calc.results["formation_energy_per_atom"]) and energy < -2
+    assert cell.calc.predictions[0].unit == "eV/atom"
+    double = cell.repeat((2, 1, 1))
+    double.calc = XtalforgeCalculator(client, models=[ENERGY, "cgcnn-band-gap"])
+    assert double.get_potential_energy() == pytest.approx(2 * energy, abs=1e-3)
+    assert double.calc.results["band_gap"] > 1
+    with pytest.raises(PropertyNotImplementedError):
+        cell.get_forces()
+    cell.pbc = False
+    with pytest.raises(InputsFailed, match="missing_cell"):
+        cell.get_potential_energy()
+
+
+def test_estimator(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XTALFORGE_URL", service.url)
+    model = XtalforgeRegressor("my_stiffness", "estimated", unit="GPa", method="pls").fit(FORMULAS, LABELS)
+    values, ends = model.predict(FORMULAS, return_interval=True)
+    assert values.shape == (36,) and ends.shape == (36, 2) and model.unit_ == "GPa" and model.model_ == "estimated/1"
+    assert model.score(FORMULAS, LABELS) > 0.5
+    with pytest.raises(InputsFailed):
+        model.predict(["no!"])
+
+
+def _examples_beside(folder: Path, service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PROJECT_ROOT / "app/client/examples", folder, dirs_exist_ok=True)
+    (folder / "candidates.csv").write_text("name,formula\na,NaCl\nb,SrTiO3\nc,no!\n")
+    monkeypatch.setenv("XTALFORGE_URL", service.url)
+    monkeypatch.chdir(folder)
+
+
+def _check_table(folder: Path) -> None:
+    predicted = pd.read_csv(folder / "predicted.csv")
+    assert (predicted["formation_energy_per_atom"][:2] < -1).all() and predicted["error"].notna().tolist()[2]
+
+
+def test_example_of_a_table(service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _examples_beside(tmp_path, service, monkeypatch)
+    command = [sys.executable, "predict_table.py", "candidates.csv", "predicted.csv"]
+    subprocess.run(command, check=True, timeout=100)
+    _check_table(tmp_path)
+
+
+def test_example_for_snakemake(service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("snakemake", reason="snakemake is not installed")
+    _examples_beside(tmp_path, service, monkeypatch)
+    subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all"], check=True, timeout=200)
+    _check_table(tmp_path)
+
+
+def test_example_for_jobflow(service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobflow = pytest.importorskip("jobflow", reason="jobflow is not installed")
+    _examples_beside(tmp_path, service, monkeypatch)
+    monkeypatch.syspath_prepend(tmp_path)
+    steps = importlib.import_module("jobflow_step")
+    flow = steps.screening_flow([NACL, NACL.copy().apply_strain(0.4, inplace=False)], at_most=-1.5)
+    answers = jobflow.run_locally(flow, ensure_success=True)
+    kept = answers[flow.jobs[-1].uuid][1].output
+    assert len(kept) == 1
