@@ -15,6 +15,7 @@ from app.core.db import create_engine_for, open_session, session_factory
 from app.core.logging import get_logger
 from app.core.settings import Settings
 from app.core.tenancy import EVERY_TENANT, TenantScope, of_tenant
+from app.core.tracing import start_tracing
 from app.jobs.outbox import dispatch
 from app.jobs.queue import JobQueue
 from app.jobs.reaper import Reaper
@@ -69,6 +70,7 @@ def _open_context() -> WorkerContext:
     if not _state.worker_id:
         name_this_worker()
     settings = Settings()
+    start_tracing(settings, "xtalforge-worker")
     engine = create_engine_for(settings.resolved_database_url)
     factory = of_tenant(session_factory(engine), EVERY_TENANT)
     return WorkerContext(

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 
-import structlog
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
 from app.core.db import open_session
 from app.core.errors import XtalforgeError
 from app.core.logging import get_logger
+from app.core.tracing import span
 from app.jobs.errors import LeaseLost
 from app.jobs.kinds import JobKind
 from app.jobs.outbox import dispatch
@@ -46,7 +47,7 @@ class Ending(Enum):
 
 def run_attempt(worker: WorkerContext, job_id: str) -> None:
     """Claim the job and see it to an end; nothing happens when it is not to be had."""
-    with structlog.contextvars.bound_contextvars(job_id=job_id):
+    with bound_contextvars(job_id=job_id):
         with open_session(worker.factory) as session:
             jobs = JobService(session, worker.settings.jobs)
             token = jobs.claim(job_id, worker.worker_id)
@@ -55,7 +56,7 @@ def run_attempt(worker: WorkerContext, job_id: str) -> None:
         if token is None:
             log.info("job not claimed: it has ended or another worker holds it")
             return
-        with structlog.contextvars.bound_contextvars(**origin):
+        with span("job", origin, job_id=job_id, worker=worker.worker_id), bound_contextvars(**origin):
             log.info("attempt begins")
             try:
                 Attempt(worker.of_tenant(tenant), job_id, token).run()

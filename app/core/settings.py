@@ -201,6 +201,9 @@ class Settings(BaseSettings):
     )
     log_level: LogLevel = Field(default="INFO", description="Least severe level that is logged.")
     log_format: LogFormat = Field(default="console", description="`console` for people, `json` for collectors.")
+    tracing: bool = Field(
+        default=False, description="Send traces by OTLP, as the `OTEL_*` variables say; needs the extra `otel`."
+    )
     jobs: JobSettings = Field(default_factory=JobSettings, description="Leases and attempts of long work.")
     access: AccessSettings = Field(default_factory=AccessSettings, description="Who may use the service.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds on one request.")

@@ -5,8 +5,9 @@ from typing import Any
 
 import structlog
 
+from app.core.tracing import TRACEPARENT
+
 REQUEST_ID = "request_id"
-TRACEPARENT = "traceparent"
 
 
 def request_origin() -> dict[str, str]:

@@ -51,10 +51,14 @@ class MetricsMiddleware:
         try:
             await self._app(scope, receive, noting_send)
         finally:
-            # Never the path itself: what clients make up would become metrics without end.
-            route = getattr(scope.get("route"), "path", _NO_ROUTE)
+            route = route_of(scope)
             method = scope["method"] if scope["method"] in _METHODS else "(other)"
             REQUEST_SECONDS.labels(method, route, status).observe(time.perf_counter() - started)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the path. Never the path itself: what clients make up would become metrics without end."""
+    return getattr(scope.get("route"), "path", _NO_ROUTE)
 
 
 class ProcessGauges:
