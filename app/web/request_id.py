@@ -11,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.logging import get_logger
+from app.core.logging import PlainLines, get_logger
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTED = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
@@ -21,6 +21,7 @@ _SCOPE_KEY = "xtalforge.request_id"
 ErrorBody = Callable[[Scope], tuple[bytes, str]]
 
 log = get_logger(__name__)
+lines = PlainLines(__name__)
 
 
 def request_id_of(scope: Scope) -> str:
@@ -75,5 +76,5 @@ class RequestIdMiddleware:
 
 
 def _log_request(scope: Scope, status: int | None, elapsed_s: float) -> None:
-    write = log.debug if scope["path"].startswith("/health") else log.info
+    write = log.debug if scope["path"].startswith("/health") else lines.info
     write("request", method=scope["method"], path=scope["path"], status=status, elapsed_s=round(elapsed_s, 4))

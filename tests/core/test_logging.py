@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.core.logging import configure_logging, get_logger
+from app.core.logging import PlainLines, configure_logging, get_logger
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +75,40 @@ def test_quieter_levels_are_left_out(capsys: pytest.CaptureFixture[str]) -> None
     configure_logging("WARNING", "json")
     get_logger("app").info("detail")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "GET", "path": "/v1/models/a-b", "status": 200, "elapsed_s": 0.0123},
+        {"method": "GET", "path": "/v1/models/a b", "status": None},
+        {"path": "/redis://:hunter2@host", "token": "hunter2"},
+        {"path": "/\n[31m", "text": "é", "list": [1]},
+    ],
+)
+def test_plain_lines_are_what_the_usual_way_gives(
+    capsys: pytest.CaptureFixture[str], log_format: str, values: dict[str, object]
+) -> None:
+    configure_logging("INFO", "json" if log_format == "json" else "console")
+    with structlog.contextvars.bound_contextvars(request_id="req_1"):
+        get_logger("app.web").info("request", **values)
+        PlainLines("app.web").info("request", **values)
+    usual, plain = (_without_time(line, log_format) for line in capsys.readouterr().err.splitlines())
+    assert plain == usual and "hunter2" not in str(plain)
+
+
+def test_plain_lines_keep_to_the_level(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("WARNING", "console")
+    PlainLines("app.web").info("request", path="/")
+    assert capsys.readouterr().err == ""
+
+
+def _without_time(line: str, log_format: str) -> object:
+    if log_format == "console":
+        time, rest = line.split(" ", 1)
+        assert time.startswith("20") and time.endswith("Z")
+        return rest
+    shown = json.loads(line)
+    assert shown.pop("timestamp").endswith("Z")
+    return shown
