@@ -14,6 +14,7 @@
 Each attempt has its own folder, so a process that outlives its lease cannot touch the files of the next one.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -40,8 +41,11 @@ RESULT_FOLDER = "result"
 TEST_ROWS_FILE = "test_rows.json"
 ERROR_FILE = "error.json"
 
-SUCCEEDED, FAILED, STOPPED = 0, 1, 2
-"""Exit codes of the process: with a result, with an error file, told to stop."""
+SUCCEEDED, FAILED, STOPPED, DISK_FULL = 0, 1, 2, 3
+"""Exit codes of the process: with a result, with an error file, told to stop, no room for even the error file."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says when a file finds no room: on the disk, in the quota, under the limit of a file."""
 
 PARENT_PID_VARIABLE = "JOB_PARENT_PID"
 """Environment variable of the process: whose death it must not outlive."""
@@ -132,10 +136,17 @@ class AttemptFolder:
         # A process of the version before may have written the result.
         return _TEST_ROWS.validate_json(path.read_bytes()) if path.is_file() else []
 
-    def write_error(self, error: RunError) -> None:
+    def write_error(self, error: RunError) -> int:
+        """The exit code of a process that ends with this error."""
         partial = self.path / f"{ERROR_FILE}.partial"
-        partial.write_text(error.model_dump_json())
+        try:
+            partial.write_text(error.model_dump_json())
+        except OSError as reason:
+            if reason.errno in NO_ROOM:
+                return DISK_FULL
+            raise
         os.replace(partial, self.path / ERROR_FILE)
+        return FAILED
 
     def read_error(self) -> RunError | None:
         path = self.path / ERROR_FILE

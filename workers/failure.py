@@ -1,14 +1,14 @@
 """What a process that broke off says of it."""
 
-import errno
-
 from app.core.errors import XtalforgeError
 from app.jobs.errors import JobErrorCode
-from workers.attempt import RunError
+from workers.attempt import NO_ROOM, RunError
 
 REASON_LENGTH = 300
+DISK_FULL_SIGNS = tuple(f"(os error {number})" for number in NO_ROOM)
+"""How libraries written in Rust, which raise errors of their own, end what they say."""
 OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory")
-DISK_FULL_ADVICE = "The disk of the worker is full. Ask the administrator to make room, then start the job again."
+DISK_FULL_DETAIL = "The disk of the worker is full. Ask the administrator to make room, then start the job again."
 
 
 def describe_error(error: BaseException, work: str, other_code: JobErrorCode, memory_advice: str) -> RunError:
@@ -19,7 +19,14 @@ def describe_error(error: BaseException, work: str, other_code: JobErrorCode, me
     if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS):
         detail = f"The {work} needed more memory than the worker has. {memory_advice}"
         return RunError(code=JobErrorCode.OUT_OF_MEMORY, detail=detail)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(code=other_code, detail=DISK_FULL_ADVICE)
+    if is_disk_full(error):
+        return RunError(code=JobErrorCode.DISK_FULL, detail=DISK_FULL_DETAIL)
     described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
     return RunError(code=other_code, detail=f"The {work} stopped with an internal error ({described[:REASON_LENGTH]}).")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a file could not be written for want of room."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return True
+    return any(sign in str(error) for sign in DISK_FULL_SIGNS)

@@ -13,14 +13,15 @@ from app.core.db import open_session
 from app.core.errors import XtalforgeError
 from app.core.logging import get_logger
 from app.core.tracing import span
-from app.jobs.errors import LeaseLost
+from app.jobs.errors import JobErrorCode, LeaseLost
 from app.jobs.kinds import JobKind
 from app.jobs.outbox import dispatch
 from app.jobs.reaper import jobs_folder, remove_folder
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
-from workers.attempt import STOPPED, SUCCEEDED, AttemptFolder
+from workers.attempt import DISK_FULL, STOPPED, SUCCEEDED, AttemptFolder
 from workers.bulk import BulkWork
+from workers.failure import DISK_FULL_DETAIL, is_disk_full
 from workers.process import JobProcess
 from workers.runtime import WorkerContext
 from workers.screening import ScreeningWork
@@ -42,7 +43,11 @@ WORKS: dict[JobKind, type[Work]] = {
 class Ending(Enum):
     EXITED = auto()
     CANCELLED = auto()
+    PAUSED = auto()
     EXPIRED = auto()
+
+
+WISHES = {JobStatus.CANCELLING: Ending.CANCELLED, JobStatus.PAUSING: Ending.PAUSED}
 
 
 def run_attempt(worker: WorkerContext, job_id: str) -> None:
@@ -93,6 +98,9 @@ class Attempt:
             self._fail(work, error.code, error.detail)
         except Exception as error:
             log.exception("attempt broke off")
+            if is_disk_full(error):
+                self._fail(work, JobErrorCode.DISK_FULL, DISK_FULL_DETAIL)
+                return
             self._release(work, f"The worker could not run the job ({_name(error)}).")
 
     def _work_and_record(self, work: Work) -> None:
@@ -108,6 +116,9 @@ class Attempt:
         elif ending is Ending.EXPIRED:
             detail = f"The job ran longer than {self._settings.max_run_s:g} s, the most this service allows."
             self._write(lambda jobs, _: jobs.expire(self._job_id, self._token, detail))
+        elif ending is Ending.PAUSED:
+            self._give_back(work, lambda jobs: jobs.paused(self._job_id, self._token))
+            return
         else:
             self._record_exit(work, process.poll() or 0)
             return
@@ -121,8 +132,8 @@ class Attempt:
                 self._relay_events(work, process)
                 if has_exited:
                     return Ending.EXITED
-                if self._is_cancelled():
-                    return Ending.CANCELLED
+                if (wish := self._wish()) is not None:
+                    return wish
                 self._renew()
             except DATABASE_AWAY as error:
                 log.warning("database unreachable", reason=str(error.orig))
@@ -145,13 +156,14 @@ class Attempt:
         process.mark_read(position)
         work.recorded(events)
 
-    def _is_cancelled(self) -> bool:
+    def _wish(self) -> Ending | None:
+        """How somebody wants the attempt to end, if anybody does."""
         if time.monotonic() - self._watched_at < self._settings.cancel_poll_s:
-            return False
+            return None
         with open_session(self._worker.factory, read_only=True) as session:
             status = JobService(session, self._settings).watch(self._job_id, self._token)
         self._watched_at = time.monotonic()
-        return status is JobStatus.CANCELLING
+        return WISHES.get(status)
 
     def _renew(self) -> None:
         now = time.monotonic()
@@ -171,6 +183,8 @@ class Attempt:
         error = work.folder.read_error()
         if exit_code == SUCCEEDED and work.has_result():
             self._succeed(work)
+        elif exit_code == DISK_FULL:
+            self._fail(work, JobErrorCode.DISK_FULL, DISK_FULL_DETAIL)
         elif error is not None:
             self._fail(work, error.code, error.detail)
         elif exit_code in (STOPPED, -signal.SIGTERM):
@@ -203,12 +217,16 @@ class Attempt:
         self._clean_up(work)
 
     def _release(self, work: Work | None, reason: str) -> None:
-        released: list[JobStatus] = []
-        self._write(lambda jobs, _: released.append(jobs.release(self._job_id, self._token, reason)))
-        if released[-1] is JobStatus.QUEUED:
-            dispatch(self._worker.factory, self._settings, self._worker.queue, [self._job_id])
-        else:
+        self._give_back(work, lambda jobs: jobs.release(self._job_id, self._token, reason))
+
+    def _give_back(self, work: Work | None, action: Callable[[JobService], JobStatus]) -> None:
+        """Write that this attempt is over, and do what the state that it leaves the job in asks for."""
+        states: list[JobStatus] = []
+        self._write(lambda jobs, _: states.append(action(jobs)))
+        if states[-1].is_terminal:
             self._clean_up(work)
+        elif states[-1] is JobStatus.QUEUED:
+            dispatch(self._worker.factory, self._settings, self._worker.queue, [self._job_id])
 
     def _write(self, action: Callable[[JobService, Session], None]) -> None:
         """Run `action` in one transaction, again when the database was away or two versions took one number."""

@@ -13,7 +13,7 @@ from app.core.logging import configure_logging, get_logger
 from app.core.processes import die_with_parent
 from app.fine_tuning.held_out import shown_rows
 from app.jobs.errors import JobErrorCode
-from workers.attempt import FAILED, PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder, Run, RunError
+from workers.attempt import PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder, Run, RunError
 from workers.failure import describe_error
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def main(folder: Path, parent_pid: int) -> int:
         return STOPPED
     except Exception as error:
         log.exception("training failed", folder=folder.name)
-        attempt.write_error(describe(error))
-        return FAILED
+        return attempt.write_error(describe(error))
     return SUCCEEDED
 
 

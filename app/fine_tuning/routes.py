@@ -16,6 +16,9 @@ from app.core.errors import (
     JobNotCancellable,
     JobNotFinished,
     JobNotFound,
+    JobNotPausable,
+    JobNotResumable,
+    JobNotRetryable,
     ModelMismatch,
     ModelNotFound,
     ModelVersionNotFound,
@@ -80,9 +83,7 @@ def create_job(
 ) -> FineTuningJobRead:  # fmt: skip
     """Everything is checked now; the training itself runs in a worker. See the job's events for its progress."""
     job = FineTuningService(session, store, settings).create(body, idempotency_key)
-    # Runs after the answer, hence after the commit. If the broker is away the reaper sends the message later.
-    if job.status is JobStatus.QUEUED:
-        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
+    _wake_worker(job, background, sessions, settings, queue)
     response.headers["Location"] = f"{router.prefix}/jobs/{job.id}"
     return job
 
@@ -140,6 +141,50 @@ def cancel_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: Se
     return FineTuningService(session, store, settings).cancel(job_id)
 
 
+@router.post(
+    "/jobs/{job_id}/pause",
+    status_code=202,
+    responses=problem_responses(JobNotFound, JobNotPausable),
+    summary="Pause a job",
+)
+def pause_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: SettingsDep) -> FineTuningJobRead:
+    """What waits is paused at once; what runs stops within seconds and keeps its last checkpoint."""
+    return FineTuningService(session, store, settings).pause(job_id)
+
+
+@router.post(
+    "/jobs/{job_id}/resume",
+    status_code=202,
+    responses=problem_responses(JobNotFound, JobNotResumable),
+    summary="Go on with a paused job",
+)
+def resume_job(
+    job_id: JobId, background: BackgroundTasks, session: SessionDep, sessions: SessionsDep, store: StoreDep,
+    settings: SettingsDep, queue: JobQueueDep,
+) -> FineTuningJobRead:  # fmt: skip
+    """It waits for a worker again and goes on from its last checkpoint."""
+    job = FineTuningService(session, store, settings).resume(job_id)
+    _wake_worker(job, background, sessions, settings, queue)
+    return job
+
+
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=201,
+    responses=problem_responses(JobNotFound, JobNotRetryable, DatasetNotFound, IdempotencyConflict),
+    summary="Try a job again",
+)
+def retry_job(
+    job_id: JobId, response: Response, background: BackgroundTasks, session: SessionDep, sessions: SessionsDep,
+    store: StoreDep, settings: SettingsDep, queue: JobQueueDep, idempotency_key: IdempotencyKey = None,
+) -> FineTuningJobRead:  # fmt: skip
+    """A new job with the same choices as one that failed, expired or was cancelled; that one stays as it is."""
+    job = FineTuningService(session, store, settings).retry(job_id, idempotency_key)
+    _wake_worker(job, background, sessions, settings, queue)
+    response.headers["Location"] = f"{router.prefix}/jobs/{job.id}"
+    return job
+
+
 @router.get(
     "/jobs/{job_id}/events",
     summary="What happened in a job",
@@ -153,6 +198,18 @@ def list_events(
     """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
     stream = EventStream(sessions, JobKind.FINE_TUNING, job_id, after if last_event_id is None else last_event_id)
     return answer_events(request, stream, limit)
+
+
+def _wake_worker(
+    job: FineTuningJobRead,
+    background: BackgroundTasks,
+    sessions: SessionsDep,
+    settings: SettingsDep,
+    queue: JobQueueDep,
+) -> None:
+    """After the answer, hence after the commit. If the broker is away the reaper sends the message later."""
+    if job.status is JobStatus.QUEUED:
+        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
 
 
 def _prefers_html(accept: str) -> bool:

@@ -88,6 +88,24 @@ class FineTuningService:
         self._job(job_id)
         return self._read([self._jobs.request_cancel(job_id)])[0]
 
+    def pause(self, job_id: str) -> FineTuningJobRead:
+        """Raises JobNotFound, JobNotPausable."""
+        self._job(job_id)
+        return self._read([self._jobs.request_pause(job_id)])[0]
+
+    def resume(self, job_id: str) -> FineTuningJobRead:
+        """Raises JobNotFound, JobNotResumable."""
+        self._job(job_id)
+        return self._read([self._jobs.request_resume(job_id)])[0]
+
+    def retry(self, job_id: str, idempotency_key: str | None) -> FineTuningJobRead:
+        """A new job with the choices of one that failed, expired or was cancelled, or the one of this key.
+
+        Raises JobNotFound, JobNotRetryable, DatasetNotFound, IdempotencyConflict, QuotaExceeded.
+        """
+        self._datasets.get(FineTuningSpec.model_validate(self._job(job_id).spec).dataset_id)
+        return self._read([self._jobs.retry(job_id, idempotency_key)])[0]
+
     def page(
         self, statuses: Sequence[JobStatus], cursor: str | None, limit: int
     ) -> tuple[list[FineTuningJobRead], str | None]:

@@ -8,6 +8,7 @@ class JobErrorCode(StrEnum):
 
     WORKER_LOST = "worker_lost"
     OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
     TRAINING_DIVERGED = "training_diverged"
     TRAINING_FAILED = "training_failed"
     RUN_FAILED = "run_failed"

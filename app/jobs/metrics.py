@@ -17,12 +17,10 @@ from app.jobs.errors import JobErrorCode
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job
 from app.jobs.queue import JobQueue
-from app.jobs.status import JobStatus
+from app.jobs.status import HELD, JobStatus
 
 FRESH_S = 5.0
 """Scrapes within this time are answered from memory."""
-
-_HELD = (JobStatus.RUNNING, JobStatus.CANCELLING)
 
 log = get_logger(__name__)
 
@@ -83,7 +81,7 @@ def _jobs(connection: Connection) -> Iterator[Metric]:
     yield states
     oldest = connection.scalar(select(func.min(job.created_at)).where(job.status == JobStatus.QUEUED))
     yield _seconds("xtalforge_oldest_queued_job_seconds", "How long the oldest queued job has waited.", oldest, now)
-    held = job.status.in_(_HELD)
+    held = job.status.in_(HELD)
     expired = connection.scalar(select(func.count()).where(held, job.lease_expires_at < now))
     yield GaugeMetricFamily(
         "xtalforge_jobs_with_expired_lease", "Jobs whose worker is silent and that nobody has taken back.", expired

@@ -12,7 +12,7 @@ from app.core.errors import JobNotFound
 from app.core.orm import UtcDateTime, utc_now
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job, JobEvent
-from app.jobs.status import TERMINAL, JobStatus
+from app.jobs.status import HELD, TERMINAL, JobStatus
 
 
 class JobRepository:
@@ -88,12 +88,25 @@ class JobRepository:
         return and_(is_open, Job.attempts < Job.max_attempts, Job.cancel_requested.is_(False))
 
     def with_expired_lease(self, now: datetime, limit: int) -> list[Job]:
-        held = Job.status.in_((JobStatus.RUNNING, JobStatus.CANCELLING))
-        query = select(Job).where(held, Job.lease_expires_at < now).order_by(Job.lease_expires_at).limit(limit)
+        query = (
+            select(Job)
+            .where(Job.status.in_(HELD), Job.lease_expires_at < now)
+            .order_by(Job.lease_expires_at)
+            .limit(limit)
+        )
         return list(self._session.scalars(query.execution_options(populate_existing=True)))
 
+    def shorten_leases(self, latest: datetime) -> int:
+        """No lease lasts beyond `latest` any more; how many did."""
+        statement = update(Job).where(Job.status.in_(HELD), Job.lease_expires_at > latest)
+        result = self._session.execute(
+            statement.values(lease_expires_at=latest), execution_options={"synchronize_session": False}
+        )
+        return cast("CursorResult[Any]", result).rowcount
+
     def running_of(self, worker_id: str) -> list[Job]:
-        query = select(Job).where(Job.status == JobStatus.RUNNING, Job.worker_id == worker_id)
+        at_work = Job.status.in_((JobStatus.RUNNING, JobStatus.PAUSING))
+        query = select(Job).where(at_work, Job.worker_id == worker_id)
         return list(self._session.scalars(query.execution_options(populate_existing=True)))
 
     def unsent(self, sent_before: datetime | None, limit: int) -> list[str]:

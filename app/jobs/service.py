@@ -1,5 +1,6 @@
 """Jobs: what a client may ask for, and what a worker that holds the lease may write."""
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,13 +12,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.access.quotas import Quota, TenantQuotas, require_room
-from app.core.errors import IdempotencyConflict, JobNotCancellable, JobNotFound
+from app.core.errors import (
+    IdempotencyConflict,
+    JobNotCancellable,
+    JobNotFound,
+    JobNotPausable,
+    JobNotResumable,
+    JobNotRetryable,
+)
 from app.core.settings import JobSettings
 from app.jobs.errors import JobErrorCode, LeaseLost
 from app.jobs.models import Job, JobEvent
 from app.jobs.origin import origin_of, request_origin
 from app.jobs.repository import JobRepository, lease_end
-from app.jobs.status import JobStatus, sources_of
+from app.jobs.status import HELD, JobStatus, sources_of
 from app.jobs.views import job_notice
 from app.webhooks.kinds import WebhookEvent
 from app.webhooks.outbox import announce_end, endpoint_of_job
@@ -90,17 +98,64 @@ class JobService:
 
     def request_cancel(self, job_id: str) -> Job:
         """Cancel at once what no worker holds; ask the worker otherwise. Asking twice is asking once."""
-        job = self._jobs.lock(job_id)
-        if job is None:
-            raise JobNotFound(f"There is no job '{job_id}'.")
-        status = JobStatus(job.status)
+        status = JobStatus(self._locked(job_id).status)
         if status.is_terminal:
             raise JobNotCancellable(f"Job {job_id} has already ended as '{status}'.", job_status=status)
         if status in sources_of(JobStatus.CANCELLED) and status is not JobStatus.CANCELLING:
             self._end(job_id, JobStatus.CANCELLED, "Cancelled before a worker took it.")
-        elif status is JobStatus.RUNNING:
+        elif status in sources_of(JobStatus.CANCELLING):
             self._move(job_id, JobStatus.CANCELLING, "Cancellation was requested.", cancel_requested=True)
         return self.get(job_id)
+
+    def request_pause(self, job_id: str) -> Job:
+        """Pause at once what no worker holds; ask the worker otherwise. Asking twice is asking once.
+
+        Raises JobNotFound, JobNotPausable for a job that has ended or is being cancelled.
+        """
+        status = JobStatus(self._locked(job_id).status)
+        if status is JobStatus.QUEUED:
+            self._move(job_id, JobStatus.PAUSED, "Paused before a worker took it.")
+        elif status is JobStatus.RUNNING:
+            self._move(job_id, JobStatus.PAUSING, "A pause was requested.")
+        elif status not in (JobStatus.PAUSING, JobStatus.PAUSED):
+            raise JobNotPausable(
+                f"Job {job_id} is '{status}': only what waits or runs can be paused.", job_status=status
+            )
+        return self.get(job_id)
+
+    def request_resume(self, job_id: str) -> Job:
+        """Let a paused job go on from its last checkpoint; its message is to be sent. Asking twice is asking once.
+
+        Raises JobNotFound, JobNotResumable for a job that has ended or is being cancelled.
+        """
+        status = JobStatus(self._locked(job_id).status)
+        if status is JobStatus.PAUSED:
+            self._move(job_id, JobStatus.QUEUED, "Waiting for a worker, after a pause.", enqueued_at=None)
+        elif status is JobStatus.PAUSING:
+            self._move(job_id, JobStatus.RUNNING, "The pause was called off.")
+        elif status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+            raise JobNotResumable(f"Job {job_id} is '{status}': there is nothing to go on with.", job_status=status)
+        return self.get(job_id)
+
+    def retry(self, job_id: str, idempotency_key: str | None = None) -> Job:
+        """A new job that asks for the same as one that failed, expired or was cancelled.
+
+        Raises JobNotFound, JobNotRetryable for any other, IdempotencyConflict, QuotaExceeded.
+        """
+        job = self.get(job_id)
+        status = JobStatus(job.status)
+        if not status.is_terminal or status is JobStatus.SUCCEEDED:
+            raise JobNotRetryable(
+                f"Job {job_id} is '{status}': only what failed, expired or was cancelled can be tried again.",
+                job_status=status,
+            )
+        request_sha256 = hashlib.sha256(f"retry {job_id}".encode()).hexdigest()
+        replay = self.find_replay(job.kind, idempotency_key, request_sha256)
+        if replay is not None:
+            return replay
+        retried = self.create(job.kind, job.spec, idempotency_key, request_sha256)
+        self.add_event(retried.id, None, "message", f"Job {job_id} is tried again.", {"retry_of": job_id})
+        return retried
 
     def claim(self, job_id: str, worker_id: str) -> str | None:
         """Take the job: the new fencing token, or None when it is not to be had."""
@@ -119,9 +174,8 @@ class JobService:
 
     def heartbeat(self, job_id: str, token: str) -> bool:
         """Renew the lease; False when it is lost, and then the work must stop at once."""
-        held = Job.status.in_((JobStatus.RUNNING, JobStatus.CANCELLING))
         until = lease_end(self._jobs.now(), self._settings.lease_s)
-        return self._jobs.update_where(job_id, Job.fencing_token == token, held, lease_expires_at=until)
+        return self._jobs.update_where(job_id, Job.fencing_token == token, Job.status.in_(HELD), lease_expires_at=until)
 
     def held(self, job_id: str, token: str) -> JobStatus:
         """Lock the row for the rest of the transaction; its status. Raises LeaseLost when the token is stale."""
@@ -161,6 +215,13 @@ class JobService:
     def cancelled(self, job_id: str, token: str) -> None:
         self._end(job_id, JobStatus.CANCELLED, "Cancelled while it ran.", token)
 
+    def paused(self, job_id: str, token: str) -> JobStatus:
+        """The worker has stopped for a pause, which costs no attempt; where the job stands. Raises LeaseLost.
+
+        Queued, when the pause was called off meanwhile.
+        """
+        return self.release(job_id, token, "The pause was called off.", counts_as_attempt=False)
+
     def expire(self, job_id: str, token: str, detail: str) -> None:
         """End as expired, or as cancelled when that was asked for meanwhile. Raises LeaseLost."""
         if self.held(job_id, token) is JobStatus.CANCELLING:
@@ -181,6 +242,8 @@ class JobService:
     def reap(self) -> list[str]:
         """End or re-queue jobs whose lease ran out; ids of those queued again."""
         now = self._jobs.now()
+        # After a clock was set back, leases from before would hold for as long as it went back.
+        self._jobs.shorten_leases(lease_end(now, self._settings.lease_s))
         jobs = self._jobs.with_expired_lease(now, REAP_LIMIT)
         reason = "The worker that ran the job stopped answering."
         return self._requeue_all(jobs, reason, Job.lease_expires_at < now, counts_as_attempt=True)
@@ -195,6 +258,12 @@ class JobService:
 
     def mark_enqueued(self, job_id: str) -> None:
         self._jobs.update_where(job_id, Job.status == JobStatus.QUEUED, enqueued_at=self._jobs.now())
+
+    def _locked(self, job_id: str) -> Job:
+        job = self._jobs.lock(job_id)
+        if job is None:
+            raise JobNotFound(f"There is no job '{job_id}'.")
+        return job
 
     def _requeue_all(
         self, jobs: Sequence[Job], reason: str, *conditions: ColumnElement[bool], counts_as_attempt: bool
@@ -220,10 +289,11 @@ class JobService:
             self._end(job.id, JobStatus.FAILED, detail, token, *conditions, error_code=code)
             return JobStatus.FAILED
         attempts = job.attempts if counts_as_attempt else job.attempts - 1
-        self._move(
-            job.id, JobStatus.QUEUED, reason, token, *conditions, enqueued_at=None, attempts=attempts, **NO_LEASE
-        )
-        return JobStatus.QUEUED
+        to = JobStatus.QUEUED
+        if job.status == JobStatus.PAUSING:
+            to, reason = JobStatus.PAUSED, "Paused; it goes on from its last checkpoint."
+        self._move(job.id, to, reason, token, *conditions, enqueued_at=None, attempts=attempts, **NO_LEASE)
+        return to
 
     def _end(
         self, job_id: str, to: JobStatus, reason: str, token: str | None = None, *conditions: ColumnElement[bool],

@@ -5,7 +5,14 @@ import pytest
 from sqlalchemy import update
 
 from app.core.db import open_session
-from app.core.errors import IdempotencyConflict, JobNotCancellable, JobNotFound
+from app.core.errors import (
+    IdempotencyConflict,
+    JobNotCancellable,
+    JobNotFound,
+    JobNotPausable,
+    JobNotResumable,
+    JobNotRetryable,
+)
 from app.core.orm import utc_now
 from app.jobs.errors import LeaseLost
 from app.jobs.models import Job
@@ -193,3 +200,97 @@ def test_a_key_that_arrives_many_times_at_once_makes_one_job(table: JobTable) ->
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: table.create("key"), range(8)))
     assert len(ids) == 1
+
+
+def test_a_pause_keeps_what_waits_and_asks_what_runs(table: JobTable) -> None:
+    waiting = table.create()
+    running, token = table.claimed()
+    with table.service() as jobs:
+        assert jobs.request_pause(waiting).status == "paused"
+        assert jobs.request_pause(running).status == "pausing"
+        assert jobs.request_pause(running).status == "pausing"
+        assert jobs.heartbeat(running, token)
+    assert table.claim(waiting) is None
+    with table.service() as jobs:
+        assert jobs.paused(running, token) == "paused"
+    row = table.row(running)
+    assert (row.status, row.attempts, row.fencing_token) == ("paused", 0, None)
+    with table.service() as jobs:
+        assert jobs.pending_enqueue(is_broker_empty=True) == []
+        assert jobs.request_resume(running).status == "queued"
+        assert jobs.pending_enqueue() == [running]
+        assert jobs.request_cancel(waiting).status == "cancelled"
+    assert table.claim(running) is not None
+    with pytest.raises(JobNotPausable, match="'cancelled'"), table.service() as jobs:
+        jobs.request_pause(waiting)
+    with pytest.raises(JobNotResumable, match="'cancelled'"), table.service() as jobs:
+        jobs.request_resume(waiting)
+
+
+def test_a_pause_that_is_called_off_before_the_worker_stops(table: JobTable) -> None:
+    job_id, token = table.claimed()
+    with table.service() as jobs:
+        jobs.request_pause(job_id)
+        assert jobs.request_resume(job_id).status == "running"
+        assert jobs.paused(job_id, token) == "queued"
+    assert table.row(job_id).attempts == 0
+
+
+def test_a_job_that_ends_before_it_pauses_has_ended(table: JobTable) -> None:
+    done, token = table.claimed()
+    stopped, other = table.claimed()
+    with table.service() as jobs:
+        jobs.request_pause(done)
+        jobs.succeed(done, token, {})
+        jobs.request_pause(stopped)
+        assert jobs.request_cancel(stopped).status == "cancelling"
+        jobs.cancelled(stopped, other)
+    assert (table.row(done).status, table.row(stopped).status) == ("succeeded", "cancelled")
+
+
+def test_a_worker_that_dies_while_pausing_leaves_a_paused_job_or_a_failed_one(table: JobTable) -> None:
+    job_id, _ = table.claimed()
+    for expected in ("paused", "failed"):
+        with table.service() as jobs:
+            jobs.request_pause(job_id)
+        table.expire_lease(job_id)
+        with table.service() as jobs:
+            assert jobs.reap() == []
+        assert table.row(job_id).status == expected
+        if expected == "paused":
+            with table.service() as jobs:
+                jobs.request_resume(job_id)
+            assert table.claim(job_id) is not None
+    assert table.row(job_id).error_code == "worker_lost"
+
+
+def test_a_retry_is_a_new_job_and_leaves_the_old_one(table: JobTable) -> None:
+    job_id, token = table.claimed()
+    with pytest.raises(JobNotRetryable, match="'running'"), table.service() as jobs:
+        jobs.retry(job_id)
+    with table.service() as jobs:
+        jobs.fail(job_id, token, "training_diverged", "NaN")
+    with table.service() as jobs:
+        again = jobs.retry(job_id, "key").id
+    with table.service() as jobs:
+        assert jobs.retry(job_id, "key").id == again != job_id
+    assert (table.row(job_id).status, table.row(again).status) == ("failed", "queued")
+    assert table.row(again).spec == table.row(job_id).spec
+    assert events_of(table, again) == [(1, "validating"), (2, "queued"), (3, "message")]
+    done, token = table.claimed()
+    with table.service() as jobs:
+        jobs.succeed(done, token, {})
+    with pytest.raises(JobNotRetryable, match="'succeeded'"), table.service() as jobs:
+        jobs.retry(done)
+
+
+def test_leases_from_before_a_clock_was_set_back_do_not_last(table: JobTable) -> None:
+    alive, token = table.claimed()
+    with open_session(table.sessions) as session:
+        session.execute(update(Job).values(lease_expires_at=utc_now() + timedelta(hours=1)))
+    with table.service() as jobs:
+        assert jobs.reap() == []
+    until = table.row(alive).lease_expires_at
+    assert until is not None and until <= utc_now() + timedelta(seconds=table.settings.lease_s + 5)
+    with table.service() as jobs:
+        assert jobs.heartbeat(alive, token)

@@ -17,6 +17,6 @@ def test_ends_are_final() -> None:
     assert all(not TRANSITIONS[status] for status in TERMINAL)
 
 
-def test_success_comes_only_from_running() -> None:
-    assert sources_of(JobStatus.SUCCEEDED) == (JobStatus.RUNNING,)
+def test_success_comes_only_from_what_a_worker_holds() -> None:
+    assert sources_of(JobStatus.SUCCEEDED) == (JobStatus.RUNNING, JobStatus.PAUSING)
     assert JobStatus.CANCELLING not in sources_of(JobStatus.FAILED)

@@ -111,6 +111,21 @@ class Installation:
         with open_session(self.sessions) as session:
             FineTuningService(session, self.store, self.settings).cancel(job_id)
 
+    def pause(self, job_id: str) -> None:
+        with open_session(self.sessions) as session:
+            FineTuningService(session, self.store, self.settings).pause(job_id)
+
+    def resume(self, job_id: str) -> None:
+        with open_session(self.sessions) as session:
+            FineTuningService(session, self.store, self.settings).resume(job_id)
+        assert dispatch(self.sessions, self.settings.jobs, self.queue, [job_id]) == 1
+
+    def retry(self, job_id: str) -> str:
+        with open_session(self.sessions) as session:
+            again = FineTuningService(session, self.store, self.settings).retry(job_id, None).id
+        assert dispatch(self.sessions, self.settings.jobs, self.queue, [again]) == 1
+        return again
+
     def events(self, job_id: str) -> list[JobEvent]:
         with open_session(self.sessions, read_only=True) as session:
             return JobRepository(session).events_after(job_id, 0, 10_000)

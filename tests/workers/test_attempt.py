@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from app.core.errors import InvalidJob
 from app.learning.training.loop import TrainingDiverged
@@ -51,7 +52,8 @@ def test_the_newest_checkpoint_wins(tmp_path: Path) -> None:
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory", "batch_size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory", "batch_size"),
         (ValueError("bad\nsecond line"), "training_failed", "(ValueError: bad)"),
-        (OSError(28, "No space left on device"), "training_failed", "disk of the worker is full"),
+        (OSError(28, "No space left on device"), "disk_full", "disk of the worker is full"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "disk_full", "disk of the worker"),
         (KeyError(), "training_failed", "(KeyError)"),
     ],
 )

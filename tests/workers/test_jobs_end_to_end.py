@@ -1,6 +1,7 @@
 """Whole jobs through a real broker, a real Celery worker and a real training process."""
 
 import os
+import resource
 import signal
 import time
 
@@ -160,6 +161,37 @@ def test_a_worker_told_to_stop_gives_its_job_back_at_once(installation: Installa
     assert installation.job(job_id).attempts == 0
     installation.cancel(job_id)
     assert installation.job(job_id).status == JobStatus.CANCELLED
+
+
+def test_a_paused_job_goes_on_from_its_checkpoint(installation: Installation) -> None:
+    with installation.worker() as worker:
+        job_id = installation.submit(hyperparameters=SEVERAL_SECONDS)
+        reached = installation.wait_for_epoch(job_id).progress
+        installation.pause(job_id)
+        wait_until(lambda: installation.job(job_id).status == JobStatus.PAUSED, "the job to be paused", 10)
+        wait_until(lambda: not training_processes(worker), "the training to stop", 5)
+        assert (jobs_folder(installation.settings) / job_id).exists()
+        paused = installation.job(job_id)
+        assert (paused.attempts, paused.result) == (0, None)
+        installation.resume(job_id)
+        job = installation.wait_for_end(job_id)
+    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1), job.status_reason
+    epochs = [event.data["epoch"] for event in installation.events(job_id) if event.kind == "epoch"]
+    assert reached is not None and epochs.count(1) == 1 and epochs[-1] > reached.epoch
+
+
+def test_a_full_disk_ends_the_job_with_a_reason(installation: Installation) -> None:
+    with installation.worker() as worker:
+        job_id = installation.submit(hyperparameters=SEVERAL_SECONDS)
+        installation.wait_for_epoch(job_id)
+        # As a full disk, but for this process alone: no file may have a byte.
+        training_processes(worker)[0].rlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        job = installation.wait_for_end(job_id)
+        assert job.error is not None and (job.status, job.error.code) == (JobStatus.FAILED, "disk_full")
+        again = installation.wait_for_end(installation.retry(job_id))
+    assert (again.status, again.attempts) == (JobStatus.SUCCEEDED, 1), again.status_reason
+    assert [version.job_id for version in installation.versions("mine")] == [again.id]
+    wait_until(lambda: not any(jobs_folder(installation.settings).iterdir()), "the folders to be removed", 5)
 
 
 def test_messages_too_many_make_no_version_too_many(installation: Installation) -> None:
