@@ -73,7 +73,7 @@ def calibrate(
     scores = test.errors / difficulties
     pooled = len(test) < _TOO_FEW and len(fitting) > 0 and not difficulty.weights.any()
     extra = fitting.errors / difficulty(fit_features) if pooled else np.zeros(0)
-    parts = _parts(groups)
+    parts = parts_of_groups(groups)
     chosen = np.flatnonzero(parts == 0) if len(test) >= _HALVED_FROM else np.arange(len(test))
     table = _table(scores, groups, chosen, extra, fitting.keys)
     measured, quantiles = _measured(scores, groups, parts, extra, fitting.keys)
@@ -94,8 +94,8 @@ def _itself(reference: Reference, rows: AnsweredRows) -> Mask:
     return np.array([known == key for key in rows.keys], dtype=bool).reshape(len(rows), len(known))
 
 
-def _parts(groups: Sequence[str]) -> IntArray:
-    """Part of each row, by group alone: halves where there are many rows, else tenths."""
+def parts_of_groups(groups: Sequence[str]) -> IntArray:
+    """Part of each row, by group alone: where there are many rows halves (0 sets the width, 1 measures), else tenths."""
     n_parts = 2 if len(groups) >= _HALVED_FROM else _N_FOLDS
     names = sorted(set(groups), key=lambda name: hashlib.blake2b(f"part:{name}".encode(), digest_size=8).digest())
     part = {name: index % n_parts for index, name in enumerate(names)}
