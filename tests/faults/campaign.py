@@ -15,14 +15,17 @@ from tests.faults.stack import Stack
 from tests.faults.worker import Point
 from tests.faults.workload import BASE_MODEL, BASE_TASK, TASKS, Client, Death, Submitted, Task
 
-FAULTS_PER_ROUND = 25
+FAULTS_PER_ROUND = 40
 OPEN_JOBS = 4
-LONGEST_GAP_S = 1.0
+LONGEST_GAP_S = 0.7
 FAULT_PATIENCE_S = 20.0
 """How long a fault waits for something it can be done to."""
 END_TIMEOUT_S = 240.0
 """A job that has not ended this long after the last fault is lost."""
 PROCESS_TIMEOUT_S = 60.0
+
+
+WISHES = {fault.name for fault in FAULTS if not fault.is_fault}
 
 
 @dataclass(slots=True)
@@ -33,6 +36,8 @@ class RoundRecord:
     seed: str
     faults: list[tuple[str, str]] = field(default_factory=list)
     """Name and description, in order; only what really happened."""
+    wishes: dict[str, int] = field(default_factory=dict)
+    """What users did meanwhile."""
     jobs: dict[str, int] = field(default_factory=dict)
     """How many ended in each state."""
     attempts: int = 0
@@ -70,11 +75,13 @@ class Campaign:
         submitted: list[Submitted] = []
         tasks = self._tasks(number)
         rng = random.Random(record.seed)
-        done, armed = self._inject(rng, number, n_faults, submitted, tasks)
+        done, armed = self._inject(rng, n_faults, submitted, tasks)
         unused = self.stack.heal()
         self._wait(submitted)
         unused += [point for point in Point if (self.stack.points / point).exists()]
-        record.faults = done + [each for point, each in armed if point not in unused]
+        record.faults = [each for each in done if each[0] not in WISHES]
+        record.faults += [each for point, each in armed if point not in unused]
+        record.wishes = dict(Counter(name for name, _ in done if name in WISHES))
         record.broken = [*check_jobs(self.client, submitted, self.references), *self._processes(), *self._store()]
         rows = [self.client.job(request.job_id) for request in submitted]
         record.jobs = dict(Counter(row.status for row in rows))
@@ -91,7 +98,7 @@ class Campaign:
             count += 1
 
     def _inject(
-        self, rng: random.Random, number: int, n_faults: int, submitted: list[Submitted], tasks: Iterator[Submitted]
+        self, rng: random.Random, n_faults: int, submitted: list[Submitted], tasks: Iterator[Submitted]
     ) -> tuple[list[tuple[str, str]], list[tuple[Point, tuple[str, str]]]]:
         """The faults that were done, and those that are done once a process comes to their point."""
         done: list[tuple[str, str]] = []

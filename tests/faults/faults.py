@@ -13,8 +13,10 @@ import redis
 from sqlalchemy import update
 
 from app.core.db import open_session
-from app.core.errors import BrokerUnavailable
+from app.core.errors import BrokerUnavailable, JobNotCancellable, JobNotPausable, JobNotResumable
+from app.jobs.kinds import JobKind
 from app.jobs.models import Job
+from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from tests.faults.servers import PostgresDatabase, SqliteDatabase
 from tests.faults.stack import LEASE_S, Stack, Worker
@@ -250,6 +252,50 @@ def wrong_clock(target: Target) -> Answer:
     return f"a worker is killed; the next one's clock is wrong by {seconds:+g} s"
 
 
+def pause_job(target: Target) -> Answer:
+    jobs = [job for job in target.open_jobs if job.task.kind is JobKind.FINE_TUNING]
+    if not jobs:
+        return None
+    job, client = target.rng.choice(jobs), target.client
+
+    def pause() -> None:
+        with open_session(client.here.sessions) as session:
+            JobService(session, client.here.settings.jobs).request_pause(job.job_id)
+
+    def resume() -> None:
+        with open_session(client.here.sessions) as session:
+            JobService(session, client.here.settings.jobs).request_resume(job.job_id)
+
+    try:
+        client.patiently(pause)
+    except JobNotPausable:  # it has ended meanwhile
+        return None
+
+    def go_on() -> None:
+        with suppress(JobNotResumable):
+            client.patiently(resume)
+
+    target.stack.later(target.rng.uniform(0.2, 6.0), go_on)
+    return "a job is paused, and resumed later"
+
+
+def cancel_job(target: Target) -> Answer:
+    if not target.open_jobs:
+        return None
+    job, client = target.rng.choice(target.open_jobs), target.client
+
+    def cancel() -> None:
+        with open_session(client.here.sessions) as session:
+            JobService(session, client.here.settings.jobs).request_cancel(job.job_id)
+
+    job.may_end_as.add(JobStatus.CANCELLED)
+    try:
+        client.patiently(cancel)
+    except JobNotCancellable:
+        return None
+    return "a job is cancelled"
+
+
 def _any_worker(target: Target) -> Worker:
     """One at work if there is one: to stop an idle worker says little."""
     found = target.worker_at_work()
@@ -258,12 +304,16 @@ def _any_worker(target: Target) -> Worker:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`weight`: how often it is drawn. `point`: it counts only once a process has come along."""
+    """`weight`: how often it is drawn. `point`: it counts only once a process has come along.
+
+    What users do is drawn like a fault and not counted as one.
+    """
 
     name: str
     inject: Callable[[Target], Answer]
     weight: float
     point: Point | None = None
+    is_fault: bool = True
 
 
 FAULTS = (
@@ -290,4 +340,6 @@ FAULTS = (
     Fault("message delivered again", deliver_again, 4),
     Fault("clock jumps", step_clock, 3),
     Fault("worker with a wrong clock", wrong_clock, 1),
+    Fault("job paused and resumed", pause_job, 3, is_fault=False),
+    Fault("job cancelled", cancel_job, 1, is_fault=False),
 )

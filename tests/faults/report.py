@@ -30,12 +30,15 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts over all rounds. `lost` and `doubled` are those of the broken promises that say so."""
     broken = [text for record in records for text in record["broken"]]
     jobs: Counter[str] = Counter()
+    wishes: Counter[str] = Counter()
     for record in records:
         jobs.update(record["jobs"])
+        wishes.update(record["wishes"])
     return {
         "rounds": len(records),
         "faults": sum(len(record["faults"]) for record in records),
         "faults_by_kind": dict(Counter(name for record in records for name, _ in record["faults"])),
+        "wishes": dict(wishes),
         "jobs": dict(jobs),
         "attempts": sum(record["attempts"] for record in records),
         "seconds": round(sum(record["seconds"] for record in records)),
@@ -69,8 +72,9 @@ def _markdown(document: dict[str, Any]) -> str:
     lines += [f"| promises broken | {broken} |", "", "## Faults", ""]
     lines += ["| fault | " + " | ".join(STACKS[stack] for stack in stacks) + " |", "|---|" + "---|" * len(stacks)]
     for fault in FAULTS:
-        counts = " | ".join(str(each["faults_by_kind"].get(fault.name, 0)) for each in stacks.values())
-        lines.append(f"| {fault.name} | {counts} |")
+        kinds = "faults_by_kind" if fault.is_fault else "wishes"
+        counts = " | ".join(str(each[kinds].get(fault.name, 0)) for each in stacks.values())
+        lines.append(f"| {fault.name}{'' if fault.is_fault else ' (by a user, no fault)'} | {counts} |")
     for stack, each in stacks.items():
         if each["broken"]:
             lines += ["", f"## Broken on {STACKS[stack]}", "", *(f"* {text}" for text in each["broken"])]
