@@ -15,8 +15,9 @@ XtalforgeError
     WebhookRefused              a webhook that leads inside
   NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound,
                                 DatasetNotFound, JobNotFound, ResultsDeleted, WebhookNotFound, DeliveryNotFound
-  Conflict (409)                JobNotCancellable, JobNotFinished, DatasetInUse, ModelVersionInUse, ModelMismatch,
-                                NothingToRollBack, IdempotencyConflict, DeliveryEnded, WebhookDisabled
+  Conflict (409)                JobNotCancellable, JobNotPausable, JobNotResumable, JobNotRetryable, JobNotFinished,
+                                DatasetInUse, ModelVersionInUse, ModelMismatch, NothingToRollBack,
+                                IdempotencyConflict, DeliveryEnded, WebhookDisabled
   Unauthorized (401)            KeyMissing, KeyInvalid, KeyExpired
   Forbidden (403)               ScopeMissing, SharedReadOnly, QuotaExceeded, CrossOrigin, HostNotTrusted
   PreconditionFailed (412)
@@ -177,6 +178,18 @@ class Conflict(XtalforgeError):
 
 class JobNotCancellable(Conflict):
     code, title = "job_not_cancellable", "The job has already ended"
+
+
+class JobNotPausable(Conflict):
+    code, title = "job_not_pausable", "The job is not at work and does not wait"
+
+
+class JobNotResumable(Conflict):
+    code, title = "job_not_resumable", "The job is not paused"
+
+
+class JobNotRetryable(Conflict):
+    code, title = "job_not_retryable", "The job did not fail"
 
 
 class JobNotFinished(Conflict):

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from app.core.orm import utc_now
 from app.jobs.models import Job
-from app.jobs.status import JobStatus
+from app.jobs.status import HELD
 from app.maintenance.errors import InUse
 
 UP_LOCK = "up.lock"
@@ -18,7 +18,7 @@ def refuse_in_use(data_dir: Path, connection: Connection) -> None:
     if _is_locked(data_dir / UP_LOCK):
         raise InUse(f"`xtalforge up` runs on {data_dir}: stop it first, so that nothing is written meanwhile.")
     job = Job.__table__.c
-    held = job.status.in_((JobStatus.RUNNING, JobStatus.CANCELLING)), job.lease_expires_at > utc_now()
+    held = job.status.in_(HELD), job.lease_expires_at > utc_now()
     n = connection.scalar(select(func.count()).where(*held))
     if n:
         raise InUse(f"Workers hold {n} jobs: stop the workers and the API first, so that nothing is written meanwhile.")
