@@ -4,6 +4,7 @@ Started as `python -m app.compute PARENT CONFIGURATION LANE FILES LARGE...`, the
 LANE for small requests, FILES to ask for a model's files, the others for one large request at a time each.
 """
 
+import gc
 import json
 import signal
 import socket
@@ -44,6 +45,8 @@ from app.suggestions.schemas import SuggestionWish
 from app.suggestions.service import SuggestionService
 
 _MAX_BYTES = 1 << 40
+_SWITCH_S = 0.001
+"""How long a thread at a large request may keep the lane waiting at a time."""
 
 log = get_logger(__name__)
 
@@ -164,6 +167,9 @@ def main() -> None:
     process = Process(settings, _engine(settings), _Files(files), collected)
     for connection in large:
         threading.Thread(target=process.serve_large, args=(connection,), name="large-requests", daemon=True).start()
+    # Libraries are here to stay: looking through all their objects again and again makes requests wait.
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_S)
     process.serve_small(lane, given["readers"])
     process.close()
 
