@@ -95,7 +95,7 @@ def _itself(reference: Reference, rows: AnsweredRows) -> Mask:
 
 
 def parts_of_groups(groups: Sequence[str]) -> IntArray:
-    """Part of each row, by group alone: where there are many rows halves (0 sets the width, 1 measures), else tenths."""
+    """Part of each row, by group alone: of many rows halves (0 sets the width, 1 measures), else tenths."""
     n_parts = 2 if len(groups) >= _HALVED_FROM else _N_FOLDS
     names = sorted(set(groups), key=lambda name: hashlib.blake2b(f"part:{name}".encode(), digest_size=8).digest())
     part = {name: index % n_parts for index, name in enumerate(names)}
