@@ -1,12 +1,25 @@
 """`xtalforge datasets`: look at a data set before training on it."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.installation import settings_with
-from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, JsonOption, print_json, print_table, stdout
+from app.cli.api import api
+from app.cli.installation import DataDirOption, settings_with
+from app.cli.output import (
+    EXIT_ERROR,
+    EXIT_PARTIAL,
+    JsonOption,
+    ServerOption,
+    print_json,
+    print_record,
+    print_records,
+    print_table,
+    stdout,
+)
+from app.cli.server import Server
 from app.datasets.report import ValidationReport
 from app.properties.catalogue import Transform, resolve_property
 
@@ -22,6 +35,78 @@ PropertyOption = Annotated[
 ]
 UnitOption = Annotated[str | None, typer.Option(help="Unit of the labels, needed for a property of your own.")]
 TransformOption = Annotated[Transform | None, typer.Option(help="Scale to learn a property of your own on.")]
+
+
+DatasetArgument = Annotated[str, typer.Argument(help="Id of the data set, ds_...")]
+
+PATH = "/v1/datasets"
+_COLUMNS = {
+    "id": "data set", "name": "name", "property.key": "property", "property.unit": "unit", "input_kind": "rows hold",
+    "n_rows": "rows#", "created_at": "made",
+}  # fmt: skip
+
+
+def _api(server: str | None, data_dir: Path | None) -> AbstractContextManager[Server]:
+    return api(server, data_dir, "app.datasets.routes")
+
+
+@app.command()
+def upload(
+    data: DataArgument,
+    property_key: PropertyOption,
+    name: Annotated[str, typer.Option("--name", "-n", help="A name for people. [default: that of the file]")] = "",
+    unit: UnitOption = None,
+    transform: TransformOption = None,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Check and store DATA. Exit status 0: every row can be used. 3: some cannot."""
+    fields = {"property": property_key, "name": name, "unit": unit, "transform": transform and transform.value}
+    with _api(server, data_dir) as service:
+        stored = service.upload_dataset(data, {key: value for key, value in fields.items() if value})
+    if as_json:
+        print_json(stored)
+    else:
+        typer.echo(stored["id"])
+        _print_report(ValidationReport.model_validate(stored["report"]))
+    if stored["report"]["n_failed"]:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command("list")
+def list_datasets(
+    property_key: Annotated[str | None, typer.Option("--property", "-p", help="Only those of this property.")] = None,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """List the data sets, newest first."""
+    with _api(server, data_dir) as service:
+        print_records(service.items(PATH, property=property_key), _COLUMNS, as_json=as_json)
+
+
+@app.command()
+def show(
+    dataset: DatasetArgument, as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None
+) -> None:
+    """Show what was found in a data set."""
+    with _api(server, data_dir) as service:
+        found = service.get(f"{PATH}/{dataset}")
+    if as_json:
+        print_json(found)
+    else:
+        _print_report(ValidationReport.model_validate(found["report"]))
+
+
+@app.command()
+def delete(
+    dataset: DatasetArgument, as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None
+) -> None:
+    """Delete a data set; refused while a job or a model version needs it."""
+    with _api(server, data_dir) as service:
+        service.send("DELETE", f"{PATH}/{dataset}")
+    print_record({"deleted": dataset}, as_json=as_json)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, print_csv, print_error, print_json, stderr
+from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, ServerOption, print_csv, print_error, print_json, stderr
 
 
 def embed(
@@ -19,6 +19,8 @@ def embed(
         bool, typer.Option("--contributions", help="Also what each atom adds to the value (SchNet models, not in CSV).")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as without it.")] = False,
+    server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Feature vectors of crystals and compositions, as MODEL sees them, as JSON.
@@ -27,11 +29,17 @@ def embed(
     """
     if not files and not composition:
         raise typer.BadParameter("give structure files or --composition")
-    with stderr.status("loading"):
-        from app.cli.local_prediction import embed_locally
-    answer = embed_locally(
-        settings_with(data_dir=data_dir), files or [], composition or [], model, contributions=contributions
-    )
+    if as_json and as_csv:
+        raise typer.BadParameter("give --json or --csv, not both")
+    asked = (files or [], composition or [], model)
+    if server is not None:
+        from app.cli.remote_inputs import embed_on_server
+
+        answer = embed_on_server(server, *asked, contributions=contributions)
+    else:
+        with stderr.status("loading"):
+            from app.cli.local_prediction import embed_locally
+        answer = embed_locally(settings_with(data_dir=data_dir), *asked, contributions=contributions)
     if as_csv:
         columns = ("input_id", *(f"f{index}" for index in range(answer.dimension)))
         print_csv(columns, ((each.input_id, *each.vector) for each in answer.embeddings))

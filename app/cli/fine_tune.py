@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app.cli.datasets import DataArgument, PropertyOption, TransformOption, UnitOption
 from app.cli.follow import JobSource, follow, print_result
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json
+from app.cli.output import EXIT_ERROR, JsonOption, ServerOption, print_error, print_json
 from app.cli.server import Server
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
 from app.jobs.status import JobStatus
@@ -30,7 +30,7 @@ def fine_tune(
     ] = None,
     unit: UnitOption = None,
     transform: TransformOption = None,
-    server: Annotated[str | None, typer.Option(help="URL of a server that does it, instead of this machine.")] = None,
+    server: ServerOption = None,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:

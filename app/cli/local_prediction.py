@@ -33,7 +33,7 @@ def predict_locally(
 ) -> PredictionAnswer:
     """The answer for all files and formulas, however many. Raises what `PredictionService` raises."""
     limits = settings.limits.model_copy(update={"max_inputs_per_request": _NO_LIMIT})
-    inputs, failed = _read_inputs(paths, compositions, limits)
+    inputs, failed = read_inputs(paths, compositions, limits)
     engine = InferenceEngine(settings.inference.max_models, settings.device, settings.inference.threads)
     with open_installation(settings) as local:
         service = PredictionService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
@@ -45,25 +45,25 @@ def embed_locally(
 ) -> EmbeddingAnswer:
     """The feature vectors of all files and formulas, however many. Raises what `EmbeddingService` raises."""
     limits = settings.limits.model_copy(update={"max_inputs_per_request": _NO_LIMIT})
-    inputs, failed = _read_inputs(paths, compositions, limits)
+    inputs, failed = read_inputs(paths, compositions, limits)
     engine = InferenceEngine(settings.inference.max_models, settings.device, settings.inference.threads)
     with open_installation(settings) as local:
         service = EmbeddingService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
         return service.embed(inputs, model, failed, contributions=contributions)
 
 
-def _read_inputs(
+def read_inputs(
     paths: Sequence[Path], compositions: Sequence[str], limits: LimitSettings
 ) -> tuple[list[RawInput], list[FailedInput]]:
     with ExitStack() as stack:
-        uploads = [UploadedFile(str(path), stack.enter_context(path.open("rb"))) for path in _expanded(paths)]
+        uploads = [UploadedFile(str(path), stack.enter_context(path.open("rb"))) for path in expanded(paths)]
         inputs, failed = read_uploads(uploads, limits)
     inputs += [RawInput(text, Formula(text)) for text in compositions]
     refuse_duplicate_ids(entry.id for entry in inputs)
     return inputs, failed
 
 
-def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
+def expanded(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))

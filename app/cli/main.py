@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli import datasets, db, keys, models
+from app.cli import datasets, db, jobs, keys, models, webhooks
 from app.cli.audit import audit
 from app.cli.backup import backup, move, restore
 from app.cli.calibrate import calibrate
+from app.cli.catalogue import methods, properties, status
 from app.cli.embed import embed
 from app.cli.fine_tune import fine_tune
 from app.cli.gc import gc
@@ -21,6 +22,7 @@ from app.cli.pretrain import pretrain
 from app.cli.report import report
 from app.cli.reproduce import reproduce
 from app.cli.screen import screen
+from app.cli.structures import structures
 from app.cli.suggest import suggest
 from app.cli.up import up
 
@@ -33,13 +35,19 @@ app = typer.Typer(
 app.command()(up)
 app.command()(predict)
 app.command()(embed)
+app.command()(structures)
 app.command()(predict_bulk)
 app.command()(screen)
 app.command()(suggest)
 app.command()(fine_tune)
 app.command()(report)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
+app.command()(properties)
+app.command()(methods)
+app.command()(status)
 app.command()(pretrain)
 app.command()(calibrate)
 app.command()(reproduce)

@@ -4,19 +4,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.aliases import promote, rollback, show_alias, unalias
 from app.cli.installation import DataDirOption, open_installation, settings_with
-from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json, print_table
+from app.cli.output import EXIT_ERROR, JsonOption, ServerOption, print_error, print_json, print_table
+from app.cli.versions import delete, download_from, lineage, show_on, summaries_on, versions
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 
 if TYPE_CHECKING:
     from app.registry.models import ModelVersion
     from app.registry.service import RegistryService
 
-app = typer.Typer(no_args_is_help=True, help="Models of this installation.")
+app = typer.Typer(no_args_is_help=True, help="Models, their versions and aliases.")
+app.command()(versions)
+app.command()(lineage)
+app.command()(delete)
+app.command()(promote)
+app.command()(rollback)
+app.command("alias")(show_alias)
+app.command()(unalias)
 
 
 _COLUMNS = {
@@ -47,11 +56,13 @@ Reference = Annotated[str, typer.Argument(help="NAME (its champion), NAME@ALIAS 
 
 
 @app.command("list")
-def list_models(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
+def list_models(as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None) -> None:
     """List the models with their champions."""
-    with _registry(data_dir) as registry:
-        champions = registry.champions()
-    rows = [_summary(version) for version in champions]
+    if server is not None:
+        rows = summaries_on(server)
+    else:
+        with _registry(data_dir) as registry:
+            rows = [_summary(version) for version in registry.champions()]
     if as_json:
         print_json(rows)
         return
@@ -59,8 +70,13 @@ def list_models(as_json: JsonOption = False, data_dir: DataDirOption = None) -> 
 
 
 @app.command()
-def show(reference: Reference, as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
-    """Show a model's card, or its manifest with --json."""
+def show(
+    reference: Reference, as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None
+) -> None:
+    """Show a model's card, or with --json its manifest (of a server: what it says of the version)."""
+    if server is not None:
+        show_on(server, reference, as_json=as_json)
+        return
     with _registry(data_dir) as registry:
         version = registry.resolve(reference)
         if as_json:
@@ -73,9 +89,19 @@ def show(reference: Reference, as_json: JsonOption = False, data_dir: DataDirOpt
 def download(
     reference: Reference,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path(),
+    as_json: JsonOption = False,
+    server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Write manifest, weights, card and what intervals come from to OUT/NAME/VERSION, the layout of models_store."""
+    folder = download_from(server, reference, out) if server is not None else _write_files(reference, out, data_dir)
+    if as_json:
+        print_json({"folder": str(folder)})
+    else:
+        typer.echo(str(folder))
+
+
+def _write_files(reference: str, out: Path, data_dir: Path | None) -> Path:
     with _registry(data_dir) as registry:
         version = registry.resolve(reference)
         manifest, weights, trust = registry.artifact(version)
@@ -94,7 +120,7 @@ def download(
     except OSError as error:
         print_error(f"{folder} cannot be written: {error.strerror}.", "cannot_write")
         raise typer.Exit(EXIT_ERROR) from None
-    typer.echo(str(folder))
+    return folder
 
 
 @app.command()
@@ -146,7 +172,7 @@ def add(
     typer.echo(f"{told} was there already" if known is not None else f"{told} registered")
 
 
-def _summary(version: "ModelVersion") -> dict[str, object]:
+def _summary(version: "ModelVersion") -> dict[str, Any]:
     manifest = Manifest.model_validate(version.manifest)
     test = manifest.metrics.test
     return {

@@ -15,9 +15,25 @@ from typer.core import TyperGroup
 from app.core.errors import XtalforgeError
 
 EXIT_ERROR = 1
+"""Nothing could be done, or the job failed."""
 EXIT_PARTIAL = 3
+"""Some could be done, some not."""
+EXIT_REFUSED = 4
+"""What was named is not there, or the request was refused as it is."""
+EXIT_UNREACHABLE = 5
+"""The server, or what it needs, does not answer or is busy: the same may work later."""
+EXIT_STOPPED = 130
+"""Ctrl-C, as shells have it."""
+
+_LATER = (429, 502, 503, 504)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server", metavar="URL", envvar="XTALFORGE_URL", help="A running server to ask, instead of this machine."
+    ),
+]
 IntervalLevelOption = Annotated[
     float, typer.Option("--interval-level", min=0.5, max=0.99, help="Share of true values that intervals are to hold.")
 ]
@@ -30,13 +46,14 @@ stderr = Console(stderr=True)
 
 
 class ReportingGroup(TyperGroup):
-    """Turns known errors of any command into a sentence and exit status 1; a traceback means a fault of ours."""
+    """Turns known errors of any command into a sentence and an exit status; a traceback means a fault of ours."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except XtalforgeError as error:
             print_error(error.detail, error.code)
+            raise typer.Exit(exit_status(error)) from None
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
@@ -44,9 +61,17 @@ class ReportingGroup(TyperGroup):
             is_setting = error.title == "Settings"
             prefix = "The settings cannot be used: " if is_setting else ""
             print_error(prefix + problems, "invalid_settings" if is_setting else "invalid_request")
+            raise typer.Exit(EXIT_ERROR if is_setting else EXIT_REFUSED) from None
         except KeyboardInterrupt:
             stderr.print("stopped")
-        raise typer.Exit(EXIT_ERROR)
+            raise typer.Exit(EXIT_STOPPED) from None
+
+
+def exit_status(error: XtalforgeError) -> int:
+    """What an error means to a script."""
+    if error.status in _LATER:
+        return EXIT_UNREACHABLE
+    return EXIT_REFUSED if 400 <= error.status < 500 else EXIT_ERROR
 
 
 def print_error(detail: str, code: str) -> None:
@@ -74,3 +99,36 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     stdout.print(table, markup=False)
+
+
+def print_records(records: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_json: bool) -> None:
+    """A list: as JSON whole, as a table the columns `path.to.value` -> heading."""
+    if as_json:
+        print_json(records)
+    elif not records:
+        stderr.print("none")
+    else:
+        print_table("", list(columns.values()), ([_picked(record, path) for path in columns] for record in records))
+
+
+def print_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    """One thing: as JSON whole, for people a line for each of its plain values."""
+    if as_json:
+        print_json(record)
+        return
+    print_table("", ("", " "), ((key, _plain(value)) for key, value in record.items() if value not in (None, "", [])))
+
+
+def _picked(record: Mapping[str, Any], path: str) -> object:
+    value: Any = record
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return _plain(value)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+        return ", ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value) if isinstance(value, list | dict) else value

@@ -11,6 +11,7 @@ from app.cli.output import (
     EXIT_PARTIAL,
     IntervalLevelOption,
     JsonOption,
+    ServerOption,
     print_csv,
     print_error,
     print_json,
@@ -37,6 +38,7 @@ def predict(
     ] = 0,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Predict properties of crystals and compositions.
@@ -49,13 +51,19 @@ def predict(
         raise typer.BadParameter("give --model or --property, not both: a model predicts one property")
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both")
+    asked = (files or [], composition or [], model or None, wanted or None)
     with stderr.status("loading"):
-        from app.cli.local_prediction import predict_locally
         from app.predictions.answers import Wishes
-    settings = settings_with(data_dir=data_dir)
-    answer = predict_locally(
-        settings, files or [], composition or [], model or None, wanted or None, Wishes(level, neighbours)
-    )
+
+        if server is not None:
+            from app.cli.remote_inputs import predict_on_server
+        else:
+            from app.cli.local_prediction import predict_locally
+    wishes = Wishes(level, neighbours)
+    if server is not None:
+        answer = predict_on_server(server, *asked, wishes)
+    else:
+        answer = predict_locally(settings_with(data_dir=data_dir), *asked, wishes)
     _print(answer, as_json, as_csv)
     if answer.errors:
         raise typer.Exit(EXIT_PARTIAL if answer.predictions else EXIT_ERROR)

@@ -7,7 +7,7 @@ import typer
 
 from app.bulk.formats import ResultFormat
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, IntervalLevelOption, print_error, stderr
+from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, IntervalLevelOption, ServerOption, print_error, stderr
 from app.predictions.schemas import DEFAULT_LEVEL
 
 _FORMATS = {f".{fmt.value}": fmt for fmt in ResultFormat}
@@ -28,7 +28,7 @@ def predict_bulk(
     wanted: Annotated[list[str] | None, typer.Option("--property", "-p", help="A property key; repeatable.")] = None,
     level: IntervalLevelOption = DEFAULT_LEVEL,
     processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
-    server: Annotated[str | None, typer.Option(help="URL of a server that does it, instead of this machine.")] = None,
+    server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Predict from every row of DATA; the results have a line for each input and model.

@@ -1,6 +1,5 @@
 """A bulk prediction on a server: the file goes up, the results come down."""
 
-import os
 import time
 from pathlib import Path
 
@@ -9,24 +8,22 @@ from tqdm import tqdm
 from app.bulk.formats import ResultFormat
 from app.bulk.schemas import BulkPredictionRead, ModelChoice
 from app.cli.output import stderr
-from app.cli.server import Server, ServerError
+from app.cli.server import JobEnded, Server
 from app.jobs.status import JobStatus
 
 POLL_S = 0.5
 
 
 def run_on_server(url: str, data: Path, output: Path, fmt: ResultFormat, choice: ModelChoice) -> tuple[int, int]:
-    """Inputs done, and those among them without a value; Ctrl-C cancels the job. Raises ServerError."""
+    """Inputs done, and those among them without a value; Ctrl-C cancels the job. Raises ServerError, JobEnded."""
     with Server(url) as server:
         with stderr.status("uploading"):
             job = server.create_bulk(data, choice)
         job = _follow(server, job)
         if job.status is not JobStatus.SUCCEEDED:
             code = job.error.code if job.error is not None else job.status.value
-            raise ServerError(job.status_reason or "The job was ended.", code)
-        partial = output.with_name(f"{output.name}.partial")
-        server.download(f"/v1/bulk-predictions/{job.id}/results", {"format": fmt.value}, partial)
-        os.replace(partial, output)
+            raise JobEnded(job.status_reason or "The job was ended.", code)
+        server.download(f"/v1/bulk-predictions/{job.id}/results", {"format": fmt.value}, output)
     return job.progress.done, job.progress.failed
 
 

@@ -1,6 +1,5 @@
 """A screening on a server: candidates go up, results come down."""
 
-import os
 import time
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from tqdm import tqdm
 
 from app.cli.output import stderr
 from app.cli.remote_bulk import POLL_S
-from app.cli.server import Server, ServerError
+from app.cli.server import JobEnded, Server
 from app.jobs.status import JobStatus
 from app.screening.schemas import ResultScope, ScreeningCreate, ScreeningRead
 from app.screening.wish import ScreeningWish
@@ -20,7 +19,7 @@ def screen_on_server(
 ) -> dict[str, int]:  # fmt: skip
     """Counts of what became of the candidates; the table of all comes as Parquet. Ctrl-C cancels the job.
 
-    Raises ServerError.
+    Raises ServerError, JobEnded.
     """
     with Server(url) as server:
         if data is not None:
@@ -32,13 +31,11 @@ def screen_on_server(
         job = _follow(server, job)
         if job.status is not JobStatus.SUCCEEDED or job.counts is None:
             code = job.error.code if job.error is not None else job.status.value
-            raise ServerError(job.status_reason or "The job was ended.", code)
+            raise JobEnded(job.status_reason or "The job was ended.", code)
         path = f"/v1/screenings/{job.id}"
         server.download(f"{path}/results", {"format": "parquet", "scope": ResultScope.ALL.value}, table)
         if structures is not None:
-            partial = structures.with_name(f"{structures.name}.partial")
-            server.download(f"{path}/structures", {}, partial)
-            os.replace(partial, structures)
+            server.download(f"{path}/structures", {}, structures)
     return job.counts.model_dump()
 
 

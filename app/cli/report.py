@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.installation import DataDirOption, open_installation, settings_with
-from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json, print_table, stdout
+from app.cli.output import EXIT_ERROR, JsonOption, ServerOption, print_error, print_json, print_table, stdout
 from app.cli.server import Server
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def report(
     page: Annotated[
         Path | None, typer.Option("--page", "-o", help="Write the page to read (HTML) to this file.")
     ] = None,
-    server: Annotated[str | None, typer.Option(help="URL of the server that ran it, instead of this machine.")] = None,
+    server: ServerOption = None,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:

@@ -13,6 +13,7 @@ from app.cli.output import (
     EXIT_PARTIAL,
     IntervalLevelOption,
     JsonOption,
+    ServerOption,
     print_error,
     print_json,
     print_table,
@@ -83,7 +84,7 @@ def screen(
     level: IntervalLevelOption = DEFAULT_LEVEL,
     processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
     as_json: JsonOption = False,
-    server: Annotated[str | None, typer.Option(help="URL of a server that does it, instead of this machine.")] = None,
+    server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Predict properties of many candidates, sieve them, and name the best.

@@ -10,6 +10,7 @@ from app.cli.output import (
     EXIT_PARTIAL,
     IntervalLevelOption,
     JsonOption,
+    ServerOption,
     print_error,
     print_json,
     print_table,
@@ -42,6 +43,7 @@ def suggest(
     ] = None,
     level: IntervalLevelOption = DEFAULT_LEVEL,
     as_json: JsonOption = False,
+    server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Rank candidates without labels by what a measurement is expected to be worth to a model.
@@ -54,11 +56,17 @@ def suggest(
     if has_target != (strategy is Strategy.TARGET):
         raise typer.BadParameter("--strategy target goes with --above, --below or --optimum, and these with it")
     with stderr.status("loading"):
-        from app.cli.local_suggestion import suggest_locally
         from app.suggestions.schemas import SuggestionWish, TargetRequest
     target = TargetRequest(above=above, below=below, optimum=optimum) if has_target else None
     wish = SuggestionWish(model=model, strategy=strategy, count=count, target=target, interval_level=level)
-    answer = suggest_locally(settings_with(data_dir=data_dir), file, wish)
+    if server is not None:
+        from app.cli.remote_inputs import suggest_on_server
+
+        answer = suggest_on_server(server, file, wish)
+    else:
+        from app.cli.local_suggestion import suggest_locally
+
+        answer = suggest_locally(settings_with(data_dir=data_dir), file, wish)
     _print(answer, as_json)
     if answer.errors:
         raise typer.Exit(EXIT_PARTIAL)
