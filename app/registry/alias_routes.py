@@ -21,7 +21,7 @@ from app.registry.schemas import AliasHistory, AliasRead, AliasRollback, AliasUp
 from app.registry.views import read_alias, read_alias_change
 from app.web.problems import problem_responses
 
-router = APIRouter(prefix="/{name}/aliases")
+router = APIRouter(prefix="/v1/models/{name}/aliases", tags=["models"])
 
 _ETAG = re.compile(r'"([0-9]{1,9})"')
 _ALIAS = "/{alias}"

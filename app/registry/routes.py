@@ -18,7 +18,8 @@ from app.web.problems import problem_responses
 JSON, MARKDOWN, ZIP = "application/json", "text/markdown", "application/zip"
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-router.include_router(alias_router)
+# Not included: a route of an included router does not know its whole path, by which requests are counted and checked.
+router.routes.extend(alias_router.routes)
 
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="A version of the model.")]
 
