@@ -8,6 +8,7 @@ import pytest
 
 from app.learning.tournament.combining import combination_weights, nested_combination
 from app.learning.tournament.evidence import compare, corrected_p_value, fold_errors, row_p_value
+from app.learning.tournament.report import more_data
 
 LABELS = np.array([1.0, 2.0, 4.0, 7.0, 3.0, 9.0])
 
@@ -108,3 +109,10 @@ def test_a_comparison_in_words() -> None:
     assert not worse.is_better and "25.0% worse" in worse.text
     noisy = compare("one", errors, "other", random.permutation(errors), fold_of, groups)
     assert not noisy.is_better and "within noise" in noisy.text
+
+
+def test_what_more_data_would_bring_is_read_from_the_last_doubling() -> None:
+    curve = [{"n_train": n, "mae": 2.0, "mae_transformed": 2.0 - n / 100} for n in (25.0, 50.0, 75.0, 100.0)]
+    assert more_data(curve)[0].startswith("From 50 to 100 training rows the best regressor's error fell by 33%")
+    assert more_data(curve[:2])[0].startswith("From 25 to 50")
+    assert more_data(curve[:1]) == more_data([]) == []

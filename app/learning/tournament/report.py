@@ -20,6 +20,7 @@ from app.registry.manifest import TargetScaling
 FloatArray = npt.NDArray[np.float64]
 
 CURVE_SHARES = (0.25, 0.5, 0.75)
+_HALF = 0.51
 COMBINATION = "combination"
 MEDIAN = "answering the median"
 _NOTICEABLE = 0.01
@@ -215,14 +216,18 @@ def _reasons(
         said.append("It is not shown to be better than that model: do not promote it on this evidence.")
     if findings.is_combination:
         said.append(f"{findings.against_winner(findings.complete[0]).text}, the best single entrant.")
-    if len(curve) > 1 and curve[-1]["mae"] > 0:
-        said.append(_more_data(curve[1], curve[-1]))
+    said += more_data(curve)
     return [f"{sentence[0].upper()}{sentence[1:]}" for sentence in said]
 
 
-def _more_data(half: dict[str, float], whole: dict[str, float]) -> str:
-    gain = 1.0 - whole["mae_transformed"] / half["mae_transformed"]
-    rows = f"From {half['n_train']:.0f} to {whole['n_train']:.0f} training rows the best regressor's error"
+def more_data(curve: Sequence[Mapping[str, float]]) -> list[str]:
+    """What the curve's second half promises, in one sentence; none where it was cut short before there were two."""
+    whole = curve[-1] if curve else None
+    halves = [point for point in curve if whole is not None and point["n_train"] <= _HALF * whole["n_train"]]
+    if whole is None or not halves or whole["mae"] == 0:
+        return []
+    gain = 1.0 - whole["mae_transformed"] / halves[-1]["mae_transformed"]
+    rows = f"From {halves[-1]['n_train']:.0f} to {whole['n_train']:.0f} training rows the best regressor's error"
     if gain < _NOTICEABLE:
-        return f"{rows} did not fall: more data of this kind would hardly help."
-    return f"{rows} fell by {gain:.0%}: twice the data would help about as much again."
+        return [f"{rows} did not fall: more data of this kind would hardly help."]
+    return [f"{rows} fell by {gain:.0%}: twice the data would help about as much again."]
