@@ -18,11 +18,13 @@ class AccessRead(BaseModel):
 
     tenant: str = Field(description="Whose data, models and jobs the client sees.", examples=["default"])
     scopes: list[KeyScope] = Field(description="What it may do; `admin` includes the others.")
-    is_operator: bool = Field(description="Whether it may change shared models, too.")
-    key_id: str | None = Field(description="`id` of the key; null = the service needs none from here.")
-    key_name: str = Field(description="What the key is called.")
-    key_expires_at: datetime | None = Field(description="When the key ends; null = never.")
-    requests_per_minute: int | None = Field(description="Most requests a minute; null = any number.")
+    is_operator: bool = Field(description="Whether it may change shared models, too.", examples=[False])
+    key_id: str | None = Field(
+        description="`id` of the key; null = the service needs none from here.", examples=["key_7f3a9c1e"]
+    )
+    key_name: str = Field(description="What the key is called.", examples=["notebook"])
+    key_expires_at: datetime | None = Field(description="When the key ends; null = never.", examples=[None])
+    requests_per_minute: int | None = Field(description="Most requests a minute; null = any number.", examples=[600])
 
 
 @router.get("", responses=problem_responses(), summary="What your key allows")

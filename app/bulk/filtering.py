@@ -29,7 +29,7 @@ class ElementFilter(BaseModel):
     any_of: tuple[ElementSymbol, ...] = Field(default=(), description="At least one of these must be there.")
     none_of: tuple[ElementSymbol, ...] = Field(default=(), description="None of these may be.", examples=[["Pb"]])
     only: tuple[ElementSymbol, ...] = Field(default=(), description="Nothing but these may be there.")
-    at_least: int | None = Field(default=None, ge=1, description="Fewest different elements.")
+    at_least: int | None = Field(default=None, ge=1, description="Fewest different elements.", examples=[2])
     at_most: int | None = Field(default=None, ge=1, description="Most different elements.", examples=[4])
 
     def reason_against(self, symbols: Collection[str]) -> str | None:

@@ -22,7 +22,12 @@ class StructuresRequest(BaseModel):
 class CellRead(BaseModel):
     """The unit cell."""
 
-    vectors: list[Vector] = Field(description="a, b and c, Cartesian, Å.", min_length=3, max_length=3)
+    vectors: list[Vector] = Field(
+        description="a, b and c, Cartesian, Å.",
+        min_length=3,
+        max_length=3,
+        examples=[[[5.64, 0.0, 0.0], [0.0, 5.64, 0.0], [0.0, 0.0, 5.64]]],
+    )
     a: float = Field(description="Length, Å.", examples=[5.64])
     b: float = Field(description="Length, Å.", examples=[5.64])
     c: float = Field(description="Length, Å.", examples=[5.64])
@@ -35,7 +40,7 @@ class CellRead(BaseModel):
 class SiteRead(BaseModel):
     """An atom of the cell, after all symmetry was applied."""
 
-    element: str = Field(examples=["Na"])
+    element: str = Field(examples=["Na"], description="Symbol of the element.")
     position: Vector = Field(description="In fractions of a, b and c, 0 to 1.", examples=[[0.0, 0.5, 0.5]])
 
 
@@ -46,9 +51,11 @@ class StructureRead(BaseModel):
     formula: str = Field(description="Reduced, in alphabetical order.", examples=["ClNa"])
     n_sites: int = Field(description="Atoms in the cell.", examples=[8])
     elements: dict[str, int] = Field(description="Atoms of each element in the cell.", examples=[{"Cl": 4, "Na": 4}])
-    cell: CellRead
-    sites: list[SiteRead]
-    notes: list[str] = Field(description="What had to be assumed while the input was read.")
+    cell: CellRead = Field(description="The unit cell as it was given, or as its symmetry makes it.")
+    sites: list[SiteRead] = Field(description="Every atom of the cell.")
+    notes: list[str] = Field(
+        description="What had to be assumed while the input was read.", examples=[["deuterium (D) read as hydrogen"]]
+    )
 
 
 class StructureFailed(BaseModel):
@@ -56,11 +63,11 @@ class StructureFailed(BaseModel):
 
     input_id: str = Field(description="`id` of the input, or its place, from 0.", examples=["garbage"])
     code: str = Field(description="Stable code of the reason.", examples=["disordered_structure"])
-    detail: str = Field(description="The reason in words.")
+    detail: str = Field(description="The reason in words.", examples=["Site Na1 is occupied by half an atom."])
 
 
 class StructuresAnswer(BaseModel):
     """Structures in the order of the inputs; what failed is listed beside them."""
 
-    structures: list[StructureRead]
-    errors: list[StructureFailed]
+    structures: list[StructureRead] = Field(description="Those that can be used.")
+    errors: list[StructureFailed] = Field(description="Those that cannot.")

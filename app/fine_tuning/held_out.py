@@ -16,8 +16,8 @@ class HeldOutRow(BaseModel):
     """One row of the test split."""
 
     formula: str = Field(description="Reduced, in alphabetical order.", examples=["O3SrTi"])
-    label: float = Field(description="As uploaded, in the property's unit.")
-    prediction: float = Field(description="In the property's unit.")
+    label: float = Field(description="As uploaded, in the property's unit.", examples=[101.0])
+    prediction: float = Field(description="In the property's unit.", examples=[96.4])
 
 
 def shown_rows(formulas: Sequence[str], labels: FloatArray, predictions: FloatArray) -> list[HeldOutRow]:

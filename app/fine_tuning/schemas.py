@@ -46,11 +46,17 @@ class FineTuningJobCreate(BaseModel):
         },
     )  # fmt: skip
 
-    dataset_id: str = Field(pattern=ID_PATTERN, max_length=255, description="From POST /v1/datasets.")
+    dataset_id: str = Field(
+        pattern=ID_PATTERN,
+        max_length=255,
+        description="From POST /v1/datasets.",
+        examples=["ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
+    )
     model_name: Annotated[str, AfterValidator(_model_name)] = Field(
         json_schema_extra={"pattern": MODEL_NAME_PATTERN},
         description="Name of the model to make; a name of your own that exists gets a further version. Lower-case "
         "letters, digits, '.', '_', '-', at most 64.",
+        examples=["my-bulk-modulus"],
     )
     base_model: str = Field(
         default=AUTO,
@@ -73,9 +79,11 @@ class FineTuningJobCreate(BaseModel):
 class BaseModelRead(BaseModel):
     """The pinned model version that a job starts from."""
 
-    name: str = Field(examples=["cgcnn-formation-energy"])
+    name: str = Field(examples=["cgcnn-formation-energy"], description="Name of the model.")
     version: int = Field(description="Counts from 1 within the model.", examples=[1])
-    sha256: str = Field(description="Of its weights.")
+    sha256: str = Field(
+        description="Of its weights.", examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+    )
 
 
 class JobProgress(BaseModel):
@@ -83,10 +91,12 @@ class JobProgress(BaseModel):
 
     epoch: int = Field(description="Counts from 1.", examples=[12])
     max_epochs: int = Field(description="Most epochs; training may stop earlier.", examples=[100])
-    val_mae: float = Field(description="Mean absolute error on the validation rows, in `unit`.")
-    best_val_mae: float = Field(description="The best epoch's, in `unit`.")
+    val_mae: float = Field(description="Mean absolute error on the validation rows, in `unit`.", examples=[9.6])
+    best_val_mae: float = Field(description="The best epoch's, in `unit`.", examples=[9.1])
     unit: str = Field(description="Unit of the errors.", examples=["GPa"])
-    eta_s: float = Field(description="Seconds to the last epoch at the present pace; early stopping may end it sooner.")
+    eta_s: float = Field(
+        description="Seconds to the last epoch at the present pace; early stopping may end it sooner.", examples=[75.0]
+    )
     stage: str = Field(default="", description="Which of several trainings, whose epochs are counted on.")
 
 
@@ -101,7 +111,7 @@ class JobSearch(BaseModel):
 class JobResult(BaseModel):
     """The model version that the job made."""
 
-    model: str = Field(examples=["my-bulk-modulus"])
+    model: str = Field(examples=["my-bulk-modulus"], description="Name of the model.")
     version: int = Field(description="Predict with it as `MODEL/VERSION`.", examples=[1])
     metrics: Metrics = Field(description="Errors on train, validation and held-out test rows, in the property's unit.")
 
@@ -111,26 +121,30 @@ class FineTuningJobRead(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    id: str = Field(examples=["job_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    id: str = Field(examples=["job_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"], description="Names it in every other call.")
     status: JobStatus = Field(description="succeeded, failed, cancelled and expired are final.")
     status_reason: str | None = Field(description="Why it is in this state.", examples=["Waiting for a worker."])
     error: JobErrorRead | None = Field(description="Why it failed.")
-    created_at: datetime
-    started_at: datetime | None = Field(description="When a worker first took it.")
-    finished_at: datetime | None = Field(description="When it reached its final state.")
-    dataset_id: str = Field(examples=["ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    created_at: datetime = Field(description="When it was made, UTC.", examples=["2026-11-21T16:40:12Z"])
+    started_at: datetime | None = Field(description="When a worker first took it.", examples=["2026-11-21T16:40:12Z"])
+    finished_at: datetime | None = Field(
+        description="When it reached its final state.", examples=["2026-11-21T16:40:12Z"]
+    )
+    dataset_id: str = Field(examples=["ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"], description="The data set it trains on.")
     model_name: str = Field(description="The model that gets a version.", examples=["my-bulk-modulus"])
     property: str = Field(description="Key of the property that the model predicts.", examples=["k_vrh"])
     unit: str = Field(description="Unit of the labels, the errors and the predictions.", examples=["GPa"])
     base_model: BaseModelRead | None = Field(description="null when the method starts from random weights.")
     sources: list[BaseModelRead] = Field(default=[], description="Pretrained models that method `auto` may use.")
-    method: Method
-    architecture: Architecture
+    method: Method = Field(description="How it is trained.")
+    architecture: Architecture = Field(description="Kind of network or regressor.")
     hyperparameters: Hyperparameters = Field(
         description="As used: given, or chosen where left out; null where the method has no use for it."
     )
-    seed: int = Field(description="Of the split and the starting weights.")
-    attempts: int = Field(description="How often a worker took the job; above 1 after a worker or machine was lost.")
+    seed: int = Field(description="Of the split and the starting weights.", examples=[0])
+    attempts: int = Field(
+        description="How often a worker took the job; above 1 after a worker or machine was lost.", examples=[1]
+    )
     progress: JobProgress | None = Field(description="null before the first epoch has ended, and for baselines.")
     search: JobSearch | None = Field(description="null unless it is a baseline whose fits have begun.")
     result: JobResult | None = Field(description="null unless it succeeded.")
@@ -139,17 +153,21 @@ class FineTuningJobRead(BaseModel):
 class MethodRead(BaseModel):
     """One way to train on offer."""
 
-    name: Method
+    name: Method = Field(description="Give it as `method`.")
     family: Architecture = Field(description="Architecture of the model it makes.")
     input_kind: InputKind = Field(
         description="What the model reads. One that reads compositions answers for structures too when it is named."
     )
     data_kinds: list[InputKind] = Field(description="What a row of the data set may hold.")
-    needs_base_model: bool = Field(description="Whether it starts from the weights of another model.")
+    needs_base_model: bool = Field(description="Whether it starts from the weights of another model.", examples=[True])
     base_family: Architecture | None = Field(description="Architecture of that model.")
-    hyperparameters: list[str] = Field(description="Those it uses; others are refused.")
+    hyperparameters: list[str] = Field(
+        description="Those it uses; others are refused.", examples=[["max_epochs", "learning_rate"]]
+    )
     source: str = Field(description="Paper and section it is from.", examples=["Lee & Asahi 2021, 2.2"])
-    description: str = Field(description="What it does.")
+    description: str = Field(
+        description="What it does.", examples=["Start from the base model's weights and train them all."]
+    )
 
 
 class MethodList(BaseModel):

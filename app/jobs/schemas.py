@@ -11,8 +11,10 @@ ID_PATTERN = r"^[A-Za-z0-9_-]+$"
 class JobErrorRead(BaseModel):
     """Why a job failed."""
 
-    code: str = Field(description="Stable, e.g. `training_diverged`, `out_of_memory`, `worker_lost`.")
-    detail: str = Field(description="The reason in words.")
+    code: str = Field(
+        description="Stable, e.g. `training_diverged`, `out_of_memory`, `worker_lost`.", examples=["training_diverged"]
+    )
+    detail: str = Field(description="The reason in words.", examples=["The loss became infinite in epoch 3."])
 
 
 class JobEventRead(BaseModel):
@@ -20,16 +22,22 @@ class JobEventRead(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    seq: int = Field(examples=[5])
+    seq: int = Field(examples=[5], description="Counts from 1 within the job, without gaps.")
     level: Literal["info", "warning", "error"] = Field(description="How much it matters.")
-    kind: str = Field(description="`status` or `message`; `epoch` of trainings, `progress` of bulk predictions.")
+    kind: str = Field(
+        description="`status` or `message`; `epoch` of trainings, `progress` of bulk predictions.", examples=["epoch"]
+    )
     message: str = Field(description="What happened, in words.", examples=["Epoch 1 of 2: validation MAE 13.15 GPa"])
-    data: dict[str, Any] = Field(description="The same for programs, e.g. the errors of an epoch.")
-    created_at: datetime
+    data: dict[str, Any] = Field(
+        description="The same for programs, e.g. the errors of an epoch.", examples=[{"epoch": 1, "val_mae": 13.15}]
+    )
+    created_at: datetime = Field(description="When it happened, UTC.", examples=["2026-11-21T16:40:12Z"])
 
 
 class JobEventList(BaseModel):
     """Events in order."""
 
     items: list[JobEventRead] = Field(description="Oldest first.")
-    next: int | None = Field(description="Pass it as `after` to get what follows; null = nothing more will come.")
+    next: int | None = Field(
+        description="Pass it as `after` to get what follows; null = nothing more will come.", examples=[5]
+    )

@@ -34,33 +34,61 @@ class Hyperparameters(BaseModel):
         description="Hidden layer of the source whose activations are the features, counted from 1. `auto`: layers 1 "
         "to 4 are tried, in short trainings where the schedule allows; validation decides.",
     )
-    max_epochs: int | None = Field(default=None, ge=1, le=5000, description="Passes over the training rows.")
-    patience: int | None = Field(
-        default=None, ge=1, le=5000, description="Stop after so many epochs without a better one."
+    max_epochs: int | None = Field(
+        default=None, ge=1, le=5000, description="Passes over the training rows.", examples=[100]
     )
-    batch_size: int | None = Field(default=None, ge=2, le=8192, description="Rows per step.")
-    learning_rate: float | None = Field(default=None, gt=0, le=10, description="The highest one of the schedule.")
-    weight_decay: float | None = Field(default=None, ge=0, le=1, description="L2 penalty of the weights.")
+    patience: int | None = Field(
+        default=None, ge=1, le=5000, description="Stop after so many epochs without a better one.", examples=[30]
+    )
+    batch_size: int | None = Field(default=None, ge=2, le=8192, description="Rows per step.", examples=[64])
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="The highest one of the schedule.", examples=[0.002]
+    )
+    weight_decay: float | None = Field(
+        default=None, ge=0, le=1, description="L2 penalty of the weights.", examples=[0.0]
+    )
     optimizer: Literal["adamw", "adam", "sgd"] | None = Field(
         default=None, description="`adam` adds the L2 penalty to the loss, `adamw` takes it off the weights."
     )
     schedule: Literal["one_cycle", "step", "plateau", "constant"] | None = Field(
         default=None, description="Of the learning rate. `plateau`: it falls when the training loss does not."
     )
-    loss: Literal["mae", "mse", "huber"] | None = None
+    loss: Literal["mae", "mse", "huber"] | None = Field(
+        default=None, description="Loss that is minimised, of the scaled labels."
+    )
     scaling: Literal["none", "standard", "tanh"] | None = Field(default=None, description="`tanh`: eq. 6 of the paper.")
     ema_decay: float | None = Field(
-        default=None, ge=0, lt=1, description="Decay per step of the averaged weights that are kept; 0 = none."
+        default=None,
+        ge=0,
+        lt=1,
+        description="Decay per step of the averaged weights that are kept; 0 = none.",
+        examples=[0.999],
     )
-    gradient_clip: float | None = Field(default=None, ge=0, description="Largest gradient norm; 0 = unbounded.")
+    gradient_clip: float | None = Field(
+        default=None, ge=0, description="Largest gradient norm; 0 = unbounded.", examples=[1.0]
+    )
     split: Literal["formula", "formula_hash", "random"] | None = Field(
         default=None, description="`formula`: no formula stands in two of train, validation and test."
     )
-    train_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share of rows that train.")
-    val_fraction: float | None = Field(default=None, gt=0, lt=1, description="Share that stops the training.")
-    frozen_convolutions: int | None = Field(default=None, ge=0, le=12, description="For `freeze_early`.")
-    hidden_dim: int | None = Field(default=None, ge=1, le=4096, description="Width of the fully connected layer.")
-    precision: Literal["float32", "bfloat16"] | None = None
-    n_folds: int | None = Field(default=None, ge=2, le=20, description="Of the cross-validation of a baseline.")
-    n_trials: int | None = Field(default=None, ge=1, le=2000, description="Models that a model search compares.")
-    max_seconds: float | None = Field(default=None, gt=0, description="Stop training (not the job) after so long.")
+    train_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="Share of rows that train.", examples=[0.667]
+    )
+    val_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="Share that stops the training.", examples=[0.167]
+    )
+    frozen_convolutions: int | None = Field(default=None, ge=0, le=12, description="For `freeze_early`.", examples=[2])
+    hidden_dim: int | None = Field(
+        default=None, ge=1, le=4096, description="Width of the fully connected layer.", examples=[128]
+    )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        default=None, description="Numbers that networks compute with."
+    )
+    n_folds: int | None = Field(
+        default=None, ge=2, le=20, description="Of the cross-validation of a baseline.", examples=[5]
+    )
+    n_trials: int | None = Field(
+        default=None, ge=1, le=2000, description="Models that a model search compares.", examples=[20]
+    )
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="Stop training (not the job) after so long.", examples=[900]
+    )

@@ -26,26 +26,27 @@ class EmbeddingRequest(BaseModel):
 class AtomRead(BaseModel):
     """Atoms with the same surroundings, by symmetry or by chance."""
 
-    element: str = Field(examples=["O"])
-    share: float = Field(description="Of the atoms of the cell, 0 to 1.")
+    element: str = Field(examples=["O"], description="Symbol of the element.")
+    share: float = Field(description="Of the atoms of the cell, 0 to 1.", examples=[0.6])
     contribution: float = Field(
-        description="In the property's unit. The mean over the atoms (of a model of whole cells, the sum) is the value."
+        description="In the property's unit. The mean over the atoms (of models of whole cells, the sum) is the value.",
+        examples=[-3.1],
     )
 
 
 class Embedding(BaseModel):
     """The features of one input."""
 
-    input_id: str = Field(description="`id` of the input, or its place, from 0.")
-    vector: list[float] = Field(description="Of length `dimension`.")
+    input_id: str = Field(description="`id` of the input, or its place, from 0.", examples=["salt"])
+    vector: list[float] = Field(description="Of length `dimension`.", examples=[[0.12, -0.07, 1.3]])
     atoms: list[AtomRead] | None = Field(description="null: not asked for.")
 
 
 class EmbeddingAnswer(BaseModel):
     """Vectors in the order of the inputs; what failed is listed beside them."""
 
-    model: ModelReference
+    model: ModelReference = Field(description="The exact model that answered.")
     dimension: int = Field(description="Length of the vectors.", examples=[96])
-    kind: str = Field(description="What the vectors are.")
-    embeddings: list[Embedding]
+    kind: str = Field(description="What the vectors are.", examples=["pooled atom features"])
+    embeddings: list[Embedding] = Field(description="One for each input that could be used.")
     errors: list[PredictionError] = Field(description="Inputs that gave no vector.")

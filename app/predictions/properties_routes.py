@@ -16,11 +16,13 @@ router = APIRouter(prefix="/v1/properties", tags=["properties"])
 class ServingModel(BaseModel):
     """A champion that predicts the property."""
 
-    name: str = Field(examples=["cgcnn-formation-energy"])
+    name: str = Field(examples=["cgcnn-formation-energy"], description="Name of the model.")
     version: int = Field(description="Counts from 1 within the model.", examples=[1])
-    input_kind: InputKind
-    only_when_named: bool = Field(description="Answers only requests that name it in `models`.")
-    test_mae: float | None = Field(description="Mean absolute error on held-out rows, in the property's unit.")
+    input_kind: InputKind = Field(description="What it predicts from.")
+    only_when_named: bool = Field(description="Answers only requests that name it in `models`.", examples=[False])
+    test_mae: float | None = Field(
+        description="Mean absolute error on held-out rows, in the property's unit.", examples=[0.0242]
+    )
 
 
 class PropertyRead(BaseModel):
@@ -29,8 +31,10 @@ class PropertyRead(BaseModel):
     key: str = Field(description="Name in requests and answers.", examples=["k_vrh"])
     label: str = Field(description="Name for people.", examples=["bulk modulus (VRH)"])
     unit: str = Field(description="Unit of every value; `1` for a plain number.", examples=["GPa"])
-    definition: str = Field(description="What exactly it is: method, per what.")
-    task_type: TaskType
+    definition: str = Field(
+        description="What exactly it is: method, per what.", examples=["Kohn-Sham band gap, DFT (PBE), 0 K."]
+    )
+    task_type: TaskType = Field(description="What kind of answer it is.")
     transform: Transform = Field(description="The scale models learn on; answers are never transformed.")
     models: list[ServingModel] = Field(description="Champions that predict it now.")
 

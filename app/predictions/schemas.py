@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from app.core.errors import TooManyInputs
 from app.core.settings import MAX_INPUTS_PER_REQUEST
+from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 
 CONTENT_FIELDS = ("cif", "poscar", "structure", "composition")
 
@@ -25,14 +26,28 @@ class PredictionInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str | None = Field(
-        default=None, min_length=1, max_length=200, description="Your name for it; default: its place, from 0."
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Your name for it; default: its place, from 0.",
+        examples=["strontium-titanate"],
     )
-    cif: str | None = Field(default=None, description="CIF text. Several data blocks become inputs `ID#block`.")
-    poscar: str | None = Field(default=None, description="VASP POSCAR text, with element symbols.")
+    cif: str | None = Field(
+        default=None, description="CIF text. Several data blocks become inputs `ID#block`.", examples=[NACL_CIF]
+    )
+    poscar: str | None = Field(
+        default=None, description="VASP POSCAR text, with element symbols.", examples=[DIAMOND_POSCAR]
+    )
     structure: dict[str, Any] | None = Field(
-        default=None, description="A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure."
+        default=None,
+        description="A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure.",
+        examples=[
+            {"numbers": [55, 17], "positions": [[0, 0, 0], [2.06, 2.06, 2.06]], "cell": [4.12, 4.12, 4.12], "pbc": True}
+        ],
     )
-    composition: str | None = Field(default=None, description="A formula, e.g. `SrTiO3`, `Ca(OH)2`, `Li0.5CoO2`.")
+    composition: str | None = Field(
+        default=None, description="A formula, e.g. `SrTiO3`, `Ca(OH)2`, `Li0.5CoO2`.", examples=["SrTiO3"]
+    )
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
@@ -59,10 +74,16 @@ class PredictionRequest(BaseModel):
         min_length=1, description="Crystals and compositions, at most 1000 as installed; larger sets go in parts."
     )
     models: list[Reference] | None = Field(
-        default=None, min_length=1, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`."
+        default=None,
+        min_length=1,
+        description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.",
+        examples=[["elemnet-formation-energy"]],
     )
     properties: list[Reference] | None = Field(
-        default=None, min_length=1, description="Property keys: the champions of these properties answer."
+        default=None,
+        min_length=1,
+        description="Property keys: the champions of these properties answer.",
+        examples=[["formation_energy_per_atom"]],
     )
     interval_level: IntervalLevel = Field(default=DEFAULT_LEVEL, description=LEVEL_DESCRIPTION)
     neighbours: NeighbourCount = Field(default=0, description=NEIGHBOURS_DESCRIPTION)
@@ -77,26 +98,32 @@ class PredictionRequest(BaseModel):
 class ModelReference(BaseModel):
     """The exact model that answered."""
 
-    name: str = Field(examples=["cgcnn-formation-energy"])
+    name: str = Field(examples=["cgcnn-formation-energy"], description="Name of the model.")
     version: int = Field(description="Counts from 1 within the model.", examples=[1])
-    sha256: str = Field(description="SHA-256 of the weights.")
+    sha256: str = Field(
+        description="SHA-256 of the weights.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
 
 
 class Interval(BaseModel):
     """A prediction interval, in the value's unit, for materials like those the model was tested on."""
 
-    level: float = Field(description="Share of true values it is made to hold, e.g. 0.9.")
-    lower: float = Field(description="Lower end.")
-    upper: float = Field(description="Upper end.")
+    level: float = Field(description="Share of true values it is made to hold, e.g. 0.9.", examples=[0.9])
+    lower: float = Field(description="Lower end.", examples=[-3.62])
+    upper: float = Field(description="Upper end.", examples=[-3.03])
 
 
 class Domain(BaseModel):
     """Whether the input is like what the model was trained on."""
 
-    in_domain: bool = Field(description="false: the value may be far off, and its interval too narrow.")
+    in_domain: bool = Field(
+        description="false: the value may be far off, and its interval too narrow.", examples=[True]
+    )
     score: float | None = Field(
         description="Distance from the training data, in the model's representation and in composition, beside that "
-        "of its nearest rows from each other; 1 at the limit. null where it is not measured."
+        "of its nearest rows from each other; 1 at the limit. null where it is not measured.",
+        examples=[0.6],
     )
     reason: str = Field(description="Why.", examples=["element(s) Pu not in the training data"])
 
@@ -105,8 +132,10 @@ class NeighbourRead(BaseModel):
     """A row that the model was trained on."""
 
     formula: str = Field(description="Reduced, in alphabetical order.", examples=["O3SrTi"])
-    distance: float = Field(description="In the model's representation, in spreads of its training data.")
-    value: float = Field(description="Its label, in the unit of the prediction.")
+    distance: float = Field(
+        description="In the model's representation, in spreads of its training data.", examples=[0.42]
+    )
+    value: float = Field(description="Its label, in the unit of the prediction.", examples=[-3.4])
 
 
 class Prediction(BaseModel):
@@ -116,8 +145,11 @@ class Prediction(BaseModel):
     property: str = Field(description="Key of the property.", examples=["formation_energy_per_atom"])
     value: float = Field(description="In `unit`.", examples=[-3.32])
     unit: str = Field(description="Unit of the value; `1` for a plain number.", examples=["eV/atom"])
-    definition: str = Field(description="What the value is: functional, per what.")
-    model: ModelReference
+    definition: str = Field(
+        description="What the value is: functional, per what.",
+        examples=["Energy of formation from the elements' standard states, per atom, DFT (PBE), 0 K."],
+    )
+    model: ModelReference = Field(description="The exact model that answered.")
     interval: Interval | None = Field(
         description="null: this model carries no calibrated interval, or none of this level, which `notes` then say."
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.bulk.filtering import ElementSymbol
+from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 
 MAX_STRUCTURES = 100
 MAX_ENDS = 6
@@ -47,7 +48,7 @@ class _Generator(BaseModel):
 class PrototypeGenerator(_Generator):
     """Every choice of elements for the sites of structure types."""
 
-    kind: Literal["prototypes"]
+    kind: Literal["prototypes"] = Field(description="Which kind of generator this is.")
     prototypes: tuple[PrototypeName, ...] = Field(
         default=tuple(PrototypeName), min_length=1, description="Structure types; default: all."
     )
@@ -58,7 +59,10 @@ class PrototypeGenerator(_Generator):
         examples=[{"A": ["Ca", "Sr", "Ba"], "B": ["Ti", "Zr", "Hf", "Sn"], "X": ["O", "S"]}],
     )
     elements: tuple[ElementSymbol, ...] | None = Field(
-        default=None, min_length=1, description="Elements for every other site; default: all that are stable enough."
+        default=None,
+        min_length=1,
+        description="Elements for every other site; default: all that are stable enough.",
+        examples=[["Li", "Na", "K", "F", "Cl"]],
     )
 
 
@@ -67,11 +71,19 @@ class TemplateStructure(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str | None = Field(default=None, min_length=1, max_length=100, description="Your name for it.")
-    cif: str | None = Field(default=None, description="CIF text of one structure.")
-    poscar: str | None = Field(default=None, description="VASP POSCAR text, with element symbols.")
+    id: str | None = Field(
+        default=None, min_length=1, max_length=100, description="Your name for it.", examples=["spinel"]
+    )
+    cif: str | None = Field(default=None, description="CIF text of one structure.", examples=[NACL_CIF])
+    poscar: str | None = Field(
+        default=None, description="VASP POSCAR text, with element symbols.", examples=[DIAMOND_POSCAR]
+    )
     structure: dict[str, Any] | None = Field(
-        default=None, description="A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure."
+        default=None,
+        description="A pymatgen `Structure.as_dict()`, ASE JSON or OPTIMADE structure.",
+        examples=[
+            {"numbers": [55, 17], "positions": [[0, 0, 0], [2.06, 2.06, 2.06]], "cell": [4.12, 4.12, 4.12], "pbc": True}
+        ],
     )
 
     @model_validator(mode="after")
@@ -84,8 +96,10 @@ class TemplateStructure(BaseModel):
 class SubstitutionGenerator(_Generator):
     """Elements of given structures exchanged for others, the cell scaled with the radii."""
 
-    kind: Literal["substitutions"]
-    structures: tuple[TemplateStructure, ...] = Field(min_length=1, max_length=MAX_STRUCTURES)
+    kind: Literal["substitutions"] = Field(description="Which kind of generator this is.")
+    structures: tuple[TemplateStructure, ...] = Field(
+        min_length=1, max_length=MAX_STRUCTURES, description="Structures to substitute elements in."
+    )
     substitutions: dict[ElementSymbol, tuple[ElementSymbol, ...]] = Field(
         min_length=1,
         description="For an element of the structures, those that may take its place; list the element itself to keep "
@@ -99,7 +113,7 @@ class SolidSolutionGenerator(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["solid_solution"]
+    kind: Literal["solid_solution"] = Field(description="Which kind of generator this is.")
     ends: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
         min_length=2, max_length=MAX_ENDS, description="Formulas of the end members.", examples=[["BaTiO3", "SrTiO3"]]
     )

@@ -49,7 +49,9 @@ class Objective(_Part):
 
     property: Reference = Field(description="Key of the property.", examples=["formation_energy_per_atom"])
     goal: Goal = Field(description="`maximise`, `minimise`, or come near to `target`.")
-    target: Finite | None = Field(default=None, description="In the unit of the property; with goal `target` only.")
+    target: Finite | None = Field(
+        default=None, description="In the unit of the property; with goal `target` only.", examples=[1.34]
+    )
 
     @model_validator(mode="after")
     def _target_where_it_is_used(self) -> Self:
@@ -87,7 +89,7 @@ class ScreeningWish(BaseModel):
     )
     models: tuple[Reference, ...] | None = Field(
         default=None, min_length=1, description="Models to use, `NAME`, `NAME@ALIAS` or `NAME/VERSION`; for a property "
-        "that none of them predicts, its champion answers.",
+        "that none of them predicts, its champion answers.",examples=[["cgcnn-band-gap"]]
     )  # fmt: skip
     properties: tuple[Reference, ...] = Field(
         default=(), description="More properties to predict and report, beside those of constraints and objectives."

@@ -33,7 +33,10 @@ class TargetRequest(BaseModel):
         default=None, allow_inf_nan=False, description="In the unit of the property.", examples=[200.0]
     )
     below: float | None = Field(
-        default=None, allow_inf_nan=False, description="In the unit of the property; with `above`, a range."
+        default=None,
+        allow_inf_nan=False,
+        description="In the unit of the property; with `above`, a range.",
+        examples=[300.0],
     )
     optimum: Optimum | None = Field(
         default=None, description="Better than every training label that goes with the model: `highest` or `lowest`."
@@ -61,7 +64,8 @@ class SuggestionWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Reference = Field(
-        description="The model whose next labels these are: `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`."
+        description="The model whose next labels these are: `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.",
+        examples=["elemnet-formation-energy"],
     )
     strategy: Strategy = Field(
         default=Strategy.BATCH,
@@ -126,18 +130,20 @@ class SetAsideReason(StrEnum):
 class SetAside(BaseModel):
     """A candidate that is not ranked, because its label is known or comes with that of another."""
 
-    input_id: str = Field(description="`id` of the candidate, or its place, from 0.")
-    code: SetAsideReason
-    detail: str = Field(description="Which row it is the same as.")
+    input_id: str = Field(description="`id` of the candidate, or its place, from 0.", examples=["strontium-titanate"])
+    code: SetAsideReason = Field(description="Why it is not ranked.")
+    detail: str = Field(description="Which row it is the same as.", examples=["the same as the training row O3SrTi"])
 
 
 class SuggestionAnswer(BaseModel):
     """Candidates in the order in which to measure them. The same request gives the same answer."""
 
-    model: ModelReference
-    strategy: Strategy
-    score_meaning: str = Field(description="What scores are, and in which unit.")
-    n_ranked: int = Field(description="Candidates that were ranked: all but those set aside and those in `errors`.")
+    model: ModelReference = Field(description="The exact model that answered.")
+    strategy: Strategy = Field(description="By what it was ranked.")
+    score_meaning: str = Field(description="What scores are, and in which unit.", examples=["expected error, eV/atom"])
+    n_ranked: int = Field(
+        description="Candidates that were ranked: all but those set aside and those in `errors`.", examples=[338]
+    )
     suggestions: list[Suggestion] = Field(description="Best first.")
     set_aside: list[SetAside] = Field(description="Candidates that the training data or another candidate stands for.")
     errors: list[PredictionError] = Field(description="Candidates that gave no value.")

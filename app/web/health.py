@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.core.errors import NotReady
 from app.core.logging import get_logger
@@ -37,8 +37,8 @@ class Readiness:
 
 
 class Health(BaseModel):
-    status: str
-    checks: dict[str, str] = {}
+    status: str = Field(description="`ok`, or what is wrong.", examples=["ok"])
+    checks: dict[str, str] = Field(default={}, description="State of each part.")
 
 
 @router.get("/live", summary="The process answers")

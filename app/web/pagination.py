@@ -16,5 +16,7 @@ PageCursor = Annotated[
 class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
-    items: list[Item]
-    next: str | None = Field(description="Send it as `cursor` to get the next page; null = this was the last one.")
+    items: list[Item] = Field(description="What was asked for, in the order that the call states.")
+    next: str | None = Field(
+        description="Send it as `cursor` to get the next page; null = this was the last one.", examples=[None]
+    )

@@ -41,13 +41,17 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(examples=["urn:xtalforge:problem:model_not_found"])
-    title: str = Field(examples=["No such model"])
-    status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no model 'nope'."])
-    code: str = Field(examples=["model_not_found"])
+    type: str = Field(
+        examples=["urn:xtalforge:problem:model_not_found"], description="Names the kind of error for good."
+    )
+    title: str = Field(examples=["No such model"], description="The kind of error in words.")
+    status: int = Field(examples=[404], description="The HTTP status.")
+    detail: str = Field(examples=["There is no model 'nope'."], description="What is wrong here, in words.")
+    code: str = Field(examples=["model_not_found"], description="Stable; for programs.")
     instance: str = Field(description="Path of the request.", examples=["/v1/predictions"])
-    request_id: str = Field(description="The X-Request-ID of this answer; quote it when you report a fault.")
+    request_id: str = Field(
+        description="The X-Request-ID of this answer; quote it when you report a fault.", examples=["5f0c1f4e2b7d4b0e"]
+    )
 
 
 def problem_responses(*errors: type[XtalforgeError]) -> dict[int | str, dict[str, Any]]:

@@ -39,7 +39,9 @@ class WebhookTarget(BaseModel):
 
     url: WebhookUrl
     secret: WebhookSecret | None = Field(
-        default=None, description=f"{ABOUT_SECRETS} Without one the messages of this job are not signed."
+        default=None,
+        description=f"{ABOUT_SECRETS} Without one the messages of this job are not signed.",
+        examples=[None],
     )
 
 
@@ -58,7 +60,9 @@ class WebhookCreate(BaseModel):
         default=list(JOB_EVENTS), min_length=1, max_length=len(WebhookEvent), description="What to tell of; all ends "
         "of jobs by default.",
     )  # fmt: skip
-    secret: WebhookSecret | None = Field(default=None, description=f"{ABOUT_SECRETS} Left out: one is made.")
+    secret: WebhookSecret | None = Field(
+        default=None, description=f"{ABOUT_SECRETS} Left out: one is made.", examples=[None]
+    )
     description: str = Field(default="", max_length=500, description="Your own words.", examples=["The group's chat"])
 
 
@@ -67,13 +71,15 @@ class WebhookRead(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: str = Field(examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
+    id: str = Field(examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"], description="Names it in every other call.")
     url: str = Field(description=URL_DESCRIPTION, examples=["https://lab.example.org/hooks/xtalforge"])
     events: list[WebhookEvent] = Field(description="What it is told of.")
-    description: str = Field(description="Your own words.")
-    created_at: datetime
-    disabled_at: datetime | None = Field(description="Since when nothing is sent; null = messages are sent.")
-    disabled_reason: str | None = Field(description="Why nothing is sent.")
+    description: str = Field(description="Your own words.", examples=["our pipeline"])
+    created_at: datetime = Field(description="When it was made, UTC.", examples=["2026-11-21T16:40:12Z"])
+    disabled_at: datetime | None = Field(
+        description="Since when nothing is sent; null = messages are sent.", examples=[None]
+    )
+    disabled_reason: str | None = Field(description="Why nothing is sent.", examples=[None])
 
 
 class WebhookCreated(WebhookRead):
@@ -88,9 +94,9 @@ class WebhookAttempt(BaseModel):
     """One attempt to deliver a message."""
 
     attempt: int = Field(description="Counts from 1; one is missing where the sender was killed.", examples=[1])
-    at: datetime
+    at: datetime = Field(description="When it was sent, UTC.", examples=["2026-11-21T16:40:12Z"])
     status_code: int | None = Field(description="What the receiver answered; null = it did not.", examples=[200])
-    error: str | None = Field(description="Why it counts as failed; null = the message was taken.")
+    error: str | None = Field(description="Why it counts as failed; null = the message was taken.", examples=[None])
     seconds: float = Field(description="How long it took.", examples=[0.12])
 
 
@@ -103,13 +109,21 @@ class DeliveryRead(BaseModel):
         description="In the header `webhook-id`, the same at every attempt.",
         examples=["msg_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
     )
-    webhook_id: str = Field(validation_alias="endpoint_id", examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"])
-    job_id: str | None = Field(description="The job it tells of; null for a test.")
-    event: WebhookEvent
+    webhook_id: str = Field(
+        validation_alias="endpoint_id",
+        examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
+        description="The webhook; null: the address was given with the job.",
+    )
+    job_id: str | None = Field(
+        description="The job it tells of; null for a test.", examples=["job_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"]
+    )
+    event: WebhookEvent = Field(description="What it tells of.")
     status: DeliveryStatus = Field(description="`failed`: given up after all attempts.")
     attempts: int = Field(description="Attempts begun.", examples=[1])
-    next_attempt_at: datetime | None = Field(description="null = there will be none.")
-    created_at: datetime
-    ended_at: datetime | None = Field(description="When it was taken or given up.")
-    body: str = Field(description="What was or will be sent, to the byte.")
+    next_attempt_at: datetime | None = Field(
+        description="null = there will be none.", examples=["2026-11-21T16:40:12Z"]
+    )
+    created_at: datetime = Field(description="When it was made, UTC.", examples=["2026-11-21T16:40:12Z"])
+    ended_at: datetime | None = Field(description="When it was taken or given up.", examples=[None])
+    body: str = Field(description="What was or will be sent, to the byte.", examples=['{"type": "job.succeeded"}'])
     log: list[WebhookAttempt] = Field(description="The attempts, oldest first.")

@@ -25,7 +25,13 @@ class AliasChangeRead(BaseModel):
     null = the alias was removed.
     """
     reason: str
+    """
+    As given with the move.
+    """
     changed_at: AwareDatetime
+    """
+    When it was moved, UTC.
+    """
 
 
 class AliasHistory(BaseModel):
@@ -34,6 +40,9 @@ class AliasHistory(BaseModel):
     """
 
     items: list[AliasChangeRead]
+    """
+    Newest first.
+    """
 
 
 class AliasRead(BaseModel):
@@ -42,13 +51,25 @@ class AliasRead(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     alias: str
+    """
+    Name of the alias.
+    """
     version: int
+    """
+    The version that it points at.
+    """
     revision: int
     """
     Changes with every move.
     """
     updated_at: AwareDatetime
+    """
+    When it was last moved, UTC.
+    """
 
 
 class AliasRollback(BaseModel):
@@ -89,13 +110,16 @@ class AtomRead(BaseModel):
     """
 
     element: str
+    """
+    Symbol of the element.
+    """
     share: float
     """
     Of the atoms of the cell, 0 to 1.
     """
     contribution: float
     """
-    In the property's unit. The mean over the atoms (of a model of whole cells, the sum) is the value.
+    In the property's unit. The mean over the atoms (of models of whole cells, the sum) is the value.
     """
 
 
@@ -105,6 +129,9 @@ class BaseModelRead(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     version: int
     """
     Counts from 1 within the model.
@@ -125,6 +152,9 @@ class BulkModelRead(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     version: int
     """
     Counts from 1 within the model.
@@ -240,6 +270,9 @@ class Coverage(BaseModel):
         extra="forbid",
     )
     n: int
+    """
+    Test rows that it was measured on.
+    """
     share: float
     """
     Of the labels, 0 to 1, within their interval.
@@ -275,6 +308,9 @@ class DuplicateRow(BaseModel):
     """
 
     row_id: str
+    """
+    `id` of the row, or its place in the file, from 1.
+    """
     first_row_id: str
     """
     The row that was kept.
@@ -343,8 +379,17 @@ class FamilyErrors(BaseModel):
         extra="forbid",
     )
     family: str
+    """
+    Compounds that share an anion.
+    """
     n: int
+    """
+    Test rows of the family.
+    """
     mae: float
+    """
+    Mean absolute error, in the property's unit.
+    """
     covered: float
     """
     Share of labels, 0 to 1, within their interval of level 0.9.
@@ -353,7 +398,13 @@ class FamilyErrors(BaseModel):
 
 class Health(BaseModel):
     status: str
+    """
+    `ok`, or what is wrong.
+    """
     checks: dict[str, str] = {}
+    """
+    State of each part.
+    """
 
 
 class HeldOutRow(BaseModel):
@@ -432,6 +483,9 @@ class Hyperparameters(BaseModel):
     Of the learning rate. `plateau`: it falls when the training loss does not.
     """
     loss: Literal["mae", "mse", "huber"] | None = None
+    """
+    Loss that is minimised, of the scaled labels.
+    """
     scaling: Literal["none", "standard", "tanh"] | None = None
     """
     `tanh`: eq. 6 of the paper.
@@ -465,6 +519,9 @@ class Hyperparameters(BaseModel):
     Width of the fully connected layer.
     """
     precision: Literal["float32", "bfloat16"] | None = None
+    """
+    Numbers that networks compute with.
+    """
     n_folds: int | None = None
     """
     Of the cross-validation of a baseline.
@@ -519,6 +576,9 @@ class JobEventRead(BaseModel):
     """
 
     seq: int
+    """
+    Counts from 1 within the job, without gaps.
+    """
     level: Literal["info", "warning", "error"]
     """
     How much it matters.
@@ -536,6 +596,9 @@ class JobEventRead(BaseModel):
     The same for programs, e.g. the errors of an epoch.
     """
     created_at: AwareDatetime
+    """
+    When it happened, UTC.
+    """
 
 
 class JobProgress(BaseModel):
@@ -598,7 +661,13 @@ class LabelConflict(BaseModel):
     """
 
     formula: str
+    """
+    Reduced formula of the input.
+    """
     row_ids: list[str]
+    """
+    `id` of these rows, or their places in the file, from 1.
+    """
     values: list[float]
     """
     The labels, in the property's unit.
@@ -630,7 +699,13 @@ class LeftOut(BaseModel):
     """
 
     name: str
+    """
+    Name of the entrant.
+    """
     why: str
+    """
+    Why it left.
+    """
 
 
 class MethodRead(BaseModel):
@@ -661,6 +736,9 @@ class MethodRead(BaseModel):
         "automl_pa",
         "auto",
     ]
+    """
+    Give it as `method`.
+    """
     family: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
     """
     Architecture of the model it makes.
@@ -701,6 +779,9 @@ class ModelReference(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     version: int
     """
     Counts from 1 within the model.
@@ -758,6 +839,9 @@ class Outlier(BaseModel):
     """
 
     row_id: str
+    """
+    `id` of the row, or its place in the file, from 1.
+    """
     value: float
     """
     In the property's unit.
@@ -777,8 +861,17 @@ class Parent(BaseModel):
         extra="forbid",
     )
     name: str
+    """
+    Name of the model.
+    """
     version: int
+    """
+    Its version.
+    """
     weights_sha256: str
+    """
+    SHA-256 of its weights.
+    """
 
 
 class ParentRead(BaseModel):
@@ -787,7 +880,13 @@ class ParentRead(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     version: int
+    """
+    Its version.
+    """
     sha256: str
     """
     sha256 of its weights.
@@ -931,10 +1030,25 @@ class Problem(BaseModel):
         extra="allow",
     )
     type: str
+    """
+    Names the kind of error for good.
+    """
     title: str
+    """
+    The kind of error in words.
+    """
     status: int
+    """
+    The HTTP status.
+    """
     detail: str
+    """
+    What is wrong here, in words.
+    """
     code: str
+    """
+    Stable; for programs.
+    """
     instance: str
     """
     Path of the request.
@@ -951,6 +1065,9 @@ class ReportModel(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     version: int
     """
     Predict with it as `NAME/VERSION`.
@@ -1118,11 +1235,17 @@ class ServingModel(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     version: int
     """
     Counts from 1 within the model.
     """
     input_kind: Literal["structure", "composition"]
+    """
+    What it predicts from.
+    """
     only_when_named: bool
     """
     Answers only requests that name it in `models`.
@@ -1139,7 +1262,13 @@ class SimilarRows(BaseModel):
     """
 
     formula: str
+    """
+    Reduced formula that they share.
+    """
     row_ids: list[str]
+    """
+    `id` of these rows, or their places in the file, from 1.
+    """
 
 
 class SiteRead(BaseModel):
@@ -1148,6 +1277,9 @@ class SiteRead(BaseModel):
     """
 
     element: str
+    """
+    Symbol of the element.
+    """
     position: list[float]
     """
     In fractions of a, b and c, 0 to 1.
@@ -1163,6 +1295,9 @@ class SolidSolutionGenerator(BaseModel):
         extra="forbid",
     )
     kind: Literal["solid_solution"]
+    """
+    Which kind of generator this is.
+    """
     ends: list[str]
     """
     Formulas of the end members.
@@ -1182,10 +1317,25 @@ class SplitMetrics(BaseModel):
         extra="forbid",
     )
     n: int
+    """
+    Rows.
+    """
     mae: float
+    """
+    Mean absolute error, in the property's unit.
+    """
     rmse: float
+    """
+    Root mean squared error, in the property's unit.
+    """
     r2: float | None = None
+    """
+    Coefficient of determination; null: the labels do not vary.
+    """
     max_error: float
+    """
+    Largest absolute error, in the property's unit.
+    """
     mad: float
     """
     Mean absolute deviation of the labels: the error of answering the mean.
@@ -1245,7 +1395,13 @@ class StructureRead(BaseModel):
     Atoms of each element in the cell.
     """
     cell: CellRead
+    """
+    The unit cell as it was given, or as its symmetry makes it.
+    """
     sites: list[SiteRead]
+    """
+    Every atom of the cell.
+    """
     notes: list[str]
     """
     What had to be assumed while the input was read.
@@ -1258,7 +1414,13 @@ class StructuresAnswer(BaseModel):
     """
 
     structures: list[StructureRead]
+    """
+    Those that can be used.
+    """
     errors: list[StructureFailed]
+    """
+    Those that cannot.
+    """
 
 
 class StructuresRequest(BaseModel):
@@ -1383,6 +1545,9 @@ class TournamentEntrant(BaseModel):
     """
 
     name: str
+    """
+    What it is made of.
+    """
     mae: float
     """
     Mean absolute error of the rows of all folds, in the property's unit.
@@ -1415,6 +1580,9 @@ class TournamentEntrant(BaseModel):
 
 class TournamentMember(BaseModel):
     name: str
+    """
+    Name of the entrant.
+    """
     weight: float
     """
     Share of the answer, 0 to 1.
@@ -1427,6 +1595,9 @@ class TournamentWinner(BaseModel):
     """
 
     name: str
+    """
+    An entrant, or `combination`.
+    """
     mae: float
     """
     As of an entrant, in the property's unit; of a combination, whose weights the other folds chose.
@@ -1454,12 +1625,21 @@ class TrainingRecord(BaseModel):
         extra="forbid",
     )
     method: str
+    """
+    How it was trained.
+    """
     dataset: str
     """
     Name of the data set.
     """
     dataset_sha256: str | None = None
+    """
+    SHA-256 of the rows; null: not recorded.
+    """
     licence: str | None = None
+    """
+    Licence of the data; null: not known.
+    """
     split: str
     """
     How rows were split, with seed.
@@ -1469,22 +1649,49 @@ class TrainingRecord(BaseModel):
     0: not recorded.
     """
     n_val: int
+    """
+    Rows that choose the epoch.
+    """
     n_test: int
+    """
+    Rows that nothing was chosen or fitted by.
+    """
     seed: int | None
     """
     None: not recorded.
     """
     hyperparameters: dict[str, Any]
+    """
+    As used.
+    """
     best_epoch: int
+    """
+    The epoch whose weights were kept, from 1; 0 where there are none.
+    """
     epochs: int
+    """
+    Epochs trained; 0 where there are none.
+    """
     filters: list[str] | None = None
     """
     Which rows were left out, by which rule, how many.
     """
     command: str | None = None
+    """
+    Repeats it; null: there is none.
+    """
     wall_s: float | None = None
+    """
+    Time it took, s; null: not recorded.
+    """
     device: str = "cpu"
+    """
+    What it ran on.
+    """
     software: dict[str, str] | None = None
+    """
+    Versions of the packages that it ran with.
+    """
     search: dict[str, Any] | None = None
     """
     What a search chose, and its validation errors on the learned scale.
@@ -1504,6 +1711,9 @@ class TrustRecord(BaseModel):
     Of the file.
     """
     size_bytes: int
+    """
+    Size of the file, bytes.
+    """
     n_reference: int
     """
     Training rows that inputs are compared with.
@@ -1513,6 +1723,9 @@ class TrustRecord(BaseModel):
     Which rows set the width of intervals, and what is assumed.
     """
     n_calibration: int
+    """
+    Rows that set the width of intervals.
+    """
     highest_level: float
     """
     No interval can be given beyond: too few rows.
@@ -1522,11 +1735,17 @@ class TrustRecord(BaseModel):
     How the coverage was measured.
     """
     coverage: Coverage | None
+    """
+    Of intervals of level 0.9; null: not measured.
+    """
     coverage_new_formulas: Coverage | None = None
     """
     On rows whose formula is in no training row, where the split does not ensure it.
     """
     families: list[FamilyErrors]
+    """
+    Errors by family of compounds.
+    """
     mae_by_score: list[float]
     """
     MAE of four equal parts of the test rows, by the score of the domain, the lowest first.
@@ -1567,8 +1786,17 @@ class UnseenElements(BaseModel):
     """
 
     model: str
+    """
+    Name of the pretrained model.
+    """
     version: int
+    """
+    Version of the pretrained model.
+    """
     elements: list[str]
+    """
+    Elements that it was not trained on.
+    """
     n_rows: int
     """
     Rows that hold one of them.
@@ -1585,6 +1813,9 @@ class WebhookAttempt(BaseModel):
     Counts from 1; one is missing where the sender was killed.
     """
     at: AwareDatetime
+    """
+    When it was sent, UTC.
+    """
     status_code: int | None
     """
     What the receiver answered; null = it did not.
@@ -1605,6 +1836,9 @@ class WebhookRead(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     url: str
     """
     Where messages are sent by POST. Its addresses must be public, unless the service allows others.
@@ -1618,6 +1852,9 @@ class WebhookRead(BaseModel):
     Your own words.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     disabled_at: AwareDatetime | None
     """
     Since when nothing is sent; null = messages are sent.
@@ -1691,6 +1928,9 @@ class BulkInputRead(BaseModel):
     As it was sent.
     """
     format: Literal["csv", "jsonl", "parquet", "zip", "dataset"]
+    """
+    How the file is written.
+    """
     column: str | None
     """
     Holds the structures or compositions; null for a zip.
@@ -1704,7 +1944,13 @@ class BulkInputRead(BaseModel):
     null: the file was uploaded for this job.
     """
     size_bytes: int
+    """
+    Size of the file, bytes.
+    """
     sha256: str
+    """
+    Of the file.
+    """
     notes: list[str]
     """
     What was chosen in the file, where there was a choice.
@@ -1747,6 +1993,9 @@ class BulkPredictionRead(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     status: Literal[
         "validating",
         "queued",
@@ -1771,6 +2020,9 @@ class BulkPredictionRead(BaseModel):
     Why it failed.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     started_at: AwareDatetime | None
     """
     When a worker first took it.
@@ -1784,6 +2036,9 @@ class BulkPredictionRead(BaseModel):
     null while the results are kept.
     """
     input: BulkInputRead
+    """
+    What is predicted from.
+    """
     models: list[BulkModelRead]
     """
     Those that answer, in the order of the results.
@@ -1793,6 +2048,9 @@ class BulkPredictionRead(BaseModel):
     How often a worker took the job; above 1 after a worker or machine was lost.
     """
     progress: BulkProgress
+    """
+    How far it is.
+    """
 
 
 class DeliveryRead(BaseModel):
@@ -1805,11 +2063,17 @@ class DeliveryRead(BaseModel):
     In the header `webhook-id`, the same at every attempt.
     """
     webhook_id: str
+    """
+    The webhook; null: the address was given with the job.
+    """
     job_id: str | None
     """
     The job it tells of; null for a test.
     """
     event: Literal["job.succeeded", "job.failed", "job.cancelled", "job.expired", "webhook.test"]
+    """
+    What it tells of.
+    """
     status: Literal["pending", "delivered", "failed"]
     """
     `failed`: given up after all attempts.
@@ -1823,6 +2087,9 @@ class DeliveryRead(BaseModel):
     null = there will be none.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     ended_at: AwareDatetime | None
     """
     When it was taken or given up.
@@ -1852,6 +2119,9 @@ class EmbeddingAnswer(BaseModel):
     What the vectors are.
     """
     embeddings: list[Embedding]
+    """
+    One for each input that could be used.
+    """
     errors: list[PredictionError]
     """
     Inputs that gave no vector.
@@ -1980,11 +2250,29 @@ class LabelStatistics(BaseModel):
     """
 
     unit: str
+    """
+    Unit of the labels.
+    """
     min: float
+    """
+    Smallest label, in `unit`.
+    """
     max: float
+    """
+    Largest label, in `unit`.
+    """
     mean: float
+    """
+    Mean label, in `unit`.
+    """
     median: float
+    """
+    Median label, in `unit`.
+    """
     std: float
+    """
+    Standard deviation of the labels, in `unit`.
+    """
     mad: float
     """
     Mean absolute deviation from the mean: the error of always answering the mean.
@@ -2011,12 +2299,24 @@ class Metrics(BaseModel):
         extra="forbid",
     )
     train: SplitMetrics | None = None
+    """
+    Rows that trained; null: not measured.
+    """
     val: SplitMetrics | None = None
+    """
+    Rows that chose the epoch; null: there were none.
+    """
     test: SplitMetrics | None = None
+    """
+    Rows that nothing was chosen or fitted by; null: there were none.
+    """
 
 
 class PageBulkPredictionRead(BaseModel):
     items: list[BulkPredictionRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -2025,6 +2325,9 @@ class PageBulkPredictionRead(BaseModel):
 
 class PageDeliveryRead(BaseModel):
     items: list[DeliveryRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -2033,6 +2336,9 @@ class PageDeliveryRead(BaseModel):
 
 class PageWebhookRead(BaseModel):
     items: list[WebhookRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -2076,6 +2382,9 @@ class PropertyRead(BaseModel):
     What exactly it is: method, per what.
     """
     task_type: Literal["regression"]
+    """
+    What kind of answer it is.
+    """
     transform: Literal["identity", "log10"]
     """
     The scale models learn on; answers are never transformed.
@@ -2095,12 +2404,24 @@ class PropertyRecord(BaseModel):
         extra="forbid",
     )
     key: str
+    """
+    Key of the property.
+    """
     label: str
+    """
+    Name for people.
+    """
     unit: str
+    """
+    Unit of labels and predictions; `1` for a plain number.
+    """
     definition: str
+    """
+    What exactly it is: method, per what.
+    """
     transform: Literal["identity", "log10"]
     """
-    How a label is mapped before a network sees it. Users only ever see the physical value.
+    Scale on which it is learned.
     """
 
 
@@ -2117,6 +2438,9 @@ class PrototypeGenerator(BaseModel):
     Only what common oxidation states make neutral, anions being more electronegative than every cation. Intermetallic prototypes (`half_heusler`, `full_heusler`, `b2`, `l12`) are not held to it.
     """
     kind: Literal["prototypes"]
+    """
+    Which kind of generator this is.
+    """
     prototypes: list[
         Literal[
             "rocksalt",
@@ -2175,12 +2499,21 @@ class ReportProperty(BaseModel):
     """
 
     key: str
+    """
+    Key of the property.
+    """
     label: str
+    """
+    Name for people.
+    """
     unit: str
     """
     Of labels, predictions and every `mae`.
     """
     definition: str
+    """
+    What exactly it is: method, per what.
+    """
     transform: Literal["identity", "log10"]
     """
     Scale on which it is learned, and of every `mae_transformed`.
@@ -2197,6 +2530,9 @@ class SetAside(BaseModel):
     `id` of the candidate, or its place, from 0.
     """
     code: Literal["in_training_data", "repeats_candidate"]
+    """
+    Why it is not ranked.
+    """
     detail: str
     """
     Which row it is the same as.
@@ -2216,7 +2552,13 @@ class SubstitutionGenerator(BaseModel):
     Only what common oxidation states make neutral, anions being more electronegative than every cation. Intermetallic prototypes (`half_heusler`, `full_heusler`, `b2`, `l12`) are not held to it.
     """
     kind: Literal["substitutions"]
+    """
+    Which kind of generator this is.
+    """
     structures: list[TemplateStructure]
+    """
+    Structures to substitute elements in.
+    """
     substitutions: dict[str, list[str]] = Field(..., min_length=1)
     """
     For an element of the structures, those that may take its place; list the element itself to keep it as one of the choices. Elements that are not listed stay.
@@ -2230,6 +2572,9 @@ class SuggestionAnswer(BaseModel):
 
     model: ModelReference
     strategy: Literal["batch", "uncertainty", "diversity", "target"]
+    """
+    By what it was ranked.
+    """
     score_meaning: str
     """
     What scores are, and in which unit.
@@ -2300,12 +2645,21 @@ class TournamentReport(BaseModel):
     Rows that competed; the test rows are not among them.
     """
     n_folds: int
+    """
+    Folds of the cross-validation.
+    """
     winner: TournamentWinner
+    """
+    What became the model.
+    """
     entrants: list[TournamentEntrant]
     """
     Those that played all folds, the best first.
     """
     left_out: list[LeftOut]
+    """
+    Entrants that did not play all folds.
+    """
     against_baseline: TournamentComparison
     """
     The best of what anybody would try first.
@@ -2346,12 +2700,21 @@ class ValidationReport(BaseModel):
     """
 
     format: str
+    """
+    How the file was read.
+    """
     input_kind: Literal["structure", "composition"] | None
     """
     What each row holds; null when no row could be used.
     """
     input_column: str
+    """
+    Column of the structures or compositions.
+    """
     label_column: str
+    """
+    Column of the labels.
+    """
     n_rows: int
     """
     Rows in the file.
@@ -2373,6 +2736,9 @@ class ValidationReport(BaseModel):
     Inputs that come with several different labels.
     """
     n_outliers: int
+    """
+    Rows whose label lies far from all others; they are kept.
+    """
     n_formulas: int
     """
     Different reduced formulas among the usable rows.
@@ -2386,10 +2752,25 @@ class ValidationReport(BaseModel):
     Rows by code of their failure.
     """
     duplicates: list[DuplicateRow]
+    """
+    Rows left out because they repeat another; the first ones.
+    """
     similar: list[SimilarRows]
+    """
+    Rows of one formula with different structures; the first ones.
+    """
     conflicts: list[LabelConflict]
+    """
+    Inputs with several different labels; the first ones.
+    """
     outliers: list[Outlier]
+    """
+    Rows whose label lies far from all others, the farthest first.
+    """
     labels: LabelStatistics | None
+    """
+    The labels of the usable rows; null: there are none.
+    """
     elements: dict[str, int]
     """
     Usable rows that hold each element.
@@ -2441,6 +2822,9 @@ class WebhookCreated(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     url: str
     """
     Where messages are sent by POST. Its addresses must be public, unless the service allows others.
@@ -2454,6 +2838,9 @@ class WebhookCreated(BaseModel):
     Your own words.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     disabled_at: AwareDatetime | None
     """
     Since when nothing is sent; null = messages are sent.
@@ -2474,7 +2861,13 @@ class DatasetCreated(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     name: str
+    """
+    Name for people.
+    """
     property: PropertyRecord
     """
     What the labels are, with unit and definition.
@@ -2496,7 +2889,13 @@ class DatasetCreated(BaseModel):
     Size as stored.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     report: ValidationReport
+    """
+    What was found in the file.
+    """
     created: bool
     """
     false = the same rows were uploaded before; this is that data set.
@@ -2509,7 +2908,13 @@ class DatasetRead(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     name: str
+    """
+    Name for people.
+    """
     property: PropertyRecord
     """
     What the labels are, with unit and definition.
@@ -2531,7 +2936,13 @@ class DatasetRead(BaseModel):
     Size as stored.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     report: ValidationReport
+    """
+    What was found in the file.
+    """
 
 
 class DatasetSummary(BaseModel):
@@ -2540,7 +2951,13 @@ class DatasetSummary(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     name: str
+    """
+    Name for people.
+    """
     property: PropertyRecord
     """
     What the labels are, with unit and definition.
@@ -2562,6 +2979,9 @@ class DatasetSummary(BaseModel):
     Size as stored.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
 
 
 class FineTuningReport(BaseModel):
@@ -2570,7 +2990,13 @@ class FineTuningReport(BaseModel):
     """
 
     job_id: str
+    """
+    The job that it reports on.
+    """
     finished_at: AwareDatetime | None
+    """
+    When it ended, UTC; null = it has not.
+    """
     outcome: str
     """
     What became of the model.
@@ -2578,7 +3004,13 @@ class FineTuningReport(BaseModel):
     model: ReportModel
     property: ReportProperty
     dataset_id: str
+    """
+    The data set.
+    """
     dataset_name: str
+    """
+    Name of the data set.
+    """
     method: Literal[
         "scratch",
         "fine_tune",
@@ -2602,13 +3034,25 @@ class FineTuningReport(BaseModel):
         "automl_pa",
         "auto",
     ]
+    """
+    How it is trained.
+    """
     architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    """
+    Kind of network or regressor.
+    """
     base_model: Parent | None
     """
     The version it started from.
     """
     hyperparameters: Hyperparameters
+    """
+    As used.
+    """
     seed: int
+    """
+    Of the split and the starting weights.
+    """
     split: ReportSplit
     metrics: Metrics
     """
@@ -2638,6 +3082,9 @@ class JobResult(BaseModel):
     """
 
     model: str
+    """
+    Name of the model.
+    """
     version: int
     """
     Predict with it as `MODEL/VERSION`.
@@ -2662,6 +3109,9 @@ class ModelVersionRead(BaseModel):
     Counts from 1 within the model; never given twice.
     """
     id: str
+    """
+    Names it for good.
+    """
     property: PropertyRecord
     """
     What it predicts, with unit and definition.
@@ -2671,11 +3121,17 @@ class ModelVersionRead(BaseModel):
     What it predicts from.
     """
     architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    """
+    Kind of network or regressor.
+    """
     method: str
     """
     How it was trained.
     """
     description: str
+    """
+    In words.
+    """
     scope: str
     """
     On which materials it may be used; empty = on all.
@@ -2705,6 +3161,9 @@ class ModelVersionRead(BaseModel):
     The job that made it.
     """
     parent: ParentRead | None
+    """
+    The version whose weights the training started from; null: none.
+    """
     aliases: list[str]
     """
     Aliases that point at it.
@@ -2725,6 +3184,9 @@ class ModelVersionRead(BaseModel):
 
 class PageDatasetSummary(BaseModel):
     items: list[DatasetSummary]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -2733,6 +3195,9 @@ class PageDatasetSummary(BaseModel):
 
 class PageModelVersionRead(BaseModel):
     items: list[ModelVersionRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -2830,6 +3295,9 @@ class ScreeningRead(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     status: Literal[
         "validating",
         "queued",
@@ -2854,6 +3322,9 @@ class ScreeningRead(BaseModel):
     Why it failed.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     started_at: AwareDatetime | None
     """
     When a worker first took it.
@@ -2871,6 +3342,9 @@ class ScreeningRead(BaseModel):
     The file; null: candidates were made by `generator`.
     """
     generator: PrototypeGenerator | SubstitutionGenerator | SolidSolutionGenerator | None
+    """
+    How candidates are made; null: they were given.
+    """
     wish: ScreeningWish
     """
     What is looked for.
@@ -2884,6 +3358,9 @@ class ScreeningRead(BaseModel):
     How often a worker took the job; above 1 after a worker or machine was lost.
     """
     progress: BulkProgress
+    """
+    How far it is.
+    """
     counts: ScreeningCounts | None
     """
     null before it has succeeded.
@@ -2896,6 +3373,9 @@ class FineTuningJobRead(BaseModel):
     """
 
     id: str
+    """
+    Names it in every other call.
+    """
     status: Literal[
         "validating",
         "queued",
@@ -2920,6 +3400,9 @@ class FineTuningJobRead(BaseModel):
     Why it failed.
     """
     created_at: AwareDatetime
+    """
+    When it was made, UTC.
+    """
     started_at: AwareDatetime | None
     """
     When a worker first took it.
@@ -2929,6 +3412,9 @@ class FineTuningJobRead(BaseModel):
     When it reached its final state.
     """
     dataset_id: str
+    """
+    The data set it trains on.
+    """
     model_name: str
     """
     The model that gets a version.
@@ -2972,7 +3458,13 @@ class FineTuningJobRead(BaseModel):
         "automl_pa",
         "auto",
     ]
+    """
+    How it is trained.
+    """
     architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
+    """
+    Kind of network or regressor.
+    """
     hyperparameters: Hyperparameters
     """
     As used: given, or chosen where left out; null where the method has no use for it.
@@ -3005,6 +3497,9 @@ class LineageRead(BaseModel):
     """
 
     version: ModelVersionRead
+    """
+    The version that was asked about.
+    """
     ancestors: list[ModelVersionRead]
     """
     Its parent, the parent's parent, and so on.
@@ -3021,7 +3516,13 @@ class ModelCardRead(BaseModel):
     """
 
     version: ModelVersionRead
+    """
+    The version that the card is of.
+    """
     training: TrainingRecord
+    """
+    How it was made.
+    """
     trust: TrustRecord | None
     """
     What is known of its errors; null: no intervals.
@@ -3038,9 +3539,21 @@ class ModelRead(BaseModel):
     """
 
     name: str
+    """
+    Name of the model.
+    """
     property_key: str
+    """
+    Key of the property that it predicts.
+    """
     input_kind: Literal["structure", "composition"]
+    """
+    What it predicts from.
+    """
     description: str
+    """
+    In words.
+    """
     aliases: dict[str, int]
     """
     Alias -> version.
@@ -3050,10 +3563,16 @@ class ModelRead(BaseModel):
     The version that answers when only the name is given.
     """
     created_at: AwareDatetime
+    """
+    When it was first registered here, UTC.
+    """
 
 
 class PageFineTuningJobRead(BaseModel):
     items: list[FineTuningJobRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -3062,6 +3581,9 @@ class PageFineTuningJobRead(BaseModel):
 
 class PageModelRead(BaseModel):
     items: list[ModelRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
@@ -3070,6 +3592,9 @@ class PageModelRead(BaseModel):
 
 class PageScreeningRead(BaseModel):
     items: list[ScreeningRead]
+    """
+    What was asked for, in the order that the call states.
+    """
     next: str | None
     """
     Send it as `cursor` to get the next page; null = this was the last one.
