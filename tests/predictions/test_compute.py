@@ -1,0 +1,68 @@
+"""The process that computes: what becomes of requests when it dies, and what it is not told."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from fastapi.testclient import TestClient
+
+from app.core.db import upgrade_to_head
+from app.core.settings import Settings
+from app.main import create_app
+from app.predictions.examples import NACL_CIF
+from app.registry.manifest import MANIFEST_FILE
+from tests.tiny_models import ENERGY_MODEL
+
+URL = "/v1/predictions"
+WAIT_S = 30.0
+
+
+def _process() -> psutil.Process:
+    (found,) = (p for p in psutil.Process().children() if "app.compute" in p.cmdline())
+    return found
+
+
+def test_a_process_that_died_is_replaced(tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    settings = Settings(data_dir=tmp_path, models_store=tiny_models, device="cpu")
+    upgrade_to_head(settings.resolved_database_url)
+    small = {"inputs": [{"cif": NACL_CIF}], "models": [ENERGY_MODEL]}
+    large = {**small, "inputs": [{"id": str(i), "cif": NACL_CIF} for i in range(20)]}
+    with TestClient(create_app(settings)) as client:
+        values = [client.post(URL, json=body).json()["predictions"][0]["value"] for body in (small, large)]
+        first = _process()
+        assert "hunter2" not in str(first.environ()) and not any(k.startswith("XTALFORGE") for k in first.environ())
+        os.kill(first.pid, signal.SIGKILL)
+        refused = 0
+        deadline = time.monotonic() + WAIT_S
+        for body, value in zip((small, large), values, strict=True):
+            while (answer := client.post(URL, json=body)).status_code != 200:
+                assert (answer.status_code, answer.json()["code"]) == (503, "not_ready") and answer.headers[
+                    "Retry-After"
+                ]
+                assert time.monotonic() < deadline
+                refused += 1
+                time.sleep(0.05)
+            assert answer.json()["predictions"][0]["value"] == value
+        assert refused > 0
+        second = _process()
+        assert second.pid != first.pid
+    assert not second.is_running()
+
+
+def test_models_that_cannot_be_read_fail_alone(tmp_path: Path, tiny_models: Path) -> None:
+    """What the API finds out about a model's files is told as if the API computed itself."""
+    settings = Settings(data_dir=tmp_path, models_store=tiny_models, device="cpu")
+    upgrade_to_head(settings.resolved_database_url)
+    with TestClient(create_app(settings)) as client:
+        # It has no model in memory yet: its imports alone take longer.
+        manifest = json.loads((tiny_models / ENERGY_MODEL / "1" / MANIFEST_FILE).read_text())
+        (tmp_path / "store" / "artifacts" / manifest["weights_sha256"] / "weights.safetensors").write_bytes(b"damaged")
+        answer = client.post(URL, json={"inputs": [{"cif": NACL_CIF}], "models": [ENERGY_MODEL]})
+        assert (answer.status_code, answer.json()["code"]) == (500, "artifact_corrupt"), answer.text
+        answer = client.post(URL, json={"inputs": [{"composition": "NaCl"}]})
+        assert answer.status_code == 200
