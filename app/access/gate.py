@@ -1,10 +1,12 @@
 """Decides on each request: who asks, and whether they may."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
@@ -14,13 +16,18 @@ from app.access.keyring import KeyRing
 from app.access.openness import came_by_loopback, is_harmless_name, is_loopback
 from app.access.policy import READS, Rule, rule_for
 from app.access.throttle import SYNC_S, FailureThrottle, RateLimiter
-from app.core.errors import CrossOrigin, HostNotTrusted, KeyInvalid, KeyMissing, ScopeMissing, Unauthorized
+from app.core.errors import CrossOrigin, HostNotTrusted, KeyInvalid, KeyMissing, NotReady, ScopeMissing, Unauthorized
+from app.core.logging import get_logger
 from app.core.principal import OPERATOR, Principal
 from app.core.settings import Settings
 from app.core.tenancy import DEFAULT_TENANT
 from app.web.deps import PRINCIPAL_KEY
 
+T = TypeVar("T")
+
 _BEARER = "bearer "
+
+log = get_logger(__name__)
 
 
 class Asking(NamedTuple):
@@ -52,7 +59,7 @@ class Gate:
     async def principal(self, scope: Scope, rule: Rule) -> Principal | None:
         """Who asks, which it also writes into the scope once it is known; None on pages that everybody may see.
 
-        Raises Unauthorized, Forbidden, RateLimited.
+        Raises Unauthorized, Forbidden, RateLimited, NotReady.
         """
         if rule.is_public:
             return None
@@ -101,12 +108,12 @@ class Gate:
         if not came_by_loopback(scope.get("server")):
             return False
         known = self.keys.has_keys()
-        return not (await run_in_threadpool(self.keys.look) if known is None else known)
+        return not (await _asked_database(self.keys.look) if known is None else known)
 
     async def _verified(self, token: str, address: str) -> Principal:
         self.failures.check(address)
         try:
-            return await run_in_threadpool(self.keys.verify, token)
+            return await _asked_database(self.keys.verify, token)
         except Unauthorized:
             self.failures.note(address)
             raise
@@ -132,6 +139,15 @@ class Gate:
                 f"A page of {asking.origin[:100]} may not change things here. The administrator lists sites that may "
                 "in XTALFORGE_ACCESS__CORS_ORIGINS."
             )
+
+
+async def _asked_database(ask: Callable[..., T], *arguments: str) -> T:
+    """Raises NotReady when it does not answer: nobody is let in unseen."""
+    try:
+        return await run_in_threadpool(ask, *arguments)
+    except SQLAlchemyError as error:
+        log.warning("keys cannot be looked up", reason=str(error))
+        raise NotReady("The service cannot look up keys at the moment.", retry_after_s=5) from None
 
 
 def asking_of(scope: Scope) -> Asking:

@@ -3,10 +3,12 @@
 import hashlib
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy import exists, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.access.models import ApiKey
@@ -86,5 +88,6 @@ class KeyRing:
         now = utc_now()
         if key.last_used_at is not None and now - key.last_used_at < USE_NOTED_EVERY:
             return
-        with open_session(self._sessions) as session:
+        # A note that nobody could write is no reason to refuse a key.
+        with suppress(SQLAlchemyError), open_session(self._sessions) as session:
             session.execute(update(ApiKey).where(ApiKey.id == key.id).values(last_used_at=now))

@@ -9,10 +9,11 @@ from datetime import timedelta
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import create_engine
 
 from app.access.policy import RULES, RouteWithoutRule, area_of, require_rules
 from app.access.service import AccessService
-from app.core.db import open_session
+from app.core.db import open_session, session_factory
 from app.core.logging import configure_logging
 from app.core.principal import KeyScope
 from app.main import create_app
@@ -220,6 +221,19 @@ def test_what_changes_something_or_is_refused_is_written_down(start: Start) -> N
     first = service.audited()[1]
     assert (first.request_id, first.key_id, first.address) == ("r1", made.key.id, "testclient")
     assert made.token not in str([(e.detail, e.object, e.actor) for e in service.audited()])
+
+
+def test_a_database_that_is_away_lets_nobody_in(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = start()
+    key = service.of(service.key())
+    broken = create_engine("sqlite:////nowhere/at/all.db")
+    monkeypatch.setattr(service.gate.keys, "_sessions", session_factory(broken))
+    monkeypatch.setattr(service.gate.keys, "_looked_at", float("-inf"))
+    for headers in (key, {}):
+        answer = service.client.get(DATASETS, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+        assert answer.headers["retry-after"]
+    broken.dispose()
 
 
 def test_nobody_changes_the_audit_log(start: Start) -> None:

@@ -9,7 +9,9 @@ from fastapi.routing import iter_route_contexts
 
 from app.access.service import MadeKey
 from app.core.db import open_session
-from app.core.tenancy import SHARED_SCOPE, of_tenant
+from app.core.errors import ModelNotFound
+from app.core.tenancy import SHARED_SCOPE, TenantScope, TenantUnknown, of_tenant
+from app.predictions.directory import ModelDirectory
 from app.registry.manifest import Architecture, InputKind
 from app.registry.service import RegistryService
 from app.registry.store import open_store
@@ -186,6 +188,19 @@ def test_foreign_things_are_not_found(world: World) -> None:
 def _unknown(value: str) -> str:
     kind, _, number = value.partition("_")
     return f"{kind}_{NO_ID}" if number else "gaps-of-x"
+
+
+def test_what_one_tenant_asked_for_is_not_remembered_for_another(world: World) -> None:
+    directory = ModelDirectory(world.service.unbound, open_store(world.service.settings), fresh_s=60)
+    mine, theirs = (directory.of(TenantScope(name)) for name in ("lab-a", "lab-b"))
+    assert [model.label for model in mine.select([MODEL], None)] == [f"{MODEL}/1"]
+    assert {model.manifest.name for model in mine.select(None, None)} == {MODEL, SHARED_MODEL}
+    assert theirs.remembered([MODEL], None) is None
+    with pytest.raises(ModelNotFound):
+        theirs.select([MODEL], None)
+    assert {model.manifest.name for model in theirs.select(None, None)} == {SHARED_MODEL}
+    with pytest.raises(TenantUnknown):
+        directory.select([SHARED_MODEL], None)
 
 
 def test_lists_hold_ones_own_only(world: World) -> None:
