@@ -1,6 +1,7 @@
 """The commands that need no server, as a user types them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,15 +72,18 @@ def test_predictions_as_csv(run: Command) -> None:
     ("arguments", "status", "reason"),
     [
         (["predict", "bad.cif"], 1, "unparsable_structure"),
-        (["predict", "nacl.cif", "-m", "nope"], 1, "model_not_found"),
+        (["predict", "nacl.cif", "-m", "nope"], 4, "model_not_found"),
         (["predict"], 2, "give structure files"),
         (["predict", "missing.cif"], 2, "does not exist"),
-        (["models", "show", "nope"], 1, "model_not_found"),
-        (["datasets", "validate", "bad.cif", "-p", "k_vrh"], 1, "dataset_invalid"),
-        (["datasets", "validate", "salts.jsonl", "-p", "colour"], 1, "property_not_found"),
-        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "x", "--server", "http://127.0.0.1:9"], 1, "unreachable"),
-        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", ENERGY_MODEL], 1, "invalid_job"),
-        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "No Spaces"], 1, "model_name"),
+        (["models", "show", "nope"], 4, "model_not_found"),
+        (["datasets", "validate", "bad.cif", "-p", "k_vrh"], 4, "dataset_invalid"),
+        (["datasets", "validate", "salts.jsonl", "-p", "colour"], 4, "property_not_found"),
+        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "x", "--server", "http://127.0.0.1:9"], 5, "unreachable"),
+        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", ENERGY_MODEL], 4, "invalid_job"),
+        (["fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "No Spaces"], 4, "model_name"),
+        (["jobs", "show", "job_0"], 4, "job_not_found"),
+        (["webhooks", "add", "http://10.0.0.1/hook"], 4, "webhook_refused"),
+        (["models", "promote", "nope"], 2, "NAME/VERSION"),
     ],
 )
 def test_errors_are_a_sentence(run: Command, arguments: list[str], status: int, reason: str) -> None:
@@ -175,5 +179,31 @@ def test_wrong_settings_are_named() -> None:
 def test_a_request_that_cannot_be_made_stores_no_data_set(run: Command, folder: Path) -> None:
     stored = sorted((folder / "data").rglob("*.parquet"))
     done = run("fine-tune", "salts.jsonl", "--property", "g_vrh", "--name", "Bad Name")
-    assert done.returncode == 1 and "invalid_request" in done.stderr and "'Bad Name' is not a name" in done.stderr
+    assert done.returncode == 4 and "invalid_request" in done.stderr and "'Bad Name' is not a name" in done.stderr
     assert sorted((folder / "data").rglob("*.parquet")) == stored
+
+
+def test_what_needs_no_server_is_done_here(run: Command) -> None:
+    """The commands that ask a server ask this installation without one."""
+    stored = json.loads(run("datasets", "upload", "salts.jsonl", "-p", "k_vrh", "--json").stdout)
+    assert stored["id"] in run("datasets", "list").stdout
+    hook = json.loads(run("webhooks", "add", "https://hooks.example.org/x", "--json").stdout)
+    listed = run("webhooks", "list").stdout
+    assert hook["id"] in listed and hook["secret"] not in listed
+    assert json.loads(run("models", "versions", ENERGY_MODEL, "--json").stdout)[0]["version"] == 1
+    assert "k_vrh" in run("properties").stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("bash", "complete -o default"), ("zsh", "#compdef"), ("fish", "complete")]
+)
+def test_shells_complete_commands(run: Command, shell: str, mark: str) -> None:
+    """`xtalforge --install-completion` puts this into the shell's start file."""
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "_XTALFORGE_COMPLETE": f"source_{shell}"}
+    program = [sys.executable, "-c", "from app.cli.main import app; app(prog_name='xtalforge')"]
+    script = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+    assert mark in script.stdout and "_XTALFORGE_COMPLETE" in script.stdout
+    if shell == "bash":
+        asked = {"_XTALFORGE_COMPLETE": "complete_bash", "COMP_WORDS": "xtalforge webh", "COMP_CWORD": "1"}
+        offered = subprocess.run(program, env={**environment, **asked}, capture_output=True, text=True, timeout=60)
+        assert offered.stdout.split() == ["webhooks"]
