@@ -42,7 +42,22 @@ export function url(path, query = {}) {
   return address;
 }
 
-export async function send(path, { method = "GET", query, json, form, headers = {}, signal, timeoutMs } = {}) {
+/**
+ * The answer to one request. What changes nothing (`isSafe`) is asked once more when the network failed under it, as it
+ * does when a laptop changes its network.
+ */
+export async function send(path, options = {}) {
+  const { method = "GET", isSafe = method === "GET", signal } = options;
+  try {
+    return await sendOnce(path, options);
+  } catch (error) {
+    if (!isSafe || error.code !== "unreachable" || signal?.aborted) throw error;
+    await pause(RECONNECT_MS[0], signal);
+    return sendOnce(path, options);
+  }
+}
+
+async function sendOnce(path, { method = "GET", query, json, form, headers = {}, signal, timeoutMs }) {
   const limit = timeoutMs ?? (form ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS);
   const clock = AbortSignal.timeout(limit);
   const all = { Accept: "application/json", ...headers };

@@ -90,8 +90,8 @@ function marker(index, x, y, r = 4, title = null) {
   return s("path", { class: name, d: `M${x} ${y - r * 1.35}l${r * 1.35} ${r * 1.35}l${-r * 1.35} ${r * 1.35}l${-r * 1.35} ${-r * 1.35}z` }, inside);
 }
 
-function plainTable(heads, rows) {
-  return h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Numbers of the chart" }, h("table", {},
+function plainTable(caption, heads, rows) {
+  return h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": `Numbers of: ${caption}` }, h("table", {},
     h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col", class: "numeric" }, head)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", { class: "numeric" }, typeof cell === "number" ? number(cell) : cell)))))));
 }
@@ -116,7 +116,7 @@ export function lineChart({ caption, summary, series, xLabel, yLabel, xLog = fal
       });
       return group;
     },
-    numbers: () => plainTable([xLabel, ...series.map((each) => each.name)], byX(series)),
+    numbers: () => plainTable(caption, [xLabel, ...series.map((each) => each.name)], byX(series)),
   });
 }
 
@@ -152,7 +152,7 @@ export function scatterChart({
       groups.forEach((each, index) => each.points.forEach((point) => group.append(marker(index, xAt(point.x), yAt(point.y), r, point.title))));
       return group;
     },
-    numbers: () => plainTable(["", xLabel, yLabel], points.slice(0, 1000).map((point) => [point.title ?? "", point.x, point.y])),
+    numbers: () => plainTable(caption, ["", xLabel, yLabel], points.slice(0, 1000).map((point) => [point.title ?? "", point.x, point.y])),
   });
 }
 
@@ -176,7 +176,7 @@ export function histogram({ caption, summary, edges, counts, xLabel, yLabel = "r
       }
       return group;
     },
-    numbers: () => plainTable(["from", "to", yLabel], counts.map((n, index) => [edges[index], edges[index + 1], n])),
+    numbers: () => plainTable(caption, ["from", "to", yLabel], counts.map((n, index) => [edges[index], edges[index + 1], n])),
   });
 }
 
@@ -206,7 +206,7 @@ export function barChart({ caption, summary, bars, xLabel }) {
           s("text", { x: left + xAt(Math.max(bar.value, ...(bar.dots ?? []))) + 8, y: top(index) + line / 2, dy: ".32em" }, figureText(bar.value)))),
       ];
     },
-    numbers: () => plainTable(["", xLabel], bars.map((bar) => [bar.name, bar.value])),
+    numbers: () => plainTable(caption, ["", xLabel], bars.map((bar) => [bar.name, bar.value])),
   });
 }
 

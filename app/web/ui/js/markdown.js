@@ -25,7 +25,7 @@ export function markdown(text) {
       at += 1;
       made.push(h("pre", {}, takeWhile((each) => !each.startsWith("```")).join("\n")));
       at += 1;
-    } else if (line.startsWith("|")) made.push(tableOf(takeWhile((each) => each.startsWith("|"))));
+    } else if (line.startsWith("|")) made.push(tableOf(takeWhile((each) => each.startsWith("|")), made.length));
     else if (/^\s*[-*]\s/.test(line)) made.push(listOf(takeWhile((each) => each.trim() && /^(\s*[-*]\s|\s+\S)/.test(each))));
     else made.push(h("p", {}, inline(takeWhile((each) => each.trim() && !/^(#{1,4}\s|```|\||\s*[-*]\s)/.test(each)).join(" "))));
   }
@@ -46,11 +46,11 @@ function inline(text) {
   return [...parts, text.slice(from)];
 }
 
-function tableOf(lines) {
+function tableOf(lines, place) {
   const cells = (line) => line.replace(/^\||\|\s*$/g, "").split("|").map((cell) => cell.trim());
   const isRule = (line) => /^[|\s:-]+$/.test(line);
   const [head, ...rows] = lines.filter((line) => !isRule(line)).map(cells);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of the card" }, h("table", {},
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table of the card, part ${place}` }, h("table", {},
     h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, inline(cell))))),
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell))))))));
 }

@@ -8,13 +8,14 @@ const ROWS_SHOWN = 100;
 
 export const link = (hash, ...children) => h("a", { href: hash }, ...children);
 
-/** What went wrong, with its cause and what to do; `retry` adds a button. */
+/** What went wrong, with its cause and what to do; `retry` adds a button. A page that has no heading gets this one. */
 export function errorBox(error, retry = null) {
+  const level = document.querySelector("main h1") ? "h2" : "h1";
   if (!(error instanceof ApiError)) console.error(error);
   const problem = error instanceof ApiError ? error.problem : { title: "Something went wrong in this page", detail: String(error) };
   const fields = (problem.errors ?? []).filter((each) => each.detail).slice(0, 20);
   return h("div", { class: "notice bad", role: "alert" },
-    h("h3", {}, problem.title ?? "That did not work"),
+    h(level, {}, problem.title ?? "That did not work"),
     h("p", {}, problem.detail),
     fields.length > 1 && h("ul", {}, fields.map((each) => h("li", {},
       h("code", {}, each.field ?? each.input_id ?? ""), " ", each.detail))),
@@ -39,7 +40,9 @@ export async function load(place, what, make, signal) {
     const made = await make();
     if (!signal?.aborted) replace(place, made);
   } catch (error) {
-    if (!signal?.aborted) replace(place, errorBox(error, () => load(place, what, make, signal)));
+    if (signal?.aborted) return;
+    replace(place);
+    replace(place, errorBox(error, () => load(place, what, make, signal)));
   }
 }
 

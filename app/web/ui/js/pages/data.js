@@ -73,7 +73,7 @@ function datasetTable(items) {
       { label: "Each row holds a", cell: (row) => row.input_kind },
       { label: "Size", numeric: true, cell: (row) => bytes(row.size_bytes), sort: (row) => row.size_bytes },
       { label: "Uploaded", cell: (row) => time(row.created_at), sort: (row) => row.created_at },
-      { label: "", cell: (row) => link(`#/train?dataset=${row.id}`, h("span", {}, "Train", h("span", { class: "visually-hidden" }, ` on ${row.name}`))) },
+      { label: "Use it", cell: (row) => link(`#/train?dataset=${row.id}`, h("span", {}, "Train", h("span", { class: "visually-hidden" }, ` on ${row.name}`))) },
     ],
   });
 }

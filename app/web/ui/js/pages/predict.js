@@ -109,9 +109,9 @@ async function ask(files, typed, wish, signal) {
   const upload = (path, query = {}) => {
     const form = new FormData();
     for (const file of files) form.append("files", file, file.name);
-    return request(path, { method: "POST", form, query, signal });
+    return request(path, { method: "POST", isSafe: true, form, query, signal });
   };
-  const post = (path, inputs, more = {}) => request(path, { method: "POST", json: { inputs, ...more }, signal });
+  const post = (path, inputs, more = {}) => request(path, { method: "POST", isSafe: true, json: { inputs, ...more }, signal });
   // Only for the names of properties: without them the keys do.
   await properties(signal).catch(() => null);
   const crystals = typed.filter((input) => !input.composition);
@@ -137,6 +137,7 @@ async function ask(files, typed, wish, signal) {
   }
   for (const outcome of await Promise.allSettled(cells)) {
     if (outcome.status === "fulfilled") answer.structures.push(...outcome.value.structures);
+    else answer.noCells = outcome.reason.message;
   }
   return answer;
 }
@@ -153,6 +154,7 @@ function showAnswer(place, answer, again) {
       h("p", { class: "muted" }, `${plural(answer.predictions.length, "value")} for ${plural(inputs.size, "input")}`,
         answer.errors.length > 0 && `, ${count(answer.errors.length)} without`, "."),
       h("div", { class: "row" }, h("span", {}, "Intervals"), level, download)),
+    answer.noCells && !cells.size && h("p", { class: "notice warn" }, `The cell cannot be shown: ${answer.noCells}`),
     answer.predictions.length > 0 && predictionTable(answer, cells, showCell),
     answer.errors.length > 0 && failures(answer.errors),
     definitions(answer.predictions));

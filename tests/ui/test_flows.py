@@ -1,0 +1,323 @@
+"""What people do at the page, in a real Chromium with a real service and worker behind it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
+from tests.e2e.conftest import Running
+from tests.ui.conftest import Visit
+from tests.workers.conftest import binary_compounds
+
+TRAINED = "page-moduli"
+JOB_MS = 120_000
+
+
+def _rows(page: Any, caption: str) -> list[list[str]]:
+    """The cells of a table, once it is there."""
+    table = page.locator("table", has=page.locator("caption", has_text=caption)).first
+    table.wait_for()
+    return [
+        [cell.strip() for cell in row.locator("th, td").all_inner_texts()] for row in table.locator("tbody tr").all()
+    ]
+
+
+def _saved(visit: Visit, button: str) -> str:
+    with visit.page.expect_download() as waiting:
+        visit.page.get_by_role("button", name=button, exact=True).click()
+    return Path(waiting.value.path()).read_text()
+
+
+def _upload(visit: Visit, name: str, content: bytes, title: str) -> None:
+    visit.go("/data")
+    visit.page.get_by_label("File", exact=True).set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content}
+    )
+    visit.page.get_by_label("Name").fill(title)
+    visit.page.get_by_role("button", name="Upload and check").click()
+
+
+def test_an_example_is_one_click_away(visit: Visit) -> None:
+    visit.page.goto(visit.url)
+    visit.see("Predict properties of crystals")
+    visit.page.get_by_role("button", name="Rock salt (CIF)").click()
+    cell = visit.page.locator(".cell-view[data-drawn]")
+    cell.wait_for()
+    assert cell.get_attribute("data-drawn") == "27", "8 atoms of the cell, with their images on its faces and corners"
+    assert "NaCl" in cell.get_attribute("aria-label")
+    assert cell.locator("canvas").count() >= 1
+    assert "Na (Sodium), 4" in visit.page.locator(".legend").inner_text()
+    rows = _rows(visit.page, "Predictions for")
+    assert {row[0].split("\n")[0] for row in rows} == {"formation energy", "band gap (PBE)"}
+    assert all("eV" in row[1] for row in rows)
+    assert visit.page.get_by_text("Kohn-Sham band gap, PBE.").is_visible()
+    visit.page.get_by_role("button", name="Turn left").click()
+
+
+def test_files_formulas_and_what_is_wrong_with_them(visit: Visit) -> None:
+    visit.go("/predict")
+    files = [("salt.cif", NACL_CIF), ("POSCAR", DIAMOND_POSCAR), ("broken.cif", "data_broken\n")]
+    visit.page.get_by_label("Structure files or zips of them").set_input_files(
+        [{"name": name, "mimeType": "text/plain", "buffer": text.encode()} for name, text in files]
+    )
+    visit.page.get_by_label("Formulas, or the text").fill("SrTiO3\nXq2O")
+    visit.page.get_by_role("button", name="Predict", exact=True).click()
+    predicted = {row[0] for row in _rows(visit.page, "Predictions")}
+    assert predicted == {"salt.cif", "POSCAR", "SrTiO3"}
+    failed = {row[0]: row[1] for row in _rows(visit.page, "Without a value")}
+    assert set(failed) == {"broken.cif", "Xq2O"} and "'Xq' is not an element" in failed["Xq2O"]
+    visit.page.get_by_role("button", name="POSCAR", exact=True).first.click()
+    visit.page.get_by_role("heading", name="Si", exact=True).wait_for()
+    visit.page.get_by_label("Level of the intervals").last.select_option("0.5")
+    visit.page.get_by_role("columnheader", name="50").wait_for()
+    table = list(csv.DictReader(io.StringIO(_saved(visit, "Download CSV"))))
+    assert {row["input_id"] for row in table} == {*predicted, *failed}
+    assert {row["unit"] for row in table if row["value"]} == {"eV", "eV/atom"}
+    assert {row["error_code"] for row in table if not row["value"]} == {"no_atoms", "invalid_composition"}
+
+
+def test_nothing_usable_and_nothing_given(visit: Visit) -> None:
+    visit.expected_statuses = {422}
+    visit.go("/predict")
+    button = visit.page.get_by_role("button", name="Predict", exact=True)
+    button.click()
+    assert visit.page.get_by_role("alert").inner_text() == "Give a file or a formula first."
+    visit.page.get_by_label("Formulas, or the text").fill("Xq2O")
+    button.click()
+    assert _rows(visit.page, "Without a value")[0][0] == "Xq2O"
+
+
+def test_links_the_back_button_and_unknown_addresses(visit: Visit) -> None:
+    visit.go("/predict?formulas=NaCl,KCl")
+    assert {row[0] for row in _rows(visit.page, "Predictions")} == {"NaCl", "KCl"}
+    visit.page.get_by_role("link", name="Models", exact=True).click()
+    visit.see("Models")
+    assert visit.page.evaluate("document.activeElement.tagName") == "H1", "the new page's heading has the focus"
+    visit.page.go_back()
+    assert {row[0] for row in _rows(visit.page, "Predictions")} == {"NaCl", "KCl"}
+    visit.go("/nowhere")
+    visit.see("There is no such page")
+    visit.expected_statuses = {404}
+    visit.go("/models/nothing-of-this-name")
+    assert "There is no model" in visit.page.get_by_role("alert").inner_text()
+
+
+def test_a_data_set_is_checked(visit: Visit) -> None:
+    lines = ["id,composition,k_vrh", *(f"r{i},K{i + 1}Cl,{20 + 3 * i}" for i in range(30))]
+    lines += ["again,KCl,20", "other,KCl,60", "far,MgO,0.02", "bad,Xq2O,10"]
+    _upload(visit, "moduli.csv", "\n".join(lines).encode(), "moduli to look at")
+    visit.see("moduli to look at")
+    tiles = visit.page.locator(".tile").all_inner_texts()
+    assert [" ".join(text.split()) for text in tiles] == [
+        "32 usable rows", "1 failed", "1 duplicates left out", "1 conflicting labels", "1 outliers",
+        "31 different formulas",
+    ]  # fmt: skip
+    assert visit.page.locator("figure svg .bar").count() >= 10 and visit.page.locator("figure svg .marked").count() == 1
+    assert visit.page.locator(".periodic .level-3").all_inner_texts() == ["Cl", "K"]
+    assert _rows(visit.page, "Failed rows")[0][1] == "bad"
+    assert [row[:2] for row in _rows(visit.page, "Rows that repeat another")] == [["again", "r0"]]
+    visit.expected_statuses = {422}
+    _upload(visit, "few.csv", b"composition,k_vrh\nMgO,155\nXq,1\n", "few")
+    visit.page.get_by_role("alert").wait_for()
+    assert _rows(visit.page, "Failed rows")[0][2].startswith("The composition 'Xq' cannot be read")
+
+
+@pytest.fixture(scope="module")
+def dataset(service: Running) -> str:
+    with service.client() as client:
+        answer = client.post(
+            "/v1/datasets",
+            files={"file": ("b.jsonl", binary_compounds())},
+            data={"property": "k_vrh", "name": "binaries"},
+        )
+    return str(answer.json()["id"])
+
+
+def test_a_training_is_watched_and_reported(visit: Visit, dataset: str) -> None:
+    after: list[str | None] = []
+
+    def cut(route: Any) -> None:
+        # The first stream breaks after its first event: the page has to go on behind it.
+        after.append(route.request.headers.get("last-event-id"))
+        if len(after) > 1:
+            route.continue_()
+            return
+        event = {
+            "seq": 1,
+            "level": "info",
+            "kind": "message",
+            "message": "cut here",
+            "data": {},
+            "created_at": "2026-01-01T00:00:00Z",
+        }
+        route.fulfill(content_type="text/event-stream", body=f"id: 1\nevent: message\ndata: {json.dumps(event)}\n\n")
+
+    visit.page.route("**/events", cut)
+    visit.go(f"/train?dataset={dataset}&method=fine_tune")
+    visit.page.get_by_label("Name of the model").fill(TRAINED)
+    visit.page.get_by_text("Options", exact=True).click()
+    visit.page.get_by_label("max epochs").fill("6")
+    visit.page.get_by_role("button", name="Start training").click()
+    visit.see(f"Training of {TRAINED}")
+    visit.page.get_by_text("Error on validation rows").wait_for()
+    visit.page.get_by_role("heading", name="is ready").wait_for(timeout=JOB_MS)
+    assert after[:2] == [None, "1"]
+    dots = visit.page.locator("figure", has_text="Predicted against true").locator("circle.dot")
+    assert dots.count() == int(next(row[1] for row in _rows(visit.page, "Errors") if row[0].startswith("test")))
+    visit.page.get_by_text("Errors of the test rows").wait_for()
+    curve = visit.page.locator("figure", has_text="Error on validation rows")
+    curve.get_by_text("Numbers").click()
+    assert [row.split()[0] for row in curve.locator("tbody tr").all_inner_texts()] == ["1", "2", "3", "4", "5", "6"]
+    visit.page.get_by_role("link", name=f"{TRAINED}/1").first.click()
+    visit.see(f"{TRAINED}/1")
+    boxes = visit.page.locator("svg.lineage text:not(.sub)").all_text_contents()
+    assert boxes == ["cgcnn-formation-energy/1", f"{TRAINED}/1"]
+    visit.page.get_by_text("Model card").click()
+    assert visit.page.locator(".markdown h3").count() >= 1
+
+
+def test_versions_are_promoted_and_rolled_back(visit: Visit, service: Running, dataset: str) -> None:
+    with service.client() as client:
+        body = {"dataset_id": dataset, "model_name": "promoted", "method": "lasso"}
+        jobs = [client.post("/v1/fine-tuning/jobs", json={**body, "seed": seed}).json()["id"] for seed in (1, 2)]
+        for job in jobs:
+            visit.go(f"/train/{job}")
+            visit.page.get_by_role("heading", name="is ready").wait_for(timeout=JOB_MS)
+        visit.go("/models/promoted")
+        before = client.get("/v1/models/promoted/aliases/champion").json()["version"]
+        champion = visit.page.get_by_role("form", name="Alias champion")
+        champion.get_by_label("Point it at").select_option(str(3 - before))
+        champion.get_by_label("Reason").fill("for a test")
+        champion.get_by_role("button", name="Promote").click()
+        visit.page.get_by_text(f"champion is version {3 - before} now.").wait_for()
+        champion.get_by_role("button", name="Roll back").click()
+        visit.page.get_by_text("points again where it pointed before").wait_for()
+        history = client.get("/v1/models/promoted/aliases/champion/history").json()["items"]
+        moves = [(move["kind"], move["to_version"], move["reason"]) for move in history[:2]]
+        assert moves == [("rollback", before, ""), ("set", 3 - before, "for a test")]
+        # Somebody else was quicker: what one did not see is not overwritten.
+        client.put("/v1/models/promoted/aliases/champion", json={"version": 3 - before})
+        visit.expected_statuses = {412}
+        champion.get_by_role("button", name="Promote").click()
+        visit.page.get_by_role("alert").wait_for()
+        assert client.get("/v1/models/promoted/aliases/champion").json()["version"] == 3 - before
+
+
+def test_a_whole_file_is_predicted(visit: Visit) -> None:
+    visit.go("/bulk")
+    content = b"id,composition\na,NaCl\nb,SrTiO3\nc,Xq\n"
+    visit.page.get_by_label("File", exact=True).set_input_files(
+        {"name": "many.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    visit.page.get_by_label("Models", exact=True).select_option("properties")
+    visit.page.get_by_label("formation energy").check()
+    visit.page.get_by_role("button", name="Start").click()
+    visit.see("Predictions for many.csv")
+    visit.page.get_by_role("button", name="Download CSV").wait_for(timeout=JOB_MS)
+    rows = list(csv.DictReader(io.StringIO(_saved(visit, "Download CSV"))))
+    assert [(row["input_id"], bool(row["value"]), row["error_code"]) for row in rows] == [
+        ("a", True, ""), ("b", True, ""), ("c", False, "invalid_composition"),
+    ]  # fmt: skip
+
+
+def test_candidates_are_screened(visit: Visit) -> None:
+    visit.go("/screen")
+    visit.page.get_by_label("Candidates").select_option("solid_solution")
+    visit.page.get_by_label("End members").fill("NaCl, KCl")
+    visit.page.get_by_label("Steps").fill("4")
+    visit.page.get_by_role("group", name="Constraint").get_by_role("button", name="Remove this constraint").click()
+    visit.page.get_by_role("group", name="Objective").get_by_label("Property").select_option(
+        "formation_energy_per_atom"
+    )
+    visit.page.get_by_label("Only materials like the training data").uncheck()
+    visit.page.get_by_role("button", name="Screen", exact=True).click()
+    visit.page.get_by_role("button", name="Download CSV").wait_for(timeout=JOB_MS)
+    rows = _rows(visit.page, "Candidates, best first")
+    assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
+    values = [float(row[2].split("\n")[0].replace("\N{MINUS SIGN}", "-")) for row in rows]
+    assert values == sorted(values)
+    saved = list(csv.DictReader(io.StringIO(_saved(visit, "Download CSV"))))
+    assert [row["rank"] for row in saved] == ["1", "2", "3", "4", "5"]
+    visit.page.get_by_role("button", name="formation energy").click()
+    visit.page.get_by_role("button", name="formation energy").click()
+    assert [row[0] for row in _rows(visit.page, "Candidates, best first")] == ["5", "4", "3", "2", "1"]
+    visit.go("/jobs")
+    assert "Screening" in {row[1] for row in _rows(visit.page, "Jobs, newest first")}
+
+
+def test_a_key_goes_with_every_call_and_a_missing_one_is_explained(visit: Visit) -> None:
+    keys: list[str | None] = []
+    visit.go("/settings")
+    visit.page.get_by_label("Key", exact=True).fill("xf_test_not_a_key")
+    visit.page.on(
+        "request", lambda request: "/v1/" in request.url and keys.append(request.headers.get("authorization"))
+    )
+    problem = {"status": 401, "code": "key_invalid", "title": "No valid key", "detail": "This key is not known."}
+    visit.page.route(
+        "**/v1/**",
+        lambda route: route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(problem)),
+    )
+    visit.expected_statuses = {401}
+    visit.page.get_by_role("button", name="Keep").click()
+    visit.page.get_by_text("This key is not known.").wait_for()
+    visit.go("/models")
+    alert = visit.page.get_by_role("alert")
+    assert "key_invalid" in alert.inner_text() and alert.get_by_role("link", name="Enter an API key").is_visible()
+    assert len(keys) >= 2 and set(keys) == {"Bearer xf_test_not_a_key"}
+
+
+def test_a_service_that_is_gone_is_no_endless_wait(visit: Visit) -> None:
+    visit.go("/models")
+    _rows(visit.page, "Models")
+    visit.page.route("**/v1/**", lambda route: route.abort())
+    visit.go("/data")
+    alert = visit.page.get_by_role("alert").first
+    assert "The service cannot be reached" in alert.inner_text()
+    visit.page.unroute("**/v1/**")
+    for _ in range(2):
+        visit.page.get_by_role("button", name="Try again").first.click()
+    visit.page.get_by_role("button", name="Upload and check").wait_for()
+    visit.faults[:] = [fault for fault in visit.faults if "ERR_FAILED" not in fault]
+
+
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [
+        ("/predict", "Predict properties of crystals"),
+        ("/screen", "Screen candidates"),
+        ("/train", "Train a model"),
+        ("/models", "Models"),
+        ("/models/cgcnn-formation-energy", "cgcnn-formation-energy"),
+        ("/models/elemnet-formation-energy/1", "elemnet-formation-energy/1"),
+        ("/settings", "Settings"),
+    ],
+)
+def test_each_page_stands_alone(visit: Visit, dataset: str, path: str, heading: str) -> None:
+    assert dataset
+    visit.go(path)
+    visit.see(heading)
+    visit.page.get_by_text("Loading").wait_for(state="detached")
+    visit.page.evaluate("for (const each of document.querySelectorAll('main details')) each.open = true")
+    assert visit.page.title().endswith("· Xtalforge")
+
+
+def test_it_is_used_by_keyboard_and_in_the_dark(visit: Visit) -> None:
+    visit.go("/settings")
+    visit.see("Settings")
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.id") == "skip"
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("document.activeElement.id") == "main"
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = visit.page.evaluate(ground)
+    visit.page.get_by_role("button", name="Dark mode").press("Enter")
+    dark = visit.page.evaluate(ground)
+    assert light != dark
+    visit.page.reload()
+    visit.see("Settings")
+    assert visit.page.evaluate(ground) == dark, "the choice is kept"
+    visit.page.get_by_role("button", name="Light mode").click()
