@@ -141,13 +141,6 @@ class FileJobs(ABC, Generic[ReadT]):
             raise PayloadTooLarge(f"The file has {size:,} bytes; {most:,} are read at most.", limit_bytes=most)
         return digest.hexdigest(), size
 
-    def _parts(self, paths: Sequence[str]) -> Iterator[pa.Table]:
-        for path in paths:
-            try:
-                yield read_part(pa.py_buffer(self._store.get(path)))
-            except (pa.ArrowException, OSError) as error:
-                raise ArtifactCorrupt(f"The stored results {path} cannot be read: {error}") from error
-
     def _remove_input(self, job: Job) -> None:
         spec = self._bulk_spec(job)
         if spec.dataset_id is None:
@@ -165,6 +158,22 @@ class FileJobs(ABC, Generic[ReadT]):
             )
             for job in jobs
         ]  # fmt: skip
+
+
+class StoredParts:
+    """The lines of parts in the artifact store, read as they are asked for, from the first each time."""
+
+    def __init__(self, store: ArtifactStore, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self._store = store
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Raises ArtifactCorrupt."""
+        for path in self.paths:
+            try:
+                yield read_part(pa.py_buffer(self._store.get(path)))
+            except (pa.ArrowException, OSError) as error:
+                raise ArtifactCorrupt(f"The stored results {path} cannot be read: {error}") from error
 
 
 def bulk_limits(settings: Settings) -> LimitSettings:

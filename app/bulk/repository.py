@@ -34,7 +34,7 @@ class BulkPartRepository:
     def paths(self, job_id: str) -> dict[int, str]:
         """By number, in the order of the input."""
         query = select(BulkPart.number, BulkPart.path).where(BulkPart.job_id == job_id).order_by(BulkPart.number)
-        return dict(self._session.execute(query).tuples().all())
+        return {row.number: row.path for row in self._session.execute(query)}
 
     def totals(self, job_ids: Sequence[str]) -> dict[str, Totals]:
         """Of each job that has parts."""

@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
+from app.bulk.download import answer_download, etag_of
 from app.bulk.formats import ResultFormat
 from app.bulk.results import MEDIA_TYPES, encode
 from app.bulk.schemas import MAX_MODELS, BulkPredictionCreate, BulkPredictionRead, ModelChoice
@@ -187,24 +188,28 @@ def list_bulk_events(
                 media_type.split(";")[0]: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()
             },
         },
+        206: {"description": "The range that was asked for."},
         **problem_responses(JobNotFound, JobNotFinished, ResultsDeleted),
     },
 )
 def get_bulk_results(
     job_id: JobId,
     service: ServiceDep,
+    request: Request,
     fmt: Annotated[ResultFormat, Query(alias="format", description="Format of the file.")] = ResultFormat.CSV,
     is_partial: Annotated[
         bool, Query(alias="partial", description="Also of a job that did not succeed: what it has so far.")
     ] = False,
-) -> StreamingResponse:
+) -> Response:
     """One line for each input and model, in the order of the file: `row` (place of the input, from 1), `input_id`,
     `property`, `value`, `lower` and `upper` (the interval; empty: the model has none of this level), `unit`, `model`,
     `version`, `in_domain` (false: unlike the training data), `domain_score` (1 is the limit), `notes`, and where there
-    is no value `error_code` and `error_detail`. Sent as it is read, never held as a whole."""
+    is no value `error_code` and `error_detail`. Sent as it is read, never held as a whole. A download that broke off
+    goes on with `Range: bytes=N-` and, as `If-Range`, the `ETag` of the answer before."""
     parts = service.results(job_id, is_partial=is_partial)
-    headers = {"Content-Disposition": f'attachment; filename="{job_id}.{fmt.value}"'}
-    return StreamingResponse(encode(parts, fmt), media_type=MEDIA_TYPES[fmt], headers=headers)
+    etag = etag_of(job_id, fmt, *parts.paths)
+    name = f"{job_id}.{fmt.value}"
+    return answer_download(request, lambda: encode(parts, fmt), etag, MEDIA_TYPES[fmt], name)
 
 
 @router.delete(

@@ -42,6 +42,12 @@ class ModelChoice(BaseModel):
 class BulkPredictionCreate(ModelChoice):
     """A bulk prediction of a stored data set."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"dataset_id": "ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d", "properties": ["band_gap"]}]
+        }
+    )
+
     dataset_id: str = Field(
         pattern=ID_PATTERN,
         max_length=255,

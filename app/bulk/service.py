@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any, BinaryIO, ClassVar
 from uuid import uuid4
 
-import pyarrow as pa
-
 from app.bulk.choosing import choose_models
 from app.bulk.chunks import CHUNK_CHARACTERS, CHUNK_ROWS
-from app.bulk.file_jobs import STORE_FOLDER, FileJobs, bulk_limits, pieces_of
+from app.bulk.file_jobs import STORE_FOLDER, FileJobs, StoredParts, bulk_limits, pieces_of
 from app.bulk.inputs import dataset_file, look_at
 from app.bulk.repository import BulkPartRepository, Totals
 from app.bulk.schemas import BulkPredictionCreate, BulkPredictionRead, ModelChoice
@@ -74,8 +71,8 @@ class BulkService(FileJobs[BulkPredictionRead]):
         )  # fmt: skip
         return self._create(spec.model_dump(mode="json"), idempotency_key, request_sha256)[1]
 
-    def results(self, job_id: str, *, is_partial: bool) -> Iterator[pa.Table]:
-        """The lines of the job's parts in the order of the input, read as they are asked for.
+    def results(self, job_id: str, *, is_partial: bool) -> StoredParts:
+        """The lines of the job's parts in the order of the input.
 
         Raises at once JobNotFound, ResultsDeleted, and JobNotFinished unless the job succeeded or `is_partial`.
         """
@@ -90,7 +87,7 @@ class BulkService(FileJobs[BulkPredictionRead]):
                     job_status=job.status,
                 )
             paths = list(parts.paths(job_id).values())
-        return self._parts(paths)
+        return StoredParts(self._store, paths)
 
     def _bulk_spec(self, job: Job) -> BulkSpec:
         return BulkSpec.model_validate(job.spec)

@@ -1,5 +1,6 @@
 """The calls under /v1/screenings."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Query, Request, Response, UploadFile
@@ -8,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 from sse_starlette import EventSourceResponse
 
+from app.bulk.download import answer_download, etag_of
 from app.bulk.formats import ResultFormat
 from app.bulk.results import MEDIA_TYPES, encode
 from app.core.errors import (
@@ -193,25 +195,30 @@ def list_screening_events(
                 media_type.split(";")[0]: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()
             },
         },
+        206: {"description": "The range that was asked for."},
         **problem_responses(JobNotFound, JobNotFinished, ResultsDeleted),
     },
 )
 def get_screening_results(
     job_id: JobId,
     service: ServiceDep,
+    request: Request,
     fmt: Annotated[ResultFormat, Query(alias="format", description="Format of the file.")] = ResultFormat.CSV,
     scope: Annotated[
         ResultScope, Query(description="`selected`: best first. `all`: those first, then every other candidate.")
     ] = ResultScope.SELECTED,
-) -> StreamingResponse:
+) -> Response:
     """One line for each candidate: `rank` (null: not selected), `input_id`, `formula`, `row` (place in the input, from
     1), `status`, `reason` in words, `probability` of meeting all constraints, `probability_at_least` (whatever the
     errors of different properties have to do with each other), `front` (Pareto), and for each property `KEY [unit]`,
     `KEY lower [unit]`, `KEY upper [unit]`, `KEY probability`, `KEY expected [unit]`, `KEY in_domain`,
     `KEY domain_score`, `KEY model`."""
     table = service.results(job_id, scope)
-    headers = {"Content-Disposition": f'attachment; filename="{job_id}.{fmt.value}"'}
-    return StreamingResponse(encode(pieces(table), fmt, table.schema), media_type=MEDIA_TYPES[fmt], headers=headers)
+
+    def make() -> Iterator[bytes]:
+        return encode(pieces(table), fmt, table.schema)
+
+    return answer_download(request, make, etag_of(job_id, fmt, scope), MEDIA_TYPES[fmt], f"{job_id}.{fmt.value}")
 
 
 @router.get(

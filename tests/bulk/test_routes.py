@@ -212,6 +212,37 @@ def test_a_chunk_is_recorded_once(service: Service, tmp_path: Path) -> None:
         _finish_part(service, job_id, token, 0, tmp_path)
 
 
+@pytest.mark.parametrize("fmt", ["csv", "jsonl", "parquet"])
+def test_a_download_goes_on_where_it_broke_off(service: Service, tmp_path: Path, fmt: str) -> None:
+    job_id = service.submit(as_csv(rows(30)), models=["gaps"])["id"]
+    token = _claim(service, job_id)
+    for number in range(2):
+        _finish_part(service, job_id, token, number, tmp_path)
+    url = f"{URL}/{job_id}/results?format={fmt}&partial=true"
+    whole = service.client.get(url)
+    assert whole.status_code == 200, whole.text
+    etag, content = whole.headers["etag"], whole.content
+    assert whole.headers["accept-ranges"] == "bytes" and len(content) > 500
+
+    def part(wanted: str, if_range: str = etag) -> Any:
+        return service.client.get(url, headers={"Range": wanted, "If-Range": if_range})
+
+    for wanted, first, last in (("bytes=200-", 200, None), ("bytes=7-90", 7, 91), ("bytes=-30", -30, None)):
+        answer = part(wanted)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (206, content[first:last], etag)
+        start = first % len(content)
+        end = (last or len(content)) - 1
+        assert answer.headers["content-range"] == f"bytes {start}-{end}/{len(content)}"
+    assert part("bytes=999999-").status_code == 416
+    for ignored in ("bytes=-", "rows=1-2", "bytes=0-1,5-6"):
+        assert (part(ignored).status_code, part(ignored).content) == (200, content)
+    assert service.client.get(url, headers={"If-None-Match": etag}).status_code == 304
+    # With another part it is another file: what was there of the old one must not be gone on with.
+    _finish_part(service, job_id, token, 2, tmp_path)
+    answer = part("bytes=200-")
+    assert answer.status_code == 200 and answer.headers["etag"] != etag
+
+
 def test_jobs_of_another_kind_are_not_found(service: Service) -> None:
     with open_session(service.sessions) as session:
         job_id = JobService(session, service.settings.jobs).create("fine_tuning", {}).id
