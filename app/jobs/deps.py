@@ -10,7 +10,15 @@ from app.web.deps import resource
 
 JobQueueDep = Annotated[JobQueue, Depends(resource(JobQueue))]
 
-JobId = Annotated[str, Path(pattern=ID_PATTERN, max_length=255, description="`id` of the job.")]
+JobId = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        max_length=255,
+        description="`id` of the job.",
+        examples=["job_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
+    ),
+]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -19,6 +19,7 @@ from app.predictions.deps import DirectoryDep
 from app.predictions.embedding_schemas import EmbeddingAnswer, EmbeddingRequest
 from app.predictions.examples import CRYSTAL_INPUT
 from app.predictions.front import Predictions, choose
+from app.predictions.input_errors import INPUT_ERRORS
 from app.predictions.inputs import raw_inputs
 from app.predictions.queue import PredictionQueue
 from app.web.deps import resource
@@ -38,8 +39,8 @@ _EXAMPLES = {
     "",
     response_model=EmbeddingAnswer,
     responses=problem_responses(
-        NoUsableInput, TooManyInputs, ModelNotFound, ModelVersionNotFound, AliasNotFound, PayloadTooLarge, QueueFull,
-        ArtifactCorrupt,
+        *INPUT_ERRORS, NoUsableInput, TooManyInputs, ModelNotFound, ModelVersionNotFound, AliasNotFound,
+        PayloadTooLarge, QueueFull, ArtifactCorrupt,
     ),
     summary="Feature vectors that a model has learned",
 )  # fmt: skip

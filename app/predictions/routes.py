@@ -25,6 +25,7 @@ from app.predictions.answers import Wishes
 from app.predictions.deps import DirectoryDep, directory_of
 from app.predictions.examples import REQUEST_EXAMPLES
 from app.predictions.front import Predictions, choose
+from app.predictions.input_errors import INPUT_ERRORS
 from app.predictions.inputs import RawInput, Unreadable, raw_inputs
 from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import (
@@ -73,6 +74,7 @@ MAX_SMALL = 3
 """Inputs of a request that is computed together with others."""
 
 _PROBLEMS = problem_responses(
+    *INPUT_ERRORS,
     NoUsableInput,
     TooManyInputs,
     ModelNotFound,

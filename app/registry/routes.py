@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 # Not included: a route of an included router does not know its whole path, by which requests are counted and checked.
 router.routes.extend(alias_router.routes)
 
-VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="A version of the model.")]
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="A version of the model.", examples=[1])]
 
 _VERSION = "/{name}/versions/{version}"
 

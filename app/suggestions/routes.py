@@ -20,6 +20,7 @@ from app.core.errors import (
 )
 from app.predictions.deps import DirectoryDep
 from app.predictions.front import Predictions, choose
+from app.predictions.input_errors import INPUT_ERRORS
 from app.predictions.inputs import refuse_duplicate_ids
 from app.predictions.queue import PredictionQueue
 from app.registry.deps import StoreDep
@@ -41,8 +42,8 @@ async def _candidates(sessions: SessionsDep, store: StoreDep, settings: Settings
     response_model=SuggestionAnswer,
     summary="What to measure next",
     responses=problem_responses(
-        NoUsableInput, TooManyInputs, ModelNotCalibrated, ModelNotFound, ModelVersionNotFound, AliasNotFound,
-        DatasetNotFound, PayloadTooLarge, QueueFull, ArtifactCorrupt,
+        *INPUT_ERRORS, NoUsableInput, TooManyInputs, ModelNotCalibrated, ModelNotFound, ModelVersionNotFound,
+        AliasNotFound, DatasetNotFound, PayloadTooLarge, QueueFull, ArtifactCorrupt,
     ),
 )  # fmt: skip
 async def create_suggestions(

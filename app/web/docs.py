@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from app.core.errors import PayloadTooLarge
 from app.web.inline_schemas import hoist_inline_schemas
-from app.web.problems import Problem
+from app.web.problems import Problem, problem_responses
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _ASSETS_URL = "/docs/assets"
@@ -78,6 +79,15 @@ def _openapi(app: FastAPI, complete: Complete) -> dict[str, Any]:
         components = schema.setdefault("components", {}).setdefault("schemas", {})
         hoist_inline_schemas(schema)
         components["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        _limit_bodies(schema)
         complete(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _limit_bodies(document: dict[str, Any]) -> None:
+    """Whatever takes a body refuses one that is too large, before the route sees it."""
+    refusal = problem_responses(PayloadTooLarge)[PayloadTooLarge.status]
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        if "requestBody" in operation:
+            operation["responses"].setdefault(str(PayloadTooLarge.status), refusal)
