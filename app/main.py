@@ -32,7 +32,6 @@ from app.core.migrations import schema_state
 from app.core.settings import Settings
 from app.core.tenancy import EVERY_TENANT, OPERATOR_SCOPE, SHARED_SCOPE, of_tenant
 from app.core.tracing import start_tracing, stop_tracing
-from app.core.tracing import start_tracing, stop_tracing
 from app.datasets.routes import router as datasets_router
 from app.fine_tuning.routes import router as fine_tuning_router
 from app.jobs.metrics import JobMetrics
@@ -54,6 +53,7 @@ from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
 from app.screening.routes import router as screening_router
 from app.suggestions.routes import router as suggestions_router
+from app.tutorials.routes import router as tutorials_router
 from app.web.deps import Resources
 from app.web.docs import install_docs
 from app.web.head import HeadMiddleware
@@ -67,7 +67,6 @@ from app.web.parameters import refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 from app.web.security_headers import SecurityHeadersMiddleware
-from app.web.tracing import TracingMiddleware
 from app.web.tracing import TracingMiddleware
 from app.webhooks.deliverer import Deliverer
 from app.webhooks.routes import router as webhooks_router
@@ -106,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
         screening_router, properties_router, registry_router, datasets_router, fine_tuning_router, webhooks_router,
-        health_router, metrics_router, access_router,
+        health_router, metrics_router, access_router, tutorials_router,
     ):  # fmt: skip
         app.include_router(router)
     install_docs(app, describe_access)
@@ -128,8 +127,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(MetricsMiddleware)
     if settings.tracing:
         app.add_middleware(TracingMiddleware)
-    if settings.tracing:
-        app.add_middleware(TracingMiddleware)
     app.add_middleware(RequestIdMiddleware, error_body=_unexpected_error)
     return app
 
@@ -138,7 +135,6 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
-        start_tracing(settings, "xtalforge-api")
         start_tracing(settings, "xtalforge-api")
         # `RequestIdMiddleware` logs each request, with its id.
         logging.getLogger("uvicorn.access").disabled = True
@@ -191,7 +187,6 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             reaper.stop()
             deliverer.stop()
             gauges.stop()
-            await run_in_threadpool(stop_tracing)
             await run_in_threadpool(stop_tracing)
             prediction_queue.close()
             await compute.close()

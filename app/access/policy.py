@@ -32,6 +32,7 @@ RULES: Mapping[str, Rule] = {
     "": _PUBLIC,
     "ui": _PUBLIC,
     "docs": _PUBLIC,
+    "tutorials": _PUBLIC,
     "openapi.json": _PUBLIC,
     "health": _PUBLIC,
     "metrics": Rule(KeyScope.ADMIN, is_metrics=True),

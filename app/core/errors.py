@@ -14,7 +14,8 @@ XtalforgeError
     ModelNotCalibrated          a model that does not know its errors, where they are needed
     WebhookRefused              a webhook that leads inside
   NotFound (404)                ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound,
-                                DatasetNotFound, JobNotFound, ResultsDeleted, WebhookNotFound, DeliveryNotFound
+                                DatasetNotFound, JobNotFound, ResultsDeleted, WebhookNotFound, DeliveryNotFound,
+                                TutorialNotFound
   Conflict (409)                JobNotCancellable, JobNotPausable, JobNotResumable, JobNotRetryable, JobNotFinished,
                                 DatasetInUse, ModelVersionInUse, ModelMismatch, NothingToRollBack,
                                 IdempotencyConflict, DeliveryEnded, WebhookDisabled
@@ -170,6 +171,10 @@ class WebhookNotFound(NotFound):
 
 class DeliveryNotFound(NotFound):
     code, title = "delivery_not_found", "No such message"
+
+
+class TutorialNotFound(NotFound):
+    code, title = "tutorial_not_found", "No such tutorial"
 
 
 class Conflict(XtalforgeError):
