@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.access.models import AuditEvent
 from app.core.db import open_session
-from app.core.logging import get_logger
+from app.core.logging import get_logger, hide_credentials
 from app.core.orm import utc_now
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
@@ -101,12 +101,13 @@ def read_events(
 def _row(entry: Entry) -> AuditEvent:
     return AuditEvent(
         at=entry.at, tenant=entry.tenant, actor=entry.actor[:_SHORT], key_id=entry.key_id,
-        address=entry.address[:_SHORT], action=entry.action[:_SHORT], object=_storable(entry.object[:_LONG]),
-        outcome=entry.outcome, status=entry.status, detail=_storable(entry.detail[:_LONG]),
+        address=entry.address[:_SHORT], action=_storable(entry.action)[:_SHORT],
+        object=_storable(entry.object)[:_LONG], outcome=entry.outcome, status=entry.status,
+        detail=_storable(entry.detail)[:_LONG],
         request_id=entry.request_id[:_SHORT],
     )  # fmt: skip
 
 
 def _storable(text: str) -> str:
-    # PostgreSQL takes no NUL, and a path can hold one.
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    # PostgreSQL takes no NUL, and a path can hold one, or a key that somebody put there.
+    return hide_credentials(None, "", text.replace("\0", "\N{REPLACEMENT CHARACTER}"))

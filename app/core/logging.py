@@ -16,7 +16,8 @@ from app.core.settings import LogFormat, LogLevel, Settings
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
-_API_KEY = re.compile(r"(?<=\bxf_)[0-9a-f]{10}_[A-Za-z0-9_-]{20,}")
+_KEY_PREFIX = "xf_"
+_API_KEY = re.compile(rf"(?<={_KEY_PREFIX})[0-9a-f]{10}_[A-Za-z0-9_-]{20,}")
 _PLAIN = re.compile(r"[A-Za-z0-9._+/%~-]+")
 _EVENT_WIDTH = 30
 HIDDEN = "***"
@@ -147,7 +148,9 @@ def _is_plain(entry: tuple[str, Any]) -> bool:
     name, value = entry
     if _SECRET_NAME.search(name):
         return False
-    return value is None or isinstance(value, int | float) or (isinstance(value, str) and bool(_PLAIN.fullmatch(value)))
+    if isinstance(value, str):
+        return _PLAIN.fullmatch(value) is not None and _KEY_PREFIX not in value
+    return value is None or isinstance(value, int | float)
 
 
 def _renderer(log_format: LogFormat) -> list[Processor]:
