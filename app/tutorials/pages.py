@@ -60,4 +60,4 @@ def index_page() -> str:
 def _html(text: str) -> str:
     """The texts are our own; raw HTML in them, which is for the tests, is left out."""
     lines = [line for line in text.splitlines() if not line.startswith("<!--")]
-    return MarkdownIt("commonmark", {"html": False}).enable("table").render("\n".join(lines))
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render("\n".join(lines)))
