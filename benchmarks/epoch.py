@@ -80,7 +80,7 @@ def step_arithmetic(prepared: PreparedTable, batch_size: int, trainer: Trainer) 
     batch = trainer.train.samples.batch(part, trainer.device)
     activity = ProfilerActivity.CUDA if trainer.device.type == "cuda" else ProfilerActivity.CPU
     with profile(activities=[activity]) as profiled:
-        trainer._train_step(part, batch)  # noqa: SLF001
+        trainer._train_step([(part, batch)], batch_size)  # noqa: SLF001
         synchronise(trainer.device)
     events = profiled.key_averages()
     # On a CPU every operation counts that computes something itself.

@@ -69,8 +69,17 @@ class EpochReporter:
         self._unit: str = run.spec["property"]["unit"]
         self._started_at = time.monotonic()
         self._first_epoch: int | None = None
+        self._split = 1
 
     def __call__(self, event: "TrainingEvent") -> None:
+        if event.split > self._split:
+            self._split = event.split
+            self._attempt.append_event(
+                "message",
+                f"A batch did not fit into memory: each is computed in {event.split} parts from now on. Steps and "
+                "learning rates stay as they are; batch normalisation sees the parts.",
+                {"parts": event.split},
+            )
         if self._first_epoch is None:
             self._first_epoch = event.epoch
         done = event.epoch - self._first_epoch + 1

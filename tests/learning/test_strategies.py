@@ -185,7 +185,7 @@ def test_totals_weigh_the_error_of_each_cell_by_its_atoms(tmp_path: Path) -> Non
     plan = TrainingPlan.of(job.hyperparameters.model_copy(update={"max_epochs": 1, "batch_size": 3}), 0)
     target_map = TargetMap(Transform.IDENTITY, TargetScaling(kind="none"))
     trainer = Trainer(network, plan, target_map, rows, rows, tmp_path, "key", CPU)
-    loss = trainer._train_step(np.arange(3), samples.batch(np.arange(3), CPU))
+    loss = trainer._train_step([(np.arange(3), samples.batch(np.arange(3), CPU))], 3)
     assert float(loss) == pytest.approx(np.mean((outputs * sites - labels * sites) ** 2), rel=1e-5)
 
 

@@ -1,8 +1,9 @@
 """The one training loop: any network, any samples; CPU or CUDA; resumable; the best validation epoch wins."""
 
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from app.core.errors import XtalforgeError
 from app.learning.samples import NetworkBatch, Samples
 from app.learning.targets import TargetMap, apply_transform
 from app.learning.training.feeding import training_batches
+from app.learning.training.memory import RunningStatistics, can_be_halved
 from app.learning.training.plan import TrainingPlan, learning_rate_at
 from app.learning.training.plateau import rate_on_plateau
 from app.learning.training.state import Progress, RunState
+from app.learning.training.weights import copied, set_training_mode, update_average
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -45,7 +48,8 @@ class TrainingDiverged(XtalforgeError):
 class TrainingEvent:
     """One epoch. `val_mae` is in the property's unit, `train_loss` on the learned scale.
 
-    `stage` says which of several trainings it belongs to, whose epochs are counted on.
+    `stage` says which of several trainings it belongs to, whose epochs are counted on. `split`: in how many parts each
+    batch is computed, for want of memory.
     """
 
     epoch: int
@@ -56,6 +60,7 @@ class TrainingEvent:
     learning_rate: float
     elapsed_s: float
     stage: str = ""
+    split: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class Trainer:
         self.steps_per_epoch = max(1, len(train.samples) // plan.batch_size)
         trainable = [p for p in self.network.parameters() if p.requires_grad]
         self.state = RunState(self.network, _optimizer(trainable, plan), {}, {}, Progress(run_key))
+        self._statistics = RunningStatistics(self.network)
 
     def fit(self, on_event: Callable[[TrainingEvent], None], should_stop: Callable[[], bool]) -> FitResult:
         """Train to the end, leaving the best weights in the network.
@@ -159,7 +165,7 @@ class Trainer:
             if val_error < progress.best_val_error:
                 progress.best_epoch, progress.best_val_mae = progress.epoch, val_mae
                 progress.best_val_error = val_error
-                self.state.best = _copy(self._weights_to_keep())
+                self.state.best = copied(self._weights_to_keep())
             progress.elapsed_s += time.monotonic() - started
             self._report(loss, val_mae, val_error, on_event)
             before = time.monotonic()
@@ -200,6 +206,7 @@ class Trainer:
                 best_val_mae=progress.best_val_mae,
                 learning_rate=rate,
                 elapsed_s=progress.elapsed_s,
+                split=progress.split,
             )
         )
 
@@ -209,39 +216,85 @@ class Trainer:
         torch.manual_seed((self.plan.seed * 1_000_003 + epoch) % 2**63)
         order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self.train.samples))
         # Rows left over by whole batches are spread over all of them: a batch of one has no batch statistics.
-        parts = np.array_split(order, self.steps_per_epoch)
-        total = torch.zeros((), device=self.device)
-        for indices, batch in training_batches(self.train.samples, parts, self.device):
+        batches = np.array_split(order, self.steps_per_epoch)
+        total, done = torch.zeros((), device=self.device), 0
+        while done < len(batches):
+            try:
+                for loss in self._steps(batches[done:], should_stop):
+                    total += loss
+                    done += 1
+            except torch.OutOfMemoryError:
+                if not can_be_halved(len(batches[done]), self.state.progress.split):
+                    raise
+            else:
+                break
+            # Not in the handler, where the error still holds on to what the step has allocated.
+            self._halve_batches()
+        return float(total) / len(order)
+
+    def _steps(self, batches: Sequence[IntArray], should_stop: Callable[[], bool]) -> Iterator[Tensor]:
+        """One step for each batch; the sum of its rows' losses."""
+        progress = self.state.progress
+        split = progress.split
+        parts = [part for batch in batches for part in np.array_split(batch, split)]
+        ready = training_batches(self.train.samples, parts, self.device)
+        for rows in batches:
             if should_stop():
                 raise TrainingStopped
-            rate = self._rate(self.state.progress.step)
+            rate = self._rate(progress.step)
             for group in self.state.optimizer.param_groups:
                 group["lr"] = rate
-            total += self._train_step(indices, batch) * len(indices)
-            self.state.progress.step += 1
-        return float(total) / len(order)
+            loss = self._train_step(itertools.islice(ready, split), len(rows))
+            progress.step += 1
+            yield loss * len(rows)
+
+    def _halve_batches(self) -> None:
+        """Compute each batch in twice as many parts from now on. The step that failed has left no trace.
+
+        Steps and rates stay those of whole batches; only batch normalisation sees parts.
+        """
+        self._statistics.restore()
+        self.state.optimizer.zero_grad(set_to_none=True)
+        self.state.progress.split *= 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.warning("out of memory: batches are computed in %d parts from now on", self.state.progress.split)
 
     def _rate(self, step: int) -> float:
         if self.plan.schedule == "plateau":
             return self._plateau_rate
         return learning_rate_at(self.plan, step, self.steps_per_epoch)
 
-    def _train_step(self, indices: IntArray, batch: NetworkBatch) -> Tensor:
+    def _train_step(self, parts: Iterable[tuple[IntArray, NetworkBatch]], n_rows: int) -> Tensor:
+        """One step on a batch of `n_rows` that comes in parts; its mean loss. Raises OutOfMemoryError before it."""
+        self._statistics.keep()
+        self.state.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for indices, batch in parts:
+            loss = self._loss(indices, batch) * (len(indices) / n_rows)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        try:
+            self._update_weights()
+        except torch.OutOfMemoryError as error:  # some weights may have changed: such a step is not repeated
+            raise MemoryError("no memory for the state of the optimiser") from error
+        return total
+
+    def _loss(self, indices: IntArray, batch: NetworkBatch) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bfloat16"):
             outputs = self.network(batch)
         rows = torch.from_numpy(indices).to(self.device)
         targets = self.targets[rows]
         if self.weights is not None:
             outputs, targets = outputs * self.weights[rows], targets * self.weights[rows]
-        loss = _LOSSES[self.plan.loss](outputs, targets)
-        self.state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        return _LOSSES[self.plan.loss](outputs, targets)
+
+    def _update_weights(self) -> None:
         if self.plan.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.gradient_clip)
         self.state.optimizer.step()
         if self.plan.ema_decay > 0:
-            _update_average(self.state.average, self.network, self.plan.ema_decay, self.state.progress.step)
-        return loss.detach()
+            update_average(self.state.average, self.network, self.plan.ema_decay, self.state.progress.step)
 
     def _weights_to_keep(self) -> dict[str, Tensor]:
         return self.state.average if self.plan.ema_decay > 0 else self.network.state_dict()
@@ -252,7 +305,7 @@ class Trainer:
         The second chooses the best epoch: in GPa a few hard materials would decide for all.
         """
         if self.plan.ema_decay > 0:
-            live = _copy(self.network.state_dict())
+            live = copied(self.network.state_dict())
             self.network.load_state_dict(self.state.average)
         outputs = predict_outputs(self.network, self.val.samples, self.device)
         if self.plan.ema_decay > 0:
@@ -277,31 +330,3 @@ def _optimizer(parameters: list[nn.Parameter], plan: TrainingPlan) -> torch.opti
     # Fused: one pass over the weights at each step instead of a dozen.
     kind = torch.optim.Adam if plan.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-
-
-def set_training_mode(network: nn.Module) -> None:
-    """Training mode, but frozen parts stay in evaluation mode: their batch statistics are the base model's."""
-    network.train()
-    for module in network.modules():
-        own = list(module.parameters())
-        if own and not any(p.requires_grad for p in own):
-            module.eval()
-
-
-def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of weights; early steps average over what there is. Buffers are copied."""
-    current = network.state_dict()
-    if not average:
-        average.update(_copy(current))
-        return
-    keep = min(decay, (1.0 + step) / (10.0 + step))
-    parameters = {name for name, _ in network.named_parameters()}
-    for name, value in current.items():
-        if name in parameters:
-            average[name].lerp_(value.detach(), 1.0 - keep)
-        else:
-            average[name].copy_(value)
-
-
-def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in tensors.items()}

@@ -23,6 +23,8 @@ class Progress:
     run_key: str
     epoch: int = 0
     step: int = 0
+    split: int = 1
+    """Parts that each batch is computed in: doubled whenever one did not fit into memory."""
     best_epoch: int = 0
     best_val_mae: float = float("inf")
     best_val_error: float = float("inf")
