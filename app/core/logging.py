@@ -17,7 +17,7 @@ from app.core.settings import LogFormat, LogLevel, Settings
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|authorization|api_?key|cookie", re.IGNORECASE)
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
 _KEY_PREFIX = "xf_"
-_API_KEY = re.compile(rf"(?<={_KEY_PREFIX})[0-9a-f]{10}_[A-Za-z0-9_-]{20,}")
+_API_KEY = re.compile(r"(?<=xf_)[0-9a-f]{10}_[A-Za-z0-9_-]{20,}")
 _PLAIN = re.compile(r"[A-Za-z0-9._+/%~-]+")
 _EVENT_WIDTH = 30
 HIDDEN = "***"
