@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from app.core.db import open_session
+from app.datasets.service import stored_rows
 from app.fine_tuning.spec import FineTuningSpec
 from app.jobs.errors import JobErrorCode
 from app.learning.tournament.verdict import is_shown_to_help
@@ -42,7 +43,7 @@ class TrainingWork(Work):
             spec=training_spec, parent=parent, device=settings.device,
             log_level=settings.log_level, log_format=settings.log_format,
         )  # fmt: skip
-        self.folder.write_input(run, self.worker.store.get(spec.dataset_path), base, loaded)
+        self.folder.write_input(run, stored_rows(self.worker.store, spec.dataset_path), base, loaded)
 
     def has_result(self) -> bool:
         return self.folder.read_result() is not None

@@ -114,10 +114,7 @@ class DatasetService:
         return read_texts(self._content(dataset))
 
     def _content(self, dataset: Dataset) -> bytes:
-        content = self._store.get(dataset.artifact_path)
-        if _path_of(content) != dataset.artifact_path:
-            raise ArtifactCorrupt(f"The stored rows of data set {dataset.id} are damaged: their sha256 differs.")
-        return content
+        return stored_rows(self._store, dataset.artifact_path)
 
     def delete(self, dataset_id: str) -> None:
         """Mark as deleted. DatasetInUse when a job that has not ended or a model version needs it."""
@@ -214,6 +211,14 @@ def _too_few(inspection: Inspection) -> DatasetInvalid:
         said.append(f"{report.n_failed} cannot be used: {reasons_of(report.failures)}.")
     detail = " ".join([*said, *report.warnings])
     return DatasetInvalid(detail, report=report.model_dump(mode="json"))
+
+
+def stored_rows(store: ArtifactStore, path: str) -> bytes:
+    """The file of a data set, verified; raises ArtifactCorrupt."""
+    content = store.get(path)
+    if _path_of(content) != path:
+        raise ArtifactCorrupt(f"The stored rows {path} of a data set are damaged: their sha256 differs.")
+    return content
 
 
 def _path_of(content: bytes) -> str:

@@ -157,7 +157,7 @@ def test_damaged_rows_are_noticed(datasets: DatasetService, store: ArtifactStore
     content[len(content) // 2] ^= 1
     store.delete(dataset.artifact_path)
     store.put_new(dataset.artifact_path, bytes(content))
-    with pytest.raises(ArtifactCorrupt, match=dataset.id):
+    with pytest.raises(ArtifactCorrupt, match=dataset.artifact_path):
         datasets.load_table(dataset)
 
 
