@@ -44,7 +44,9 @@ class BulkPredictionCreate(ModelChoice):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"dataset_id": "ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d", "properties": ["band_gap"]}]
+            "examples": [
+                {"dataset_id": "ds_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d", "properties": ["formation_energy_per_atom"]}
+            ]
         }
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from tests.client.test_materials import NACL, OPTIMADE
 from tests.e2e.conftest import Running, running_up
 from xtalforge_client import AsyncClient, Client, Conflict, InputsFailed, JobFailed, NotFound, ServerError
 from xtalforge_client.ase import XtalforgeCalculator
-from xtalforge_client.sklearn import XtalforgeRegressor
 
+README = PROJECT_ROOT / "README.md"
 ENERGY = "cgcnn-formation-energy"
 CATIONS, ANIONS = ("Li", "Na", "K", "Rb", "Mg", "Ca"), ("F", "Cl", "Br", "O", "S", "Se")
 FORMULAS = [cation + anion for cation in CATIONS for anion in ANIONS]
@@ -91,21 +92,15 @@ def test_models_and_aliases(client: Client, tmp_path: Path) -> None:
         client.models.get("nope")
 
 
-def test_a_model_of_ones_own(client: Client, dataset_id: str) -> None:
-    """Also: a script that is run again, with its own key, gets the job that it made before."""
-    wish: dict[str, Any] = {"method": "pls", "idempotency_key": "run-1"}
-    job = client.fine_tuning.create(dataset_id, "my-moduli", **wish)
-    assert client.fine_tuning.create(dataset_id, "my-moduli", **wish).id == job.id
-    seen = [event.seq for event in client.fine_tuning.events(job.id)]
-    assert seen == list(range(1, len(seen) + 1))
-    done = client.fine_tuning.wait(job.id, timeout_s=60)
-    assert done.result and client.fine_tuning.report(job.id).model.name == "my-moduli"
+def test_a_script_that_is_run_again_gets_the_job_it_made_before(client: Client, dataset_id: str) -> None:
+    wish: dict[str, Any] = {"method": "automl_pa", "idempotency_key": "run-1"}
+    job = client.fine_tuning.create(dataset_id, "again", **wish)
+    assert client.fine_tuning.create(dataset_id, "again", **wish).id == job.id
+    client.fine_tuning.cancel(job.id)
+    with pytest.raises(JobFailed, match="cancelled"):
+        client.fine_tuning.wait(job.id, timeout_s=60)
     with pytest.raises(Conflict, match="job_not_cancellable"):
         client.fine_tuning.cancel(job.id)
-    first = client.models.alias("my-moduli")
-    client.models.set_alias("my-moduli", "champion", first.version, reason="tried", seen=first)
-    with pytest.raises(Conflict, match="precondition_failed"):
-        client.models.delete_alias("my-moduli", "champion", seen=first.model_copy(update={"revision": 99}))
 
 
 def test_jobs_over_files(client: Client, dataset_id: str, tmp_path: Path) -> None:
@@ -120,13 +115,9 @@ def test_jobs_over_files(client: Client, dataset_id: str, tmp_path: Path) -> Non
     assert len(results) == len(FORMULAS)
 
 
-def test_a_job_that_fails_says_why(client: Client, dataset_id: str) -> None:
+def test_a_job_that_cannot_be(client: Client, dataset_id: str) -> None:
     with pytest.raises(ServerError, match=r"\[invalid|\[input"):
         client.fine_tuning.create(dataset_id, "impossible", method="tl1")
-    job = client.fine_tuning.create(dataset_id, "cut-short", method="automl_pa")
-    client.fine_tuning.cancel(job.id)
-    with pytest.raises(JobFailed, match="cancelled"):
-        client.fine_tuning.wait(job.id, timeout_s=60)
 
 
 def test_async_client(service: Running) -> None:
@@ -159,14 +150,32 @@ def test_calculator(client: Client) -> None:
         cell.get_potential_energy()
 
 
-def test_estimator(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme(service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python, block after block, and what the estimator of the last one does further."""
     monkeypatch.setenv("XTALFORGE_URL", service.url)
-    model = XtalforgeRegressor("my_stiffness", "estimated", unit="GPa", method="pls").fit(FORMULAS, LABELS)
-    values, ends = model.predict(FORMULAS, return_interval=True)
-    assert values.shape == (36,) and ends.shape == (36, 2) and model.unit_ == "GPa" and model.model_ == "estimated/1"
-    assert model.score(FORMULAS, LABELS) > 0.5
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "NaCl.cif").write_text(NACL_CIF)
+    pd.DataFrame({"composition": FORMULAS, "k_vrh": LABELS}).to_csv("moduli.csv", index=False)
+    names: dict[str, Any] = {
+        "structure": NACL, "atoms": bulk("NaCl", "rocksalt", a=5.64), "optimade_response": {"data": [OPTIMADE]},
+        "frame": pd.DataFrame({"formula": FORMULAS}), "formulas": FORMULAS, "values": LABELS,
+    }  # fmt: skip
+    section = README.read_text().split("\n## Python client\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block.replace('"http://127.0.0.1:8000"', ""), "README.md", "exec"), names)
+    assert not names["answer"].errors and len(names["table"]) == 36 and names["done"].result
+    model = names["model"]
+    assert names["predicted"].shape == (2,) and names["intervals"].shape == (2, 2)
+    assert model.unit_ == "GPa" and model.model_ == "stiffness/1" and model.score(FORMULAS, LABELS) > 0.5
     with pytest.raises(InputsFailed):
         model.predict(["no!"])
+    with Client() as client:
+        assert client.fine_tuning.report(names["job"].id).model.name == "my-moduli"
+        seen = client.models.alias("my-moduli")
+        with pytest.raises(Conflict, match="precondition_failed"):
+            client.models.delete_alias("my-moduli", "champion", seen=seen.model_copy(update={"revision": 99}))
 
 
 def _pressed(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
