@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ RESULTS = PROJECT_ROOT / "benchmarks" / "results" / "faults"
 def main() -> int:
     """Exit code 1 when a promise was broken."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing it started stays behind
     arguments.results.mkdir(parents=True, exist_ok=True)
     log = arguments.results / f"{arguments.stack}.jsonl"
     if arguments.fresh:

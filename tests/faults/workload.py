@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ import app.bulk.service as bulk_service_module
 from app.bulk.schemas import ModelChoice
 from app.bulk.service import BulkService
 from app.core.db import open_session
+from app.core.settings import Settings
 from app.fine_tuning.schemas import FineTuningJobCreate
 from app.fine_tuning.service import FineTuningService
 from app.jobs.kinds import JobKind
@@ -36,6 +38,10 @@ SHORT = {"max_epochs": 25, "batch_size": 4}
 LONG = {"max_epochs": 80, "batch_size": 4}
 
 T = TypeVar("T")
+
+# A plain fork would have the threads of the store's library missing; a fresh interpreter takes seconds to import all.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["tests.faults.workload"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +105,13 @@ class Client:
 
     def submit_to_dying_process(self, request: Submitted, death: Death) -> None:
         """The process that takes the request is killed; the client asks again, with the same key."""
-        self.here.engine.dispose()  # a forked child may not find a connection of its parent open
-        child = os.fork()
-        if child == 0:
-            self._die(request, death)
-        os.waitpid(child, 0)
+        child = _processes.Process(
+            target=_die, args=(self.here.settings, self.dataset_id, self._file, request, death), daemon=True
+        )
+        child.start()
+        child.join(DATABASE_PATIENCE_S)
+        child.kill()
+        child.join()
         request.job_id = self.patiently(lambda: create(self.here, request, self.dataset_id, self._file))
 
     def job(self, job_id: str) -> Job:
@@ -132,15 +140,18 @@ class Client:
         lines = pa.concat_tables(list(service.results(job_id, is_partial=False))).to_pylist()
         return hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _die(self, request: Submitted, death: Death) -> None:
-        try:
-            here = Installation(self.here.settings)
-            before_commit = _kill_self if death is Death.BEFORE_COMMIT else None
-            job_id = create(here, request, self.dataset_id, self._file, before_commit)
-            if death is Death.AFTER_SEND:
-                here.queue.send(job_id)
-        finally:
-            _kill_self()
+
+def _die(settings: Settings, dataset_id: str, file: bytes, request: Submitted, death: Death) -> None:
+    """What a process does that is killed while it takes a request."""
+    try:
+        bulk_service_module.CHUNK_ROWS = BULK_CHUNK
+        here = Installation(settings)
+        before_commit = _kill_self if death is Death.BEFORE_COMMIT else None
+        job_id = create(here, request, dataset_id, file, before_commit)
+        if death is Death.AFTER_SEND:
+            here.queue.send(job_id)
+    finally:
+        _kill_self()
 
 
 def create(
