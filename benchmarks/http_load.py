@@ -45,7 +45,8 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. Latencies in ms; `api_cpu_ms` is what all API processes used per request, their pools too."""
+    """One measurement. Latencies in ms; `api_cpu_ms` is what the API processes and all that they started used per
+    request."""
 
     name: str
     api_workers: int
@@ -69,7 +70,7 @@ class Service:
     ready_s: float
 
     def api(self) -> list[psutil.Process]:
-        """The API processes and all their children."""
+        """The API processes and all that they started: compute processes, readers."""
         children = psutil.Process(self.pid).children()
         top = [p for p in children if "uvicorn" in " ".join(p.cmdline()) or "app.cli.serve" in " ".join(p.cmdline())]
         return [*top, *(child for p in top for child in p.children(recursive=True))]
@@ -281,7 +282,8 @@ def single_process(options: argparse.Namespace, cifs: list[str]) -> tuple[list[R
 def several_processes(options: argparse.Namespace, cifs: list[str]) -> tuple[list[Row], dict[str, Any]]:
     seconds = 3.0 if options.quick else 2 * options.seconds
     with tempfile.TemporaryDirectory() as name, running(options.api_workers, Path(name)) as service:
-        measure(service, "warm-up", options.api_workers, 16, 1.0, single(cifs[:400], None))
+        # Until every process has loaded the models.
+        measure(service, "warm-up", options.api_workers, 16, START_TIMEOUT_S, single(cifs[:400], None))
         load = mixed(cifs[400:], 1)
         rows = [measure(service, "mixed", options.api_workers, 16, seconds, load)]
         return rows, {"ready_s": round(service.ready_s, 2), "memory": _memory(service)}

@@ -71,7 +71,7 @@ class LimitSettings(_Group):
 
 
 class InferenceSettings(_Group):
-    """The engine that answers predictions inside the API process."""
+    """The engine that answers predictions, in the compute process of each API process."""
 
     max_models: PositiveInt = Field(default=8, description="Models held in memory; the least recently used leaves.")
     queue_size: PositiveInt = Field(default=64, description="Requests that may wait; more are answered 429.")
