@@ -7,12 +7,16 @@ import { busy, confirm, errorBox, FINAL, statusBadge } from "./parts.js";
 
 const REFRESH_MS = 2000;
 const LOG_LINES = 200;
+const PAUSABLE = new Set(["queued", "running"]);
+const RESUMABLE = new Set(["paused", "pausing"]);
+const RETRYABLE = new Set(["failed", "cancelled", "expired"]);
 
 /**
  * Watch the job at `path`. `onJob(job)` gets it whenever it was read anew, `onEvent(event)` each event. Elements to place:
- * `status`, `log`, `cancel`, `problem`.
+ * `status`, `log`, `controls`, `problem`. `canPause`: it can be paused, resumed, and tried again; `onRetried(job)` gets the
+ * new job.
  */
-export function watch(path, { job, onJob, onEvent = () => {}, signal }) {
+export function watch(path, { job, onJob, onEvent = () => {}, canPause = false, onRetried, signal }) {
   const status = h("p", { role: "status" });
   const problem = h("div");
   const lines = h("ol", { class: "log", tabindex: "0", "aria-label": "What happened" });
@@ -21,12 +25,23 @@ export function watch(path, { job, onJob, onEvent = () => {}, signal }) {
     if (!(await confirm("Cancel this job?", "It stops within seconds. What a training has learned is lost; results of predictions are kept.", "Cancel the job"))) return;
     busy(cancel, problem, async () => update(await request(`${path}/cancel`, { method: "POST" })));
   } }, "Cancel");
+  const act = (name, makes) => {
+    const button = h("button", { type: "button", onClick: () => busy(button, problem, makes) }, name);
+    return button;
+  };
+  const move = (verb) => async () => update(await request(`${path}/${verb}`, { method: "POST" }));
+  const [pauseIt, resume] = [act("Pause", move("pause")), act("Go on", move("resume"))];
+  const retry = act("Try again", async () => onRetried(await request(`${path}/retry`, { method: "POST", headers: { "Idempotency-Key": crypto.randomUUID() } })));
+  const controls = h("div", { class: "row" }, pauseIt, resume, retry, cancel);
   let current = job;
   let connection = "";
 
   function show() {
     replace(status, statusBadge(current.status), " ", current.status_reason ?? "", connection && h("span", { class: "muted" }, ` ${connection}`));
     cancel.hidden = FINAL.has(current.status) || current.status === "cancelling";
+    pauseIt.hidden = !canPause || !PAUSABLE.has(current.status);
+    resume.hidden = !canPause || !RESUMABLE.has(current.status);
+    retry.hidden = !canPause || !RETRYABLE.has(current.status);
     replace(problem, current.error && h("div", { class: "notice bad" }, h("h3", {}, "The job failed"), h("p", {}, current.error.detail),
       h("p", { class: "small muted" }, "Code ", h("code", {}, current.error.code))));
   }
@@ -82,7 +97,7 @@ export function watch(path, { job, onJob, onEvent = () => {}, signal }) {
   onJob(current);
   listen();
   refresh();
-  return { status, problem, log, cancel };
+  return { status, problem, log, controls };
 }
 
 /** `done` of `total`, the rest in words. */

@@ -95,7 +95,7 @@ export function facts(entries) {
 }
 
 const STATES = {
-  succeeded: "good", failed: "bad", cancelled: "warn", expired: "bad", cancelling: "warn", running: "info", queued: "info",
+  succeeded: "good", failed: "bad", cancelled: "warn", expired: "bad", cancelling: "warn", pausing: "warn", paused: "warn", running: "info", queued: "info",
   validating: "info",
 };
 export const FINAL = new Set(["succeeded", "failed", "cancelled", "expired"]);

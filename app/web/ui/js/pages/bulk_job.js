@@ -32,7 +32,7 @@ function page(path, job, signal) {
       next.results_deleted_at && h("p", { class: "muted" }, "The results were deleted."));
   } });
   return h("div", {}, trail([["Jobs", "#/jobs"], [job.input.name]]), heading(`Predictions for ${job.input.name}`), live.status, bar.element, live.problem,
-    results, h("div", { class: "row" }, live.cancel),
+    results, live.controls,
     table({ caption: "Models that answer", rows: job.models, columns: [
       { label: "Model", head: true, cell: (row) => link(`#/models/${row.name}/${row.version}`, `${row.name}/${row.version}`) },
       { label: "Property", cell: (row) => labelOf(row.property) }, { label: "Unit", cell: (row) => unitText(row.unit) || "–" },

@@ -38,7 +38,7 @@ function page(path, job, signal) {
   } });
   const title = screeningName(job);
   document.title = `${title} · Xtalforge`;
-  return h("div", {}, trail([["Jobs", "#/jobs"], [title]]), heading(title), live.status, bar.element, live.problem, h("div", { class: "row" }, live.cancel), found, about, live.log);
+  return h("div", {}, trail([["Jobs", "#/jobs"], [title]]), heading(title), live.status, bar.element, live.problem, live.controls, found, about, live.log);
 }
 
 function jobFacts({ wish, models, input, created_at: made }) {

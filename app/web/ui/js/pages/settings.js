@@ -2,6 +2,7 @@
 
 import { apiKey, description, request } from "../api.js";
 import { announce, h, replace } from "../dom.js";
+import { time } from "../format.js";
 import { field, facts, heading, load, notice } from "../parts.js";
 
 export function render(place, { signal }) {
@@ -36,8 +37,10 @@ export function render(place, { signal }) {
 
 async function tryKey(told, signal) {
   try {
-    await request("v1/models", { query: { limit: 1 }, signal });
-    replace(told, notice("good", h("p", {}, apiKey.get() ? "The service takes this key." : "The service needs no key.")));
+    const access = await request("v1/access", { signal });
+    replace(told, notice("good", h("p", {}, access.key_id ? `The service takes this key, ${access.key_name}.` : "The service needs no key from here.",
+      ` Tenant ${access.tenant}; it may do: ${access.scopes.join(", ")}.`,
+      access.key_expires_at && [" It ends on ", time(access.key_expires_at), "."])));
   } catch (error) {
     replace(told, notice("bad", h("p", {}, error.message)));
   }

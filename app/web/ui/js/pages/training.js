@@ -22,6 +22,7 @@ export function render(place, { id, signal }) {
 function page(path, job, signal) {
   const [curves, report, about] = [h("div", { class: "columns" }), h("div"), h("div")];
   const bar = progressBar("Progress of the training");
+  const saved = h("button", { type: "button", onClick: () => download(`${path}/report`, { query: { format: "html" }, fileName: `${job.id}.html`, headers: { Accept: "text/html" } }) }, "Save the report as a page");
   const epochs = [];
   let drawn = 0;
   let timer = null;
@@ -63,21 +64,22 @@ function page(path, job, signal) {
     if (search) bar.show(search.done, search.total, `${search.done} of at most ${search.total} fits: ${search.text}`);
     else if (progress) {
       bar.show(progress.epoch, progress.max_epochs, `Epoch ${progress.epoch} of at most ${progress.max_epochs}, best validation error ${withUnit(number(progress.best_val_mae), progress.unit)}`, progress.eta_s);
-    } else bar.show(0, 0, next.status === "queued" ? "Waiting for a worker." : "Getting ready.");
+    } else bar.show(0, 0, { queued: "Waiting for a worker.", paused: "Paused." }[next.status] ?? "Getting ready.");
     replace(about, jobFacts(next));
     if (next.status === "succeeded" && !reported) {
       reported = true;
       draw();
-      load(report, "the report", async () => trainingReport(await request(`${path}/report`, { signal })), signal);
+      load(report, "the report", async () => [trainingReport(await request(`${path}/report`, { signal })), h("p", {}, saved)], signal);
     }
   }
 
-  const live = watch(path, { job, onJob, onEvent, signal });
-  const saved = h("button", { type: "button", onClick: () => download(`${path}/report`, { query: { format: "html" }, fileName: `${job.id}.html`, headers: { Accept: "text/html" } }) }, "Save the report as a page");
+  const live = watch(path, {
+    job, onJob, onEvent, signal, canPause: true, onRetried(next) { location.hash = `#/train/${next.id}`; },
+  });
   const title = `Training of ${job.model_name}`;
   document.title = `${title} · Xtalforge`;
   return h("div", {}, trail([["Jobs", "#/jobs"], [job.model_name]]), heading(title), live.status, bar.element, live.problem,
-    h("div", { class: "row" }, live.cancel, saved), report, curves, about, live.log);
+    live.controls, report, curves, about, live.log);
 }
 
 function jobFacts(job) {
