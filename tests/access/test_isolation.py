@@ -112,7 +112,7 @@ CALLS = [
 ]  # fmt: skip
 
 
-def _add_model(service: Running, sessions: Any, name: str, property_key: str, source: str) -> None:
+def add_model(service: Running, sessions: Any, name: str, property_key: str, source: str) -> None:
     weights = uuid4().bytes
     manifest = make_manifest(
         name, weights, property_key=property_key, input_kind=InputKind.COMPOSITION, architecture=Architecture.ELEMNET
@@ -125,8 +125,8 @@ def _add_model(service: Running, sessions: Any, name: str, property_key: str, so
 def world(start: Start) -> World:
     service = start(keys="required")
     a, b = service.key(tenant="lab-a"), service.key(tenant="lab-b")
-    _add_model(service, of_tenant(service.unbound, SHARED_SCOPE), SHARED_MODEL, "formation_energy_per_atom", "shipped")
-    _add_model(service, service.sessions("lab-a"), MODEL, "band_gap", "import")
+    add_model(service, of_tenant(service.unbound, SHARED_SCOPE), SHARED_MODEL, "formation_energy_per_atom", "shipped")
+    add_model(service, service.sessions("lab-a"), MODEL, "band_gap", "import")
     headers = service.of(a)
 
     def make(path: str, **arguments: Any) -> str:
@@ -229,7 +229,7 @@ def test_the_same_rows_keys_and_names_are_ones_own(world: World) -> None:
         assert answer.status_code == 201, answer.text
         jobs.append(answer.json()["id"])
     assert len(set(jobs)) == 2
-    _add_model(service, service.sessions("lab-b"), MODEL, "band_gap", "import")
+    add_model(service, service.sessions("lab-b"), MODEL, "band_gap", "import")
     assert world.ask(world.b, Call("GET", "/v1/models/{model}")).status_code == 200
     assert world.ask(world.b, Call("DELETE", "/v1/models/{model}/aliases/champion")).status_code == 204
     assert world.ask(world.a, Call("GET", "/v1/models/{model}/aliases/champion")).status_code == 200

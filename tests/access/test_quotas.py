@@ -6,7 +6,7 @@ from app.access.quotas import Quota
 from app.access.service import AccessService
 from app.core.db import open_session
 from tests.access.conftest import Running, Start
-from tests.access.test_isolation import TABLE, WANTED_JOB
+from tests.access.test_isolation import TABLE, WANTED_JOB, add_model
 
 
 def _limit(service: Running, quota: Quota, most: int) -> None:
@@ -55,3 +55,20 @@ def test_jobs(start: Start) -> None:
     assert _refused(service.client.post("/v1/fine-tuning/jobs", headers=key, json=wanted))
     service.client.post(f"/v1/fine-tuning/jobs/{job.json()['id']}/cancel", headers=key)
     assert not _refused(service.client.post("/v1/fine-tuning/jobs", headers=key, json=wanted))
+
+
+def test_bulk_rows(start: Start) -> None:
+    service = start(keys="required")
+    made = service.key(tenant="lab")
+    add_model(service, service.sessions("lab"), "gaps", "band_gap", "import")
+    key = service.of(made)
+    dataset = service.client.post("/v1/datasets", headers=key, files=TABLE, data={"property": "band_gap"}).json()
+    wanted = {"dataset_id": dataset["id"], "models": ["gaps"]}
+    _limit(service, Quota.BULK_ROWS_A_DAY, 2 * dataset["n_rows"] - 1)
+    job = service.client.post("/v1/bulk-predictions", headers=key, json=wanted)
+    assert not _refused(job)
+    assert _refused(service.client.post("/v1/bulk-predictions", headers=key, json=wanted))
+    jobs = service.client.get("/v1/bulk-predictions", headers=key).json()["items"]
+    assert [each["id"] for each in jobs] == [job.json()["id"]], "a refused job must not be there"
+    service.client.post(f"/v1/bulk-predictions/{job.json()['id']}/cancel", headers=key)
+    assert not _refused(service.client.post("/v1/bulk-predictions", headers=key, json=wanted))
