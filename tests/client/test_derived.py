@@ -13,8 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 import xtalforge_client
+from app.cli.main import app as cli
 from app.core.settings import PROJECT_ROOT, Settings
 from app.main import create_app
 from xtalforge_client import Client, RetryPolicy, ServerError
@@ -37,6 +39,12 @@ def test_the_committed_document_is_that_of_the_application(document: dict[str, A
     for path, operations in document["paths"].items():
         assert committed["paths"][path] == operations, f"{path}: {AGAIN}"
     assert committed == document, AGAIN
+
+
+def test_the_command_writes_the_document(document: dict[str, Any], tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["openapi", "--output", str(tmp_path / "openapi.json")])
+    assert result.exit_code == 0 and json.loads((tmp_path / "openapi.json").read_text()) == document
+    assert json.loads(CliRunner().invoke(cli, ["openapi"]).stdout) == document
 
 
 def test_derived_files_are_those_of_the_document() -> None:

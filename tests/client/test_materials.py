@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from ase.build import bulk
 from pymatgen.core import Composition, Lattice, Structure
@@ -99,6 +100,7 @@ def test_partial_occupancies_are_never_lost() -> None:
         ("NaCl.cif", "looks like a file"),
         ({"formula": "NaCl"}, "a dict with formula"),
         ([], "no inputs"),
+        (pd.DataFrame({"formula": ["NaCl"]}), "predict_frame"),
         (Path("many.zip"), "predict_files"),
     ],
 )

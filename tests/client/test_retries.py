@@ -234,6 +234,17 @@ def test_a_download_goes_on_or_begins_anew(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_streams_and_downloads_wait_for_a_busy_server_too(tmp_path: Path) -> None:
+    with hostile_server([busy(429, "0"), Reply(body=b"a,b")]) as server, Client(server.url, retry=QUICK) as client:
+        assert client.bulk_predictions.save_results("job_1", tmp_path / "r.csv").read_bytes() == b"a,b"
+    script = [
+        Reply(body={"items": [], "next": 0}), busy(503, "0"), Reply(body=stream(1), content_type="text/event-stream"),
+        Reply(body={"items": [], "next": None}),
+    ]  # fmt: skip
+    with hostile_server(script) as server, Client(server.url, retry=QUICK) as client:
+        assert [each.seq for each in client.fine_tuning.events("job_1")] == [1]
+
+
 def test_waits_grow_and_end() -> None:
     policy = RetryPolicy(attempts=4, first_wait_s=1.0, longest_wait_s=3.0)
     answer = httpx.Response(503)

@@ -44,12 +44,12 @@ class Call:
     def url(self) -> str:
         return self.path.format(**{name: quote(str(value), safe="") for name, value in self.values.items()})
 
-    def arguments(self, opened: ExitStack) -> dict[str, Any]:
-        """For `httpx.Client.build_request`. Files are opened anew for each attempt and closed with `opened`."""
+    def arguments(self, opened: ExitStack | None = None) -> dict[str, Any]:
+        """For `httpx.Client.request`; with `opened`, which closes them, files too, opened anew for each attempt."""
         arguments: dict[str, Any] = {"params": _without_none(self.params), "headers": dict(self.headers)}
         if self.json is not None:
             arguments["json"] = self.json
-        if self.files:
+        if opened is not None and self.files:
             arguments["files"] = [
                 (name, (file_name, opened.enter_context(data.open("rb")) if isinstance(data, Path) else data))
                 for name, (file_name, data) in self.files

@@ -51,6 +51,8 @@ def _as_sequence(materials: Material | Iterable[Material]) -> Sequence[Material]
     is_one = isinstance(materials, str | Path | Mapping | PredictionInput) or hasattr(materials, "as_dict")
     if is_one or _is_atoms(materials):
         return [materials]
+    if hasattr(materials, "columns"):
+        raise UnusableInput("a table holds more than materials: give predict_frame the table, or one of its columns.")
     if isinstance(materials, Iterable):
         return list(materials)
     raise UnusableInput(f"A {type(materials).__name__} is neither a structure nor a composition.")

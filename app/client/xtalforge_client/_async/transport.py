@@ -44,14 +44,19 @@ class AsyncTransport:
 
     @asynccontextmanager
     async def stream(self, call: Call, timeout_s: float | None = None) -> AsyncIterator[httpx.Response]:
-        """One attempt at an answer that is read bit by bit. Raises ServerError, and httpx.TransportError as it is."""
+        """An answer that is read bit by bit. A refusal is tried again as in `send`; raises ServerError, and
+        httpx.TransportError as it is, for what was read is the caller's."""
         timeout = self.http.timeout if timeout_s is None else httpx.Timeout(timeout_s)
-        with ExitStack() as opened:
-            async with self.http.stream(call.method, call.url, timeout=timeout, **call.arguments(opened)) as response:
-                if response.is_error:
-                    await response.aread()
-                    raise refused(response)
-                yield response
+        for attempt in count(1):
+            async with self.http.stream(call.method, call.url, timeout=timeout, **call.arguments()) as response:
+                if response.is_success:
+                    yield response
+                    return
+                await response.aread()
+            wait_s = self.retry.wait_after_response(attempt, response, call.is_repeatable)
+            if wait_s is None:
+                raise refused(response)
+            await sleep_async(wait_s)
 
     async def download(self, call: Call, target: Path) -> Path:
         """Write an answer to a file, which appears when it is complete.
