@@ -13,6 +13,7 @@ those of relaxed structures of the same type and composition. Writes benchmarks/
 import argparse
 import json
 import os
+import resource
 import tempfile
 import time
 import warnings
@@ -115,6 +116,7 @@ def rate(options: argparse.Namespace) -> dict[str, Any]:
         started = time.perf_counter()
         run_bulk(folder, Quiet(), lambda: False)
         seconds["predicted"] = time.perf_counter() - started
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.perf_counter()
         select(folder)
         seconds["chosen"] = time.perf_counter() - started
@@ -122,6 +124,7 @@ def rate(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "candidates_made": n_made, "candidates_screened": n, "processes": options.processes, "counts": counts,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "cpu_seconds_of_the_processes": round(usage.ru_utime + usage.ru_stime, 1),
         "load_average_before_and_after": [options.load, os.getloadavg()],
         "peak_memory_of_the_leading_process_mb": round(_peak_mb()),
     }  # fmt: skip
@@ -134,8 +137,6 @@ def _keep(path: Path, n_rows: int) -> None:
 
 
 def _peak_mb() -> float:
-    import resource
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return max(peak / 1024, psutil.Process().memory_info().rss / 2**20)
 

@@ -12,8 +12,7 @@ from app.fine_tuning.schemas import (
 )
 from app.fine_tuning.spec import BaseModelVersion, FineTuningSpec
 from app.jobs.models import Job
-from app.jobs.schemas import JobErrorRead
-from app.jobs.status import JobStatus
+from app.jobs.views import job_fields
 from app.learning.methods import METHODS
 from app.learning.presets import fields_used
 
@@ -22,13 +21,7 @@ def job_read(job: Job, last_epoch: dict[str, Any] | None, last_search: dict[str,
     spec = FineTuningSpec.model_validate(job.spec)
     base = spec.base
     return FineTuningJobRead(
-        id=job.id,
-        status=JobStatus(job.status),
-        status_reason=job.status_reason,
-        error=JobErrorRead(code=job.error_code, detail=job.status_reason or "") if job.error_code else None,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
+        **job_fields(job),
         dataset_id=spec.dataset_id,
         model_name=spec.model_name,
         property=spec.property.key,
@@ -39,7 +32,6 @@ def job_read(job: Job, last_epoch: dict[str, Any] | None, last_search: dict[str,
         architecture=spec.architecture,
         hyperparameters=spec.hyperparameters,
         seed=spec.seed,
-        attempts=job.attempts,
         progress=JobProgress.model_validate(last_epoch) if last_epoch else None,
         search=JobSearch.model_validate(last_search) if last_search else None,
         result=JobResult.model_validate(job.result) if job.result else None,
