@@ -16,9 +16,10 @@ from app.cli.main import app
 from app.core.settings import Settings
 from app.main import create_app
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
+from app.webhooks.signing import new_secret
 from tests.e2e.conftest import Running, free_port, running_up, wait_for
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
-from tests.webhooks.receiver import Receiver, running_receiver
+from tests.webhooks.receiver import Receiver, is_signed_with, running_receiver
 from tests.workers.conftest import poscar
 
 COMMANDS = {
@@ -231,6 +232,22 @@ def _webhooks(run: Run, receiver: Receiver) -> str:
     return str(made["id"])
 
 
+def _a_job_with_its_own_receiver(server: Running, receiver: Receiver) -> None:
+    """An upload names it in the form; what is refused is not repeated."""
+    files = {"file": ("formulas.csv", "composition\nNaCl\n")}
+    fields = {"models": COMPOSITION_MODEL, "webhook_url": f"{receiver.url}/own", "webhook_secret": new_secret()}
+    with server.client() as client:
+        refused = client.post("/v1/bulk-predictions", files=files, data={**fields, "webhook_secret": "my-password"})
+        assert refused.status_code == 422 and "my-password" not in refused.text
+        job = client.post("/v1/bulk-predictions", files=files, data=fields).json()
+        wait_for(lambda: any(each.path == "/hook/own" for each in receiver.received), "the job's own message", 60)
+        own = next(each for each in receiver.received if each.path == "/hook/own")
+        told = json.loads(own.body)
+        assert (told["type"], told["data"]["id"]) == ("job.succeeded", job["id"])
+        assert is_signed_with(fields["webhook_secret"], own)
+        assert client.get(told["data"]["path"]).json()["status"] == "succeeded"
+
+
 def _calls_made(server: Running) -> set[str]:
     text = httpx2.get(f"{server.url}/metrics").text
     found = re.findall(r"^xtalforge_http_request_seconds_count\{(.*)\} ", text, re.MULTILINE)
@@ -249,7 +266,10 @@ def test_a_user_without_a_browser(run: Run, server: Running, folder: Path, recei
     _models(run, tmp_path)
     _predictions(run, tmp_path)
     _jobs_over_files(run, server, tmp_path)
-    CliRunner(env={"XTALFORGE_URL": server.url}).invoke(app, ["jobs", "events", job])
+    _a_job_with_its_own_receiver(server, receiver)
+    for arguments in (["jobs", "events", job], ["models", "show", "mine"]):
+        done = CliRunner(env={"XTALFORGE_URL": server.url}).invoke(app, arguments)
+        assert done.exit_code == 0 and len(done.stdout.splitlines()) > 1, done.output
     run("webhooks", "delete", hook)
     assert run("webhooks", "list") == []
     assert COMMANDS.keys() - _calls_made(server) == set()

@@ -1,8 +1,5 @@
 """Messages over a real socket: signed, repeated, survived, and never where they may not go."""
 
-import base64
-import hashlib
-import hmac
 import json
 import time
 from datetime import timedelta
@@ -28,7 +25,7 @@ from app.webhooks.sending import Outcome, send
 from app.webhooks.service import WebhookService
 from app.webhooks.signing import new_secret
 from tests.concurrency import run_at_once
-from tests.webhooks.receiver import Received, Receiver
+from tests.webhooks.receiver import Receiver, is_signed_with
 
 OPEN = WebhookSettings(allow_private=True, timeout_s=2, first_retry_s=0.01, max_attempts=3)
 
@@ -71,14 +68,6 @@ def hooks(sessions: sessionmaker[Session]) -> Hooks:
     return Hooks(sessions)
 
 
-def _is_signed_with(secret: str, received: Received) -> bool:
-    """As a receiver checks it, by the text of the specification and not by our own code."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    signed = f"{received.headers['webhook-id']}.{received.headers['webhook-timestamp']}.{received.body}"
-    expected = base64.b64encode(hmac.new(key, signed.encode(), hashlib.sha256).digest()).decode()
-    return f"v1,{expected}" in received.headers["webhook-signature"].split()
-
-
 def test_the_end_of_a_job_arrives_signed(hooks: Hooks, receiver: Receiver) -> None:
     hook = hooks.register(receiver.url)
     job_id = hooks.end_job()
@@ -89,7 +78,7 @@ def test_the_end_of_a_job_arrives_signed(hooks: Hooks, receiver: Receiver) -> No
     assert told["type"] == "job.cancelled"
     assert (told["data"]["id"], told["data"]["status"]) == (job_id, "cancelled")
     assert told["data"]["path"] == f"/v1/fine-tuning/jobs/{job_id}"
-    assert _is_signed_with(hook.secret, received) and not _is_signed_with(new_secret(), received)
+    assert is_signed_with(hook.secret, received) and not is_signed_with(new_secret(), received)
     assert abs(int(received.headers["webhook-timestamp"]) - time.time()) < 30
     [message] = hooks.messages()
     assert (message.status, message.id) == (DeliveryStatus.DELIVERED, received.headers["webhook-id"])
@@ -105,7 +94,7 @@ def test_a_job_announces_itself_where_it_was_told_to(hooks: Hooks, receiver: Rec
         pass
     by_path = {each.path: each for each in receiver.received}
     assert set(by_path) == {"/hook/signed", "/hook/plain"}
-    assert _is_signed_with(secret, by_path["/hook/signed"])
+    assert is_signed_with(secret, by_path["/hook/signed"])
     assert "webhook-signature" not in by_path["/hook/plain"].headers
 
 
