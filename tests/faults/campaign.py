@@ -4,7 +4,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from tests.faults.stack import Stack
 from tests.faults.worker import Point
 from tests.faults.workload import BASE_MODEL, BASE_TASK, TASKS, Client, Death, Submitted, Task
 
-FAULTS_PER_ROUND = 40
-OPEN_JOBS = 4
+FAULTS_PER_ROUND = 20
+OPEN_JOBS = 3
 LONGEST_GAP_S = 0.7
 FAULT_PATIENCE_S = 20.0
 """How long a fault waits for something it can be done to."""
@@ -51,17 +51,22 @@ class RoundRecord:
 class Campaign:
     """Rounds on one stack. Each depends on seed and number alone, as far as the machine's pace lets it."""
 
-    def __init__(self, stack: Stack, seed: int, faults: tuple[Fault, ...] = FAULTS) -> None:
+    def __init__(
+        self, stack: Stack, seed: int, faults: Sequence[Fault] = FAULTS, tasks: Sequence[Task] = TASKS,
+        n_open: int = OPEN_JOBS,
+    ) -> None:  # fmt: skip
         self.stack = stack
         self.client = Client(stack.here, stack.run_due)
         self._seed = seed
         self._faults = faults
+        self._kinds = tasks
+        self._n_open = n_open
         self.references: References = {}
 
     def prepare(self) -> None:
         """Every kind of job once, and nothing goes wrong: the base model, and what others are compared with."""
         self.stack.keep_workers()
-        for task in (BASE_TASK, *TASKS):
+        for task in (BASE_TASK, *self._kinds):
             request = Submitted(f"reference-{task.label}", task, task.label if task is BASE_TASK else "reference")
             request.model = BASE_MODEL if task is BASE_TASK else _model_name("reference", task)
             self.client.submit(request)
@@ -93,7 +98,7 @@ class Campaign:
         rng = random.Random(f"{self._seed}/{number}/jobs")
         count = 0
         while True:
-            task = rng.choice(TASKS)
+            task = rng.choice(self._kinds)
             yield Submitted(f"r{number}-{count}", task, _model_name(f"r{number}", task))
             count += 1
 
@@ -128,7 +133,7 @@ class Campaign:
     def _keep_busy(self, submitted: list[Submitted], tasks: Iterator[Submitted]) -> list[Submitted]:
         """The jobs that have not ended; new ones are submitted when they are few."""
         is_open = [r for r in submitted if not JobStatus(self.client.job(r.job_id).status).is_terminal]
-        while len(is_open) < OPEN_JOBS:
+        while len(is_open) < self._n_open:
             request = next(tasks)
             submitted.append(request)
             is_open.append(request)

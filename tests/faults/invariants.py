@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from app.bulk.models import BulkPart
@@ -90,6 +91,8 @@ def _result(client: Client, request: Submitted, references: References) -> Itera
         return
     try:
         digest = result_digest(client, request)
+    except NoResultFound:  # told of already
+        return
     except ArtifactCorrupt as error:
         yield f"its result cannot be read: {error.detail}"
         return

@@ -18,7 +18,7 @@ from tests.faults.servers import Broker, open_database
 from tests.faults.worker import CLOCK_VARIABLE, FOLDER_VARIABLE, Point, disarm
 from tests.workers.conftest import Installation, processes_below
 
-LEASE_S = 3.0
+LEASE_S = 5.0
 JOBS = JobSettings(
     lease_s=LEASE_S, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3,
     # Here jobs lose their worker far more often than any job may in service.
@@ -67,6 +67,7 @@ class Stack:
         self.folder = folder
         self.n_workers = n_workers
         self.workers: list[Worker] = []
+        self._started: list[subprocess.Popen[bytes]] = []
         self._left: list[psutil.Process] = []
         self._later: list[_Later] = []
         self.database = open_database(kind, folder)
@@ -94,6 +95,7 @@ class Stack:
                 command, cwd=self.logs, env=environment, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
+        self._started.append(process)
         worker = Worker(process, clock_s)
         self.workers.append(worker)
         return worker
@@ -144,6 +146,8 @@ class Stack:
         for process in [*(p for worker in self.workers for p in worker.tree()), *self._left]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        for started in self._started:
+            started.wait()
         self.here.close()
         self.broker.kill()
         self.database.stop()

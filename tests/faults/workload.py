@@ -34,8 +34,8 @@ from tests.workers.conftest import Installation, binary_compounds
 BASE_MODEL = "base"
 BULK_ROWS, BULK_CHUNK = 120, 15
 DATABASE_PATIENCE_S = 60.0
-SHORT = {"max_epochs": 25, "batch_size": 4}
-LONG = {"max_epochs": 80, "batch_size": 4}
+SHORT = {"max_epochs": 10, "batch_size": 4}
+LONG = {"max_epochs": 40, "batch_size": 4}
 
 T = TypeVar("T")
 
