@@ -165,6 +165,7 @@ def test_readme(service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(blocks) == 3
     for block in blocks:
         exec(compile(block.replace('"http://127.0.0.1:8000"', ""), "README.md", "exec"), names)
+    names["atoms"].calc.client.close()
     assert not names["answer"].errors and len(names["table"]) == 36 and names["done"].result
     model = names["model"]
     assert names["predicted"].shape == (2,) and names["intervals"].shape == (2, 2)
