@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -55,14 +56,22 @@ def commands_of(path: Path) -> list[Command]:
             else:
                 kind = line.removeprefix("```") or "text"
         elif kind in ("console", "sh"):
-            # A backslash at its end, or a quotation that is open.
-            goes_on = bool(found) and (found[-1].text.endswith("\\") or found[-1].text.count("'") % 2 == 1)
+            goes_on = bool(found) and _is_open(found[-1].text)
             if goes_on:
                 last = found[-1]
                 found[-1] = Command(last.line, f"{last.text}\n{line}", last.why_not)
             elif line.startswith("$ ") or (kind == "sh" and line):
                 found.append(Command(number, line.removeprefix("$ "), why_not))
     return found
+
+
+def _is_open(command: str) -> bool:
+    """Whether the next line belongs to it: it ends with a backslash, or within a quotation."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return False
 
 
 @dataclass

@@ -1,23 +1,22 @@
 """Predictions by the models of this installation, in this process."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from app.cli.inputs import read_inputs
 from app.cli.installation import open_installation
-from app.core.settings import LimitSettings, Settings
+from app.core.settings import Settings
 from app.learning.engine import InferenceEngine
 from app.predictions.answers import Wishes
 from app.predictions.directory import ModelDirectory
 from app.predictions.embedding_schemas import EmbeddingAnswer
 from app.predictions.embedding_service import EmbeddingService
 from app.predictions.featuriser import Featuriser
-from app.predictions.inputs import FailedInput, Formula, RawInput, refuse_duplicate_ids
+from app.predictions.inputs import FailedInput, RawInput
 from app.predictions.schemas import PredictionAnswer
 from app.predictions.service import PredictionService
-from app.predictions.uploads import UploadedFile, read_uploads
 
 CHUNK = 200
 _NO_LIMIT = 10_000_000
@@ -50,25 +49,6 @@ def embed_locally(
     with open_installation(settings) as local:
         service = EmbeddingService(ModelDirectory(local.sessions, local.store), engine, limits, Featuriser())
         return service.embed(inputs, model, failed, contributions=contributions)
-
-
-def read_inputs(
-    paths: Sequence[Path], compositions: Sequence[str], limits: LimitSettings
-) -> tuple[list[RawInput], list[FailedInput]]:
-    with ExitStack() as stack:
-        uploads = [UploadedFile(str(path), stack.enter_context(path.open("rb"))) for path in expanded(paths)]
-        inputs, failed = read_uploads(uploads, limits)
-    inputs += [RawInput(text, Formula(text)) for text in compositions]
-    refuse_duplicate_ids(entry.id for entry in inputs)
-    return inputs, failed
-
-
-def expanded(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        else:
-            yield path
 
 
 def _predict_in_chunks(

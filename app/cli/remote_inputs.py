@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.bulk.inputs import look_at, read_rows
-from app.cli.local_prediction import read_inputs
+from app.cli.inputs import read_inputs
 from app.cli.server import Server, ServerError
 from app.core.errors import NoUsableInput, XtalforgeError
 from app.core.settings import Settings

@@ -45,8 +45,8 @@ def structures(
 
 def _read_here(files: list[Path]) -> "StructuresAnswer":
     from app.cells.views import structures_read
+    from app.cli.inputs import read_inputs
     from app.cli.installation import settings_with
-    from app.cli.local_prediction import read_inputs
     from app.predictions.featuriser import Featuriser
     from app.predictions.inputs import Reading
 
