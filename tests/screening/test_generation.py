@@ -152,6 +152,12 @@ def test_solid_solutions_go_from_end_to_end() -> None:
             InvalidRequest,
             "None of the elements",
         ),
+        (
+            "prototypes",
+            {"prototypes": ["double_perovskite", "spinel"], "elements": list(SYMBOLS[1:84])},
+            InvalidRequest,
+            "Name fewer elements",
+        ),
         ("solid_solution", {"ends": ["NaCl", "Xy"], "steps": 4}, XtalforgeError, "Xy"),
         ("solid_solution", {"ends": ["NaCl", "KCl"], "steps": 99}, TooManyInputs, "50"),
     ],

@@ -28,11 +28,11 @@ def test_fronts_are_what_the_definition_says(dimensions: int, levels: int) -> No
     np.testing.assert_array_equal(pareto_fronts(costs), by_definition(costs))
 
 
-def test_a_hundred_thousand_points_take_seconds() -> None:
+def test_a_hundred_thousand_points_take_less_than_a_minute() -> None:
     costs = np.random.default_rng(0).normal(size=(100_000, 3))
     started = time.monotonic()
     fronts = pareto_fronts(costs)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     first = costs[fronts == 1]
     assert not any(((first <= p).all(axis=1) & (first < p).any(axis=1)).any() for p in first)
 

@@ -1,6 +1,6 @@
 """Every choice of elements for the sites of structures, cheap enough to be counted before anything is made."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -13,11 +13,12 @@ from app.screening.generation.prototypes import Prototype, prototypes
 from app.screening.generator import PrototypeGenerator
 from app.structures.elements import ATOMIC_NUMBERS, SYMBOLS
 
-MAX_TRIED = 10_000_000
+MAX_TRIED = 5_000_000
 ANION = "X"
 
 _HEAVIEST = 83
-_LEFT_OUT = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm"})
+_LEFT_OUT = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Tc", "Pm", "B", "C"})
+"""Without compounds, radioactive, or too small as a cation for the sites of these structure types."""
 _ANIONS = frozenset({"H", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"})
 _NO_METALS = frozenset({"H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Se", "Br", "I"})
 
@@ -36,7 +37,7 @@ def prototype_assignments(
 ) -> Iterator[Assignment]:
     """In the order of the lists; no element on two sites."""
     sites = tuple(prototype.elements)
-    choices = [_choices(prototype, site, generator) for site in sites]
+    choices = choices_of(prototype, generator)
     counts = [prototype.sites.count(site) for site in sites]
     anions = frozenset(place for place, site in enumerate(sites) if site == ANION)
     alike = [sites.index(site) for site in prototype.alike]
@@ -49,12 +50,21 @@ def prototype_assignments(
             yield Assignment(tuple(prototype.elements.values()), new, charges)
 
 
-def assigned(choices: Sequence[Sequence[int]], elements: ElementFilter | None) -> Iterator[tuple[int, ...]]:
-    """Different elements for each place, those that the filter lets through. Raises InvalidRequest for far too many."""
-    if (n := prod(map(len, choices))) > MAX_TRIED:
+def choices_of(prototype: Prototype, generator: PrototypeGenerator) -> list[list[int]]:
+    """Elements for each site, in the order of their letters."""
+    return [_choices(prototype, site, generator) for site in prototype.elements]
+
+
+def refuse_endless(choices: Iterable[Sequence[Sequence[int]]]) -> None:
+    """Raise InvalidRequest where all structures together have too many choices of elements to try."""
+    if (n := sum(prod(map(len, each)) for each in choices)) > MAX_TRIED:
         raise InvalidRequest(
             f"The generator would try {n:,} choices of elements; {MAX_TRIED:,} are the most. Name fewer elements."
         )
+
+
+def assigned(choices: Sequence[Sequence[int]], elements: ElementFilter | None) -> Iterator[tuple[int, ...]]:
+    """Different elements for each place, those that the filter lets through."""
     for new in product(*choices):
         if len(set(new)) == len(new) and (
             elements is None or elements.reason_against({SYMBOLS[z] for z in new}) is None

@@ -13,8 +13,10 @@ from app.datasets.rows import RowKind
 from app.screening.generation.assignments import (
     Assignment,
     assigned,
+    choices_of,
     chosen_prototypes,
     prototype_assignments,
+    refuse_endless,
     replacement,
 )
 from app.screening.generation.charges import neutral_charges
@@ -106,35 +108,42 @@ def _assignments(
     generator: PrototypeGenerator | SubstitutionGenerator, elements: ElementFilter | None
 ) -> Iterator[tuple[_Template, Assignment]]:
     if isinstance(generator, PrototypeGenerator):
-        for prototype in chosen_prototypes(generator):
+        chosen = chosen_prototypes(generator)
+        refuse_endless(choices_of(prototype, generator) for prototype in chosen)
+        for prototype in chosen:
             old, counts = list(prototype.elements.values()), [prototype.sites.count(s) for s in prototype.elements]
             charges = neutral_charges(old, counts) if prototype.is_ionic else None
             template = _Template(prototype.name, prototype.crystal, old, charges)
             for assignment in prototype_assignments(prototype, generator, elements):
                 yield template, assignment
         return
-    for place, given in enumerate(generator.structures):
-        yield from _substitutions(given, place, generator, elements)
+    named = [(each.id or f"structure{place}", each) for place, each in enumerate(generator.structures, start=1)]
+    crystals = [(name, _read(each, name)) for name, each in named]
+    refuse_endless(_choices(name, crystal, generator) for name, crystal in crystals)
+    for name, crystal in crystals:
+        yield from _substitutions(name, crystal, generator, elements)
 
 
 def _substitutions(
-    given: TemplateStructure, place: int, generator: SubstitutionGenerator, elements: ElementFilter | None
+    name: str, crystal: Crystal, generator: SubstitutionGenerator, elements: ElementFilter | None
 ) -> Iterator[tuple[_Template, Assignment]]:
-    name = given.id or f"structure{place + 1}"
-    crystal = _read(given, name)
     old = [ATOMIC_NUMBERS[symbol] for symbol in crystal.element_counts]
     counts = list(crystal.element_counts.values())
     template = _Template(name, crystal, old, neutral_charges(old, counts))
-    if not any(symbol in generator.substitutions for symbol in crystal.element_counts):
-        raise InvalidRequest(f"None of the elements of {name} is listed in `substitutions`.")
-    choices = [
-        [ATOMIC_NUMBERS[new] for new in dict.fromkeys(generator.substitutions.get(symbol, (symbol,)))]
-        for symbol in crystal.element_counts
-    ]
-    for new in assigned(choices, elements):
+    for new in assigned(_choices(name, crystal, generator), elements):
         charges = neutral_charges(new, counts)
         if charges is not None or not generator.charge_balanced:
             yield template, Assignment(tuple(old), new, charges)
+
+
+def _choices(name: str, crystal: Crystal, generator: SubstitutionGenerator) -> list[list[int]]:
+    """Elements that may take the place of each of the crystal's."""
+    if not any(symbol in generator.substitutions for symbol in crystal.element_counts):
+        raise InvalidRequest(f"None of the elements of {name} is listed in `substitutions`.")
+    return [
+        [ATOMIC_NUMBERS[new] for new in dict.fromkeys(generator.substitutions.get(symbol, (symbol,)))]
+        for symbol in crystal.element_counts
+    ]
 
 
 def _read(given: TemplateStructure, name: str) -> Crystal:
