@@ -248,6 +248,40 @@ def test_lists_come_in_pages_and_by_state(service: Service) -> None:
         assert service.client.get(JOBS, params={"cursor": wrong}).json()["code"] == "invalid_request"
 
 
+def test_pausing_and_going_on(service: Service) -> None:
+    job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
+    for _ in range(2):
+        response = service.client.post(f"{JOBS}/{job_id}/pause")
+        assert (response.status_code, response.json()["status"]) == (202, "paused")
+    sent = messages(service)
+    for _ in range(2):
+        response = service.client.post(f"{JOBS}/{job_id}/resume")
+        assert (response.status_code, response.json()["status"]) == (202, "queued")
+    assert messages(service) > sent
+    service.client.post(f"{JOBS}/{job_id}/cancel")
+    for order, code in (("pause", "job_not_pausable"), ("resume", "job_not_resumable")):
+        response = service.client.post(f"{JOBS}/{job_id}/{order}")
+        assert (response.status_code, response.json()["code"]) == (409, code)
+        assert service.client.post(f"{JOBS}/job_nope/{order}").status_code == 404
+
+
+def test_trying_again(service: Service) -> None:
+    job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
+    response = service.client.post(f"{JOBS}/{job_id}/retry")
+    assert (response.status_code, response.json()["code"]) == (409, "job_not_retryable")
+    service.client.post(f"{JOBS}/{job_id}/cancel")
+    key = {"Idempotency-Key": "again"}
+    again, repeated = (service.client.post(f"{JOBS}/{job_id}/retry", headers=key) for _ in range(2))
+    assert (again.status_code, again.json()["status"]) == (201, "queued")
+    assert again.headers["location"] == f"{JOBS}/{again.json()['id']}"
+    assert repeated.json()["id"] == again.json()["id"] != job_id
+    same = {"dataset_id", "model_name", "method", "hyperparameters", "seed"}
+    before = service.client.get(f"{JOBS}/{job_id}").json()
+    assert before["status"] == "cancelled" and {f: before[f] for f in same} == {f: again.json()[f] for f in same}
+    asked = {"dataset_id": service.add_dataset(), "model_name": "m", "method": "scratch"}
+    assert service.submit(409, headers=key, **asked)["code"] == "idempotency_conflict"
+
+
 def test_cancelling(service: Service) -> None:
     job_id = service.submit(dataset_id=service.add_dataset(), model_name="m", method="scratch")["id"]
     response = service.client.post(f"{JOBS}/{job_id}/cancel")
