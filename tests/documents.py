@@ -22,7 +22,7 @@ COMMAND_TIMEOUT_S = 240
 JOB_TIMEOUT_S = 200
 
 SUBSTITUTIONS = {
-    '"cif": "..."': f'"cif": {json.dumps(NACL_CIF)}',
+    '"cif": "..."': f'"cif": {json.dumps(NACL_CIF)}'.replace("'", "\\u0027"),
     '"max_seconds": 900': '"max_seconds": 20, "n_folds": 2',
     "http://HOST:8000": SERVER,
 }
