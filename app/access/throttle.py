@@ -21,6 +21,11 @@ _MAX_ADDRESSES = 10_000
 log = get_logger(__name__)
 
 
+def wall_clock() -> float:
+    """Seconds; all API processes must begin their minutes at the same time."""
+    return time.time()
+
+
 @dataclass(slots=True)
 class _Count:
     """Requests of one key within one minute: those Redis knows of, and those here that it has not been told of."""
@@ -43,7 +48,7 @@ class RateLimiter:
 
     def count(self, key_id: str, most: int) -> None:
         """One more request. Raises RateLimited when the minute's are used up; it never waits."""
-        now = time.time()
+        now = wall_clock()
         minute = int(now // WINDOW_S)
         with self._lock:
             count = self._counts.get(key_id)
@@ -59,7 +64,7 @@ class RateLimiter:
 
     def sync(self) -> None:
         """Tell Redis of the requests since the last time, and learn of those that other processes had. Blocks."""
-        minute = int(time.time() // WINDOW_S)
+        minute = int(wall_clock() // WINDOW_S)
         with self._lock:
             self._counts = {key: count for key, count in self._counts.items() if count.minute == minute}
             told = {key: count.untold for key, count in self._counts.items()}
@@ -99,7 +104,7 @@ class FailureThrottle:
 
     def check(self, address: str) -> None:
         """Raises RateLimited for an address that sent too many wrong keys, before the next one is looked at."""
-        now = time.time()
+        now = wall_clock()
         if int(now // WINDOW_S) != self._minute:
             self._minute, self._failures = int(now // WINDOW_S), {}
         if self._failures.get(address, 0) >= self._most:

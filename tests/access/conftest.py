@@ -24,6 +24,8 @@ from app.predictions.compute_client import Compute
 from app.predictions.warm_up import WarmUp
 from tests.broker import running_broker
 
+CACHE_S = 0.05
+
 
 @dataclass(frozen=True)
 class Running:
@@ -88,7 +90,7 @@ def start(sqlite_url: str, tmp_path: Path, broker_url: str, monkeypatch: pytest.
             settings = Settings(
                 data_dir=tmp_path / "data", models_store=tmp_path / "models_store", device="cpu",
                 database_url=sqlite_url, broker_url=broker_url, inference=InferenceSettings(pool_size=0),
-                access={"cache_s": 0.05, **access},
+                access={"cache_s": CACHE_S, **access},
             )  # type: ignore[arg-type]  # fmt: skip
             return stack.enter_context(_running(settings, base_url))
 

@@ -1,18 +1,18 @@
 """Counting requests: shared through a real broker, alone without one."""
 
-import time
-
 import pytest
 import structlog
 
 from app.access.throttle import FailureThrottle, RateLimiter
 from app.core.errors import RateLimited
 
+NOON = 1_780_000_020.0
+"""Where a minute begins."""
+
 
 @pytest.fixture(autouse=True)
-def within_one_minute() -> None:
-    while time.time() % 60 > 57:
-        time.sleep(0.2)
+def within_one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.access.throttle.wall_clock", lambda: NOON + 7)
 
 
 def _used(limiter: RateLimiter, key: str, most: int) -> int:
@@ -66,8 +66,8 @@ def test_without_a_broker_each_process_counts_alone_and_says_so() -> None:
 
 
 def test_a_new_minute_begins_at_zero(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()
-    monkeypatch.setattr("app.access.throttle.time.time", lambda: now)
+    now = NOON
+    monkeypatch.setattr("app.access.throttle.wall_clock", lambda: now)
     limiter = RateLimiter(broker_url)
     assert _used(limiter, "k", 2) == 2
     limiter.sync()
