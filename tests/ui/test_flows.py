@@ -163,7 +163,7 @@ def test_a_training_is_watched_and_reported(visit: Visit, dataset: str) -> None:
     visit.page.get_by_label("max epochs").fill("6")
     visit.page.get_by_role("button", name="Start training").click()
     visit.see(f"Training of {TRAINED}")
-    visit.page.get_by_text("Error on validation rows").wait_for()
+    visit.page.get_by_text("Error on validation rows").wait_for(timeout=JOB_MS)
     visit.page.get_by_role("heading", name="is ready").wait_for(timeout=JOB_MS)
     assert after[:2] == [None, "1"]
     dots = visit.page.locator("figure", has_text="Predicted against true").locator("circle.dot")
@@ -180,15 +180,22 @@ def test_a_training_is_watched_and_reported(visit: Visit, dataset: str) -> None:
     assert visit.page.locator(".markdown h3").count() >= 1
 
 
+def _make_versions(client: Any, dataset: str, wanted: int) -> list[str]:
+    """Jobs that bring the model of this page to that many versions."""
+    known = client.get(f"/v1/models/{TRAINED}/versions")
+    present = len(known.json()["items"]) if known.status_code == 200 else 0
+    body = {"dataset_id": dataset, "model_name": TRAINED, "method": "scratch", "hyperparameters": {"max_epochs": 1}}
+    answers = [client.post("/v1/fine-tuning/jobs", json={**body, "seed": n}) for n in range(present, wanted)]
+    return [answer.json()["id"] for answer in answers]
+
+
 def test_versions_are_promoted_and_rolled_back(visit: Visit, service: Running, dataset: str) -> None:
     with service.client() as client:
-        body = {"dataset_id": dataset, "model_name": "promoted", "method": "lasso"}
-        jobs = [client.post("/v1/fine-tuning/jobs", json={**body, "seed": seed}).json()["id"] for seed in (1, 2)]
-        for job in jobs:
+        for job in _make_versions(client, dataset, 2):
             visit.go(f"/train/{job}")
             visit.page.get_by_role("heading", name="is ready").wait_for(timeout=JOB_MS)
-        visit.go("/models/promoted")
-        before = client.get("/v1/models/promoted/aliases/champion").json()["version"]
+        visit.go(f"/models/{TRAINED}")
+        before = client.get(f"/v1/models/{TRAINED}/aliases/champion").json()["version"]
         champion = visit.page.get_by_role("form", name="Alias champion")
         champion.get_by_label("Point it at").select_option(str(3 - before))
         champion.get_by_label("Reason").fill("for a test")
@@ -196,15 +203,15 @@ def test_versions_are_promoted_and_rolled_back(visit: Visit, service: Running, d
         visit.page.get_by_text(f"champion is version {3 - before} now.").wait_for()
         champion.get_by_role("button", name="Roll back").click()
         visit.page.get_by_text("points again where it pointed before").wait_for()
-        history = client.get("/v1/models/promoted/aliases/champion/history").json()["items"]
+        history = client.get(f"/v1/models/{TRAINED}/aliases/champion/history").json()["items"]
         moves = [(move["kind"], move["to_version"], move["reason"]) for move in history[:2]]
         assert moves == [("rollback", before, ""), ("set", 3 - before, "for a test")]
         # Somebody else was quicker: what one did not see is not overwritten.
-        client.put("/v1/models/promoted/aliases/champion", json={"version": 3 - before})
+        client.put(f"/v1/models/{TRAINED}/aliases/champion", json={"version": 3 - before})
         visit.expected_statuses = {412}
         champion.get_by_role("button", name="Promote").click()
         visit.page.get_by_role("alert").wait_for()
-        assert client.get("/v1/models/promoted/aliases/champion").json()["version"] == 3 - before
+        assert client.get(f"/v1/models/{TRAINED}/aliases/champion").json()["version"] == 3 - before
 
 
 def test_a_whole_file_is_predicted(visit: Visit) -> None:
