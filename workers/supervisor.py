@@ -101,7 +101,8 @@ class Attempt:
             if is_disk_full(error):
                 self._fail(work, JobErrorCode.DISK_FULL, DISK_FULL_DETAIL)
                 return
-            self._release(work, f"The worker could not run the job ({_name(error)}).")
+            # Not sent at once: whatever is away for a while would use up all attempts within a second.
+            self._release(work, f"The worker could not run the job ({_name(error)}).", send=False)
 
     def _work_and_record(self, work: Work) -> None:
         process = JobProcess(work.module, work.folder.path)
@@ -216,16 +217,19 @@ class Attempt:
         self._write(lambda jobs, _: jobs.fail(self._job_id, self._token, code, detail))
         self._clean_up(work)
 
-    def _release(self, work: Work | None, reason: str) -> None:
-        self._give_back(work, lambda jobs: jobs.release(self._job_id, self._token, reason))
+    def _release(self, work: Work | None, reason: str, *, send: bool = True) -> None:
+        self._give_back(work, lambda jobs: jobs.release(self._job_id, self._token, reason), send=send)
 
-    def _give_back(self, work: Work | None, action: Callable[[JobService], JobStatus]) -> None:
-        """Write that this attempt is over, and do what the state that it leaves the job in asks for."""
+    def _give_back(self, work: Work | None, action: Callable[[JobService], JobStatus], *, send: bool = True) -> None:
+        """Write that this attempt is over, and do what the state that it leaves the job in asks for.
+
+        Without `send` the next round of a reaper sends the message.
+        """
         states: list[JobStatus] = []
         self._write(lambda jobs, _: states.append(action(jobs)))
         if states[-1].is_terminal:
             self._clean_up(work)
-        elif states[-1] is JobStatus.QUEUED:
+        elif states[-1] is JobStatus.QUEUED and send:
             dispatch(self._worker.factory, self._settings, self._worker.queue, [self._job_id])
 
     def _write(self, action: Callable[[JobService, Session], None]) -> None:
