@@ -17,6 +17,7 @@ from xtalforge_client import (
     Busy,
     Client,
     Conflict,
+    Refused,
     RetryPolicy,
     ServerError,
     ServerUnreachable,
@@ -138,6 +139,21 @@ def test_errors_say_what_the_server_says() -> None:
         with pytest.raises(Conflict, match=r"It runs. \[job_not_finished, HTTP 409\]") as raised:
             client.fine_tuning.report("job_1")
         assert raised.value.request_id == "r1"
+
+
+def test_the_key_travels_in_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XTALFORGE_API_KEY", "xf_environment")
+    wrong = Reply(401, {"code": "key_invalid", "detail": "No such key."})
+    with hostile_server([PROPERTIES, PROPERTIES, wrong]) as server:
+        monkeypatch.setenv("XTALFORGE_URL", server.url + "/")
+        with Client() as client, Client(api_key="xf_argument") as other:
+            client.properties()
+            other.properties()
+            with pytest.raises(Refused, match="key_invalid"):
+                other.properties()
+        keys = [request.headers["Authorization"] for request in server.seen]
+        assert keys[:2] == ["Bearer xf_environment", "Bearer xf_argument"]
+        assert server.seen[0].path == "/v1/properties"
 
 
 def test_something_else_that_speaks_http() -> None:
