@@ -30,7 +30,8 @@ from app.core.logging import configure_logging, get_logger
 from app.core.metrics import QUEUE_INPUTS, QUEUE_REQUESTS
 from app.core.migrations import schema_state
 from app.core.settings import Settings
-from app.core.tenancy import EVERY_TENANT, OPERATOR_SCOPE, SHARED_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import EVERY_TENANT, OPERATOR_SCOPE, SHARED_SCOPE
 from app.core.tracing import start_tracing, stop_tracing
 from app.datasets.routes import router as datasets_router
 from app.fine_tuning.routes import router as fine_tuning_router

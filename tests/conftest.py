@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, session_factory, upgrade_to_head
 from app.core.settings import PROJECT_ROOT, Settings
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from tests.postgres import PostgresUnavailable, running_postgres
 
 DATA_KIT_VARIABLE = "XTALFORGE_DATA_KIT"

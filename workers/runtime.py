@@ -14,7 +14,8 @@ import app.datasets.models  # noqa: F401 - model versions refer to its table
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.logging import get_logger
 from app.core.settings import Settings
-from app.core.tenancy import EVERY_TENANT, TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import EVERY_TENANT, TenantScope
 from app.core.tracing import start_tracing
 from app.jobs.outbox import dispatch
 from app.jobs.queue import JobQueue

@@ -20,7 +20,7 @@ from app.core.errors import CrossOrigin, HostNotTrusted, KeyInvalid, KeyMissing,
 from app.core.logging import get_logger
 from app.core.principal import OPERATOR, Principal
 from app.core.settings import Settings
-from app.core.tenancy import DEFAULT_TENANT
+from app.core.tenants import DEFAULT_TENANT
 from app.web.deps import PRINCIPAL_KEY
 
 T = TypeVar("T")

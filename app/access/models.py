@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.orm import Base, JsonObject, utc_now
-from app.core.tenancy import MAX_TENANT_LENGTH
+from app.core.tenants import MAX_TENANT_LENGTH
 
 
 class Tenant(Base):

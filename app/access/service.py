@@ -14,7 +14,7 @@ from app.access.tokens import new_token
 from app.core.errors import InvalidName, InvalidRequest, NotFound
 from app.core.orm import utc_now
 from app.core.principal import KeyScope
-from app.core.tenancy import MAX_TENANT_LENGTH, SHARED
+from app.core.tenants import MAX_TENANT_LENGTH, SHARED
 
 MAX_NAME_LENGTH = 100
 

@@ -52,7 +52,8 @@ def open_installation(settings: Settings) -> Iterator[Installation]:
     """Migrate, register the shipped models, and hand out what commands need."""
     from app.core.db import create_engine_for, open_session, session_factory, upgrade_to_head
     from app.core.logging import configure_logging
-    from app.core.tenancy import OPERATOR_SCOPE, SHARED_SCOPE, of_tenant
+    from app.core.tenancy import of_tenant
+    from app.core.tenants import OPERATOR_SCOPE, SHARED_SCOPE
     from app.registry.service import RegistryService
     from app.registry.store import open_store
 

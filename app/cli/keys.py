@@ -14,7 +14,7 @@ from app.cli.installation import DataDirOption, open_database, settings_with
 from app.cli.output import JsonOption, print_json, print_table, stderr
 from app.core.errors import InvalidRequest
 from app.core.principal import KeyScope
-from app.core.tenancy import DEFAULT_TENANT
+from app.core.tenants import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from app.access.models import ApiKey
@@ -94,7 +94,9 @@ def rotate(
 def list_tenants(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
     """List the tenants with the quotas of their own."""
     with _access(data_dir) as access:
-        rows = [{"name": t.name, "quotas": t.quotas, "created_at": t.created_at} for t in access.tenants()]
+        rows: list[dict[str, Any]] = [
+            {"name": t.name, "quotas": t.quotas, "created_at": t.created_at} for t in access.tenants()
+        ]
     if as_json:
         print_json(rows)
         return

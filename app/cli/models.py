@@ -127,7 +127,8 @@ def _write_files(reference: str, out: Path, data_dir: Path | None) -> Path:
 def verify(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
     """Check that the files of every model are whole: sha256, format, manifest. Exit status 1 when any is damaged."""
     from app.core.db import open_session
-    from app.core.tenancy import EVERY_TENANT, of_tenant
+    from app.core.tenancy import of_tenant
+    from app.core.tenants import EVERY_TENANT
     from app.registry.checking import check_versions
 
     with open_installation(settings_with(data_dir=data_dir)) as local:

@@ -29,7 +29,7 @@ def reproduce(
     ),
     models: Annotated[Path, typer.Option(help="Shipped models.")] = Path("models_store"),
     graphs: Annotated[Path, typer.Option(help="Graphs of whole source files, for --source.")] = Path("data/pretrain"),
-    only: Annotated[list[str] | None, typer.Option(help="Targets whose name begins with this; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Targets whose names begin so; may be repeated.")] = None,
     system: Annotated[list[str] | None, typer.Option(help="Systems whose name holds this; may be repeated.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Instead of the paper's number.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="CPU processes of one thread each.")] = 1,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.core.tenancy import DEFAULT_TENANT, TenantScope
+from app.core.tenants import DEFAULT_TENANT, TenantScope
 
 
 class KeyScope(StrEnum):

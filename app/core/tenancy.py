@@ -6,7 +6,6 @@ get the tenant; changes of other tenants' rows are refused. Statements that the 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -15,14 +14,7 @@ from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column, sess
 from sqlalchemy.sql.visitors import iterate
 
 from app.core.errors import SharedReadOnly
-
-DEFAULT_TENANT = "default"
-"""The tenant of an installation that knows no others."""
-
-SHARED = "shared"
-"""Owner of what everybody may read: the shipped models. No tenant can have this name."""
-
-MAX_TENANT_LENGTH = 63
+from app.core.tenants import EVERY_TENANT, MAX_TENANT_LENGTH, SHARED, TenantScope
 
 ALL_TENANTS = "all_tenants"
 """Execution option of a query that an operator's session may ask across tenants: who uses what is shared."""
@@ -32,32 +24,6 @@ _SCOPE = "tenant_scope"
 
 class TenantUnknown(RuntimeError):
     """A programming error: a session that nobody bound to a tenant, or a statement that cannot be narrowed to one."""
-
-
-@dataclass(frozen=True, slots=True)
-class TenantScope:
-    """What a session may see and change; `tenant` None = everything, which only the service itself may."""
-
-    tenant: str | None
-    may_write_shared: bool = False
-
-    def may_write(self, tenant: str) -> bool:
-        return self.tenant in (None, tenant) or (tenant == SHARED and self.may_write_shared)
-
-    @property
-    def writable(self) -> tuple[str, ...]:
-        assert self.tenant is not None
-        return (self.tenant, SHARED) if self.may_write_shared else (self.tenant,)
-
-
-EVERY_TENANT = TenantScope(None, may_write_shared=True)
-"""For what the service does by itself: claiming and reaping jobs, metrics, backups."""
-
-SHARED_SCOPE = TenantScope(SHARED)
-"""For registering what comes with the service."""
-
-OPERATOR_SCOPE = TenantScope(DEFAULT_TENANT, may_write_shared=True)
-"""For an installation that needs no keys, and for its command line."""
 
 
 class Owned:

@@ -9,7 +9,8 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import open_session
-from app.core.tenancy import TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import TenantScope
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel, graph_settings, refuse_unserved
 from app.registry.artifact import Artifact

@@ -19,7 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.orm import Base, JsonObject, utc_now
-from app.core.tenancy import MAX_TENANT_LENGTH, SHARED, Owned
+from app.core.tenancy import Owned
+from app.core.tenants import MAX_TENANT_LENGTH, SHARED
 
 
 class ModelRow(Owned):

@@ -13,7 +13,8 @@ from app.core.cursor import decode_cursor, encode_cursor
 from app.core.errors import ArtifactCorrupt, ModelMismatch, ModelNotFound, ModelVersionInUse, ModelVersionNotFound
 from app.core.logging import get_logger
 from app.core.orm import utc_now
-from app.core.tenancy import SHARED, own_tenant, require_writable
+from app.core.tenancy import own_tenant, require_writable
+from app.core.tenants import SHARED
 from app.registry.aliases import AliasService
 from app.registry.artifact import Artifact
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, InputKind, Manifest

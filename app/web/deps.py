@@ -16,7 +16,8 @@ from starlette.types import Scope
 from app.core.db import open_session
 from app.core.principal import Principal
 from app.core.settings import Settings
-from app.core.tenancy import TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import TenantScope
 
 T = TypeVar("T")
 

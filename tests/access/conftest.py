@@ -18,7 +18,8 @@ from app.core.db import open_session, session_factory
 from app.core.orm import utc_now
 from app.core.principal import KeyScope
 from app.core.settings import InferenceSettings, Settings
-from app.core.tenancy import TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import TenantScope
 from app.main import create_app
 from app.predictions.compute_client import Compute
 from app.predictions.warm_up import WarmUp

@@ -10,7 +10,8 @@ from fastapi.routing import iter_route_contexts
 from app.access.service import MadeKey
 from app.core.db import open_session
 from app.core.errors import ModelNotFound
-from app.core.tenancy import SHARED_SCOPE, TenantScope, TenantUnknown, of_tenant
+from app.core.tenancy import TenantUnknown, of_tenant
+from app.core.tenants import SHARED_SCOPE, TenantScope
 from app.predictions.directory import ModelDirectory
 from app.registry.manifest import Architecture, InputKind
 from app.registry.service import RegistryService

@@ -18,7 +18,8 @@ from app.core.errors import InvalidName, InvalidRequest, KeyInvalid, QuotaExceed
 from app.core.orm import utc_now
 from app.core.principal import KeyScope
 from app.core.settings import JobSettings
-from app.core.tenancy import TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import TenantScope
 from app.jobs.service import JobService
 
 HOUR = timedelta(hours=1)

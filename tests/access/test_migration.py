@@ -11,7 +11,8 @@ from alembic.config import Config
 from sqlalchemy import create_engine, select, text
 
 from app.core.db import MIGRATIONS_FOLDER, check, create_engine_for, open_session, session_factory, upgrade_to_head
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from app.jobs.models import Job, JobEvent
 from app.registry.models import ModelAlias, ModelVersion
 

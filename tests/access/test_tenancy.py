@@ -14,7 +14,8 @@ from app.core.db import open_session, session_factory
 from app.core.errors import SharedReadOnly
 from app.core.orm import Base
 from app.core.settings import PROJECT_ROOT
-from app.core.tenancy import EVERY_TENANT, SHARED, SHARED_SCOPE, Owned, TenantScope, TenantUnknown, of_tenant
+from app.core.tenancy import Owned, TenantUnknown, of_tenant
+from app.core.tenants import EVERY_TENANT, SHARED, SHARED_SCOPE, TenantScope
 from app.datasets.models import Dataset
 from app.jobs.models import Job, JobEvent
 from app.registry.models import ModelAlias, ModelVersion, RegisteredModel

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import check, create_engine_for, open_session, upgrade_to_head
 from app.core.errors import InvalidRequest
 from app.core.settings import PROJECT_ROOT
-from app.core.tenancy import DEFAULT_TENANT
+from app.core.tenants import DEFAULT_TENANT
 from app.registry.models import ModelVersion, RegisteredModel
 from tests.concurrency import run_at_once
 

@@ -21,7 +21,8 @@ from app.core.errors import (
     PropertyNotFound,
 )
 from app.core.settings import Settings
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
 from app.jobs.models import Job

@@ -127,12 +127,15 @@ class Stack:
         for each in due:
             each.action()
 
-    def heal(self) -> list[Point]:
-        """End every fault; the points that nothing came along."""
+    def heal(self) -> None:
+        """End every fault but armed points, which do no more harm than the first process that comes along takes."""
         self.run_due(everything=True)
         for worker in [worker for worker in self.workers if worker.clock_s]:
             self.replace(worker, kill=False)
         self.keep_workers()
+
+    def disarm(self) -> list[Point]:
+        """The points that nothing came along."""
         return [point for point in Point if disarm(self.points, point)]
 
     def processes_left(self) -> list[str]:

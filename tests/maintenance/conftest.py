@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.bulk.models import BulkPart
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.settings import Settings
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from app.datasets.service import DatasetService
 from app.jobs.kinds import JobKind
 from app.jobs.service import JobService

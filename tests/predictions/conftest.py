@@ -8,7 +8,8 @@ from sqlalchemy.orm import sessionmaker
 
 from app.core.db import upgrade_to_head
 from app.core.settings import LimitSettings, Settings
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from app.learning.engine import InferenceEngine
 from app.main import create_app
 from app.predictions.directory import ModelDirectory

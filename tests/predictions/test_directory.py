@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.errors import ModelNotFound, ModelVersionNotFound
 from app.core.settings import Settings
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from app.predictions.directory import ModelDirectory
 from app.registry.service import IMPORT, RegistryService
 from app.registry.store import ArtifactStore, open_store

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.db import open_session
 from app.core.orm import utc_now
 from app.core.settings import JobSettings, WebhookSettings
-from app.core.tenancy import EVERY_TENANT, TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import EVERY_TENANT, TenantScope
 from app.jobs.kinds import JobKind
 from app.jobs.service import JobService
 from app.webhooks.deliverer import Deliverer

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import open_session
 from app.core.settings import Settings
-from app.core.tenancy import TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import TenantScope
 from app.registry.store import open_store
 from app.webhooks.routes import router
 from app.webhooks.schemas import WebhookCreate

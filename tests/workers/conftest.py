@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, open_session, session_factory
 from app.core.settings import PROJECT_ROOT, BulkSettings, JobSettings, Settings
-from app.core.tenancy import OPERATOR_SCOPE, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import OPERATOR_SCOPE
 from app.datasets.service import DatasetService
 from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from app.core.tenancy import EVERY_TENANT, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import EVERY_TENANT
 from app.jobs.kinds import JobKind
 from app.jobs.reaper import Reaper, jobs_folder
 from app.jobs.status import JobStatus

@@ -1,7 +1,8 @@
 """A worker serves every tenant, and does for each only what is that tenant's."""
 
 from app.core.db import session_factory
-from app.core.tenancy import TenantScope, of_tenant
+from app.core.tenancy import of_tenant
+from app.core.tenants import TenantScope
 from app.jobs.status import JobStatus
 from app.learning.methods import Method
 from tests.workers.conftest import Installation
