@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.bulk.chunks import CHUNK_ROWS
+from app.cli.output import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNREACHABLE
 from tests.bulk.tables import as_csv, rows
 from tests.e2e.conftest import environment
 from tests.tiny_models import COMPOSITION_MODEL, GAP_MODEL
@@ -54,12 +55,12 @@ def test_stopped_with_ctrl_c_the_same_command_goes_on(folder: Path, tiny_models:
     wait_until(lambda: list(parts.glob("*.parquet")), "the first part")
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 1 and "Traceback" not in error and not (folder / "out.parquet").exists()
+    assert process.returncode == EXIT_STOPPED and "Traceback" not in error and not (folder / "out.parquet").exists()
     time.sleep(0.2)
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
     assert 1 <= len(kept) < 4
     status, told = _run(folder, tiny_models, *command[:3], "-p", "band_gap")
-    assert status == 1 and "unfinished_run" in told
+    assert status == EXIT_REFUSED and "unfinished_run" in told
     status, told = _run(folder, tiny_models, *command)
     assert status == 3 and f"{N_ROWS - N_ROWS // 10:,} of {N_ROWS:,} inputs have values" in told
     assert pq.read_table(folder / "out.parquet")["row"].to_pylist() == list(range(1, N_ROWS + 1))
@@ -80,11 +81,11 @@ def test_compositions_and_formats(folder: Path, tiny_models: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [
-        (["bad.csv", "-o", "x.csv"], 1, "No column holds structures"),
+        (["bad.csv", "-o", "x.csv"], EXIT_REFUSED, "No column holds structures"),
         (["formulas.jsonl", "-o", "x.xlsx"], 2, ".parquet"),
-        (["formulas.jsonl", "-o", "x.csv", "-m", "nope"], 1, "model_not_found"),
+        (["formulas.jsonl", "-o", "x.csv", "-m", "nope"], EXIT_REFUSED, "model_not_found"),
         (["formulas.jsonl", "-o", "x.csv", "-m", "a", "-p", "band_gap"], 2, "not both"),
-        (["formulas.jsonl", "-o", "x.csv", "--server", "http://127.0.0.1:9"], 1, "server_unreachable"),
+        (["formulas.jsonl", "-o", "x.csv", "--server", "http://127.0.0.1:9"], EXIT_UNREACHABLE, "server_unreachable"),
     ],
 )
 def test_errors_are_a_sentence_and_nothing_is_left(

@@ -107,8 +107,8 @@ def test_stopped_with_ctrl_c_the_same_command_goes_on(folder: Path, tiny_models:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ((), EXIT_REFUSED, "exactly one"),
-        (("--prototype", "magic", "-p", "band_gap"), EXIT_REFUSED, "magic"),
+        ((), EXIT_REFUSED, "nothing is looked for"),
+        (("--prototype", "magic", "-p", "band_gap"), EXIT_REFUSED, "should be 'rocksalt'"),
         (("--prototype", "rocksalt", "--where", "band_gap"), 2, "has no '='"),
         (("--prototype", "rocksalt", "--where", "band_gap=a..b"), 2, "no number"),
         (("--prototype", "rocksalt", "--mix", "NaCl", "-p", "band_gap"), 2, "three ways"),
