@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from app.fine_tuning.report_schemas import TournamentReport
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from tests.e2e.conftest import Running
+from tests.fine_tuning.reports import tournament
 from tests.ui.conftest import Visit
 from tests.workers.conftest import binary_compounds
 
@@ -60,10 +62,15 @@ def test_an_example_is_one_click_away(visit: Visit) -> None:
 
 def test_files_formulas_and_what_is_wrong_with_them(visit: Visit) -> None:
     visit.go("/predict")
-    files = [("salt.cif", NACL_CIF), ("POSCAR", DIAMOND_POSCAR), ("broken.cif", "data_broken\n")]
+    files = [("salt.cif", NACL_CIF), ("broken.cif", "data_broken\n")]
     visit.page.get_by_label("Structure files or zips of them").set_input_files(
         [{"name": name, "mimeType": "text/plain", "buffer": text.encode()} for name, text in files]
     )
+    dropped = visit.page.evaluate_handle(
+        "text => { const all = new DataTransfer(); all.items.add(new File([text], 'POSCAR')); return all; }",
+        DIAMOND_POSCAR,
+    )
+    visit.page.dispatch_event(".drop", "drop", {"dataTransfer": dropped})
     visit.page.get_by_label("Formulas, or the text").fill("SrTiO3\nXq2O")
     visit.page.get_by_role("button", name="Predict", exact=True).click()
     predicted = {row[0] for row in _rows(visit.page, "Predictions")}
@@ -212,6 +219,31 @@ def test_versions_are_promoted_and_rolled_back(visit: Visit, service: Running, d
         champion.get_by_role("button", name="Promote").click()
         visit.page.get_by_role("alert").wait_for()
         assert client.get(f"/v1/models/{TRAINED}/aliases/champion").json()["version"] == 3 - before
+
+
+def test_methods_that_competed_are_compared(visit: Visit, service: Running, dataset: str) -> None:
+    with service.client() as client:
+        for job in _make_versions(client, dataset, 1):
+            visit.go(f"/train/{job}")
+            visit.page.get_by_role("heading", name="is ready").wait_for(timeout=JOB_MS)
+        job = client.get("/v1/fine-tuning/jobs", params={"status": "succeeded"}).json()["items"][0]["id"]
+
+    def compete(route: Any) -> None:
+        # A real tournament takes a minute; its report is told here as the service tells it.
+        report = route.fetch().json()
+        found = tournament()
+        members = [{"name": name, "weight": weight} for name, weight in found["winner"]["members"].items()]
+        found["winner"]["members"] = members
+        report["tournament"] = TournamentReport.model_validate(found).model_dump(mode="json")
+        route.fulfill(json=report)
+
+    visit.page.route("**/report", compete)
+    visit.go(f"/train/{job}")
+    visit.page.get_by_role("heading", name="Methods compared").wait_for()
+    assert visit.page.locator("figure", has_text="Error by cross-validation").locator("rect.bar").count() == 4
+    assert visit.page.locator("figure", has_text="Learning curve").locator("circle.dot").count() == 4
+    assert _rows(visit.page, "Methods")[0][0] == "SVR, bonding descriptors"
+    assert _rows(visit.page, "against what is simpler")[0][1].replace("\u2009", "") == "30.0%"
 
 
 def test_a_whole_file_is_predicted(visit: Visit) -> None:

@@ -14,6 +14,7 @@ const SCALE = 0.3;
 const ORIGIN = { x: 0, y: 0, z: 0 };
 
 let library = null;
+let lastView = null;
 function load3Dmol() {
   library ??= new Promise((resolve, reject) => {
     const script = h("script", { src: new URL(LIBRARY, import.meta.url), onLoad: () => resolve(globalThis.$3Dmol), onError: () => {
@@ -75,8 +76,19 @@ function measures({ n_sites: n, cell, notes }) {
   ]);
 }
 
+/** A browser draws a few cells at a time: those that are gone must not count. */
+function makeRoom(view) {
+  if (lastView && !lastView.isConnected) {
+    for (const canvas of lastView.querySelectorAll("canvas")) {
+      (canvas.getContext("webgl2") ?? canvas.getContext("webgl"))?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+  }
+  lastView = view;
+}
+
 async function start(view, controls, legend, structure) {
   const $3Dmol = await load3Dmol();
+  makeRoom(view);
   const colour = (element) => $3Dmol.elementColors.Jmol[element] ?? 0xff1493;
   const names = [...new Set(structure.sites.map((site) => site.element))];
   replace(legend, names.map((name) => h("li", {},
