@@ -145,8 +145,10 @@ def _directory(tail: bytes) -> tuple[int, int]:
 
 
 def _is_ignored(info: zipfile.ZipInfo) -> bool:
+    # A name may be empty, which `info.is_dir()` cannot bear.
     path = member_path(info.filename)
-    return info.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts
+    is_folder = info.filename.endswith("/") or not path.name
+    return is_folder or path.name.startswith(".") or "__MACOSX" in path.parts
 
 
 def _is_workbook(members: dict[str, zipfile.ZipInfo]) -> bool:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from app.core.errors import InvalidRequest, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
@@ -113,7 +114,10 @@ def install_problem_handlers(app: FastAPI) -> None:
             return await _known(request, _unreadable_body(error))
         code = _FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
         detail = error.detail if error.detail != status.phrase else _framework_detail(request, status)
-        return _response(request, code, status, status.phrase, detail, {}, error.headers or {})
+        headers = dict(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods_there(request))
+        return _response(request, code, status, status.phrase, detail, {}, headers)
 
 
 def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
@@ -129,6 +133,16 @@ def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
             # Of valid JSON Python refuses only whole numbers of thousands of digits.
             return InvalidRequest("The JSON of the body holds a number with too many digits.")
     return InvalidRequest(f"The body cannot be read: {str(error.detail).rstrip('.')}.")
+
+
+def _methods_there(request: Request) -> list[str]:
+    """All methods of the path: the framework names those of one route, and a path may have several."""
+    scope = {key: request.scope[key] for key in ("type", "path", "root_path", "headers")}
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        if any(route.matches(scope | {"method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _framework_detail(request: Request, status: HTTPStatus) -> str:

@@ -57,6 +57,13 @@ def test_members_are_files_only_in_order() -> None:
     assert read_all(content) == {"b/x.cif": b"1", "a.cif": b"2"}
 
 
+def test_a_file_without_a_name_is_passed_over() -> None:
+    content = zipped({"x": "1", "a.cif": "2"}, zipfile.ZIP_STORED)
+    directory = content.find(b"PK\x01\x02")
+    nameless = content[: directory + 46] + b"\0" + content[directory + 47 :]
+    assert read_all(nameless) == {"a.cif": b"2"}
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -39,6 +39,10 @@ def _app() -> FastAPI:
     def broken() -> None:
         raise RuntimeError("the secret is 42")
 
+    @app.delete("/items")
+    def delete_items() -> None:
+        raise AssertionError
+
     @app.post("/items")
     def items(body: Body) -> int:
         return len(body.items)
@@ -122,6 +126,8 @@ def test_unknown_routes_and_methods(client: TestClient, method: str, path: str, 
     answer = client.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == PROBLEM_JSON
+    if status == 405:
+        assert answer.headers["Allow"] == "DELETE, POST"
 
 
 def test_a_request_id_is_made_where_none_or_a_bad_one_came(client: TestClient) -> None:
