@@ -239,6 +239,7 @@ def test_methods_that_competed_are_compared(visit: Visit, service: Running, data
 
     visit.page.route("**/report", compete)
     visit.go(f"/train/{job}")
+    visit.page.reload()
     visit.page.get_by_role("heading", name="Methods compared").wait_for()
     assert visit.page.locator("figure", has_text="Error by cross-validation").locator("rect.bar").count() == 4
     assert visit.page.locator("figure", has_text="Learning curve").locator("circle.dot").count() == 4
