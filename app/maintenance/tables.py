@@ -70,7 +70,9 @@ def _read(connection: Connection, table: Table) -> Iterator[Row]:
 def clear_tables(connection: Connection) -> None:
     """Delete all rows: those that the migrations themselves have put there."""
     for table in reversed(tables_of(connection)):
-        connection.execute(table.delete())
+        # The audit log refuses to be asked at all.
+        if connection.scalar(select(select(table).exists())):
+            connection.execute(table.delete())
 
 
 def count_rows(connection: Connection) -> dict[str, int]:
