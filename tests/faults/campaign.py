@@ -2,12 +2,14 @@
 
 import json
 import random
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from app.core.settings import PROJECT_ROOT
 from app.jobs.status import JobStatus
 from tests.faults.faults import DISK_FULL, FAULTS, Fault, Target
 from tests.faults.invariants import References, check_jobs, check_store, result_digest
@@ -34,6 +36,8 @@ class RoundRecord:
 
     number: int
     seed: str
+    commit: str
+    """Of the code; empty where nobody knows."""
     faults: list[tuple[str, str]] = field(default_factory=list)
     """Name and description, in order; only what really happened."""
     wishes: dict[str, int] = field(default_factory=dict)
@@ -76,7 +80,7 @@ class Campaign:
 
     def run_round(self, number: int, n_faults: int = FAULTS_PER_ROUND) -> RoundRecord:
         started = time.monotonic()
-        record = RoundRecord(number, f"{self._seed}/{number}")
+        record = RoundRecord(number, f"{self._seed}/{number}", _commit())
         submitted: list[Submitted] = []
         tasks = self._tasks(number)
         rng = random.Random(record.seed)
@@ -166,6 +170,11 @@ class Campaign:
 
     def _store(self) -> list[str]:
         return check_store(self.client)
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _model_name(prefix: str, task: Task) -> str:

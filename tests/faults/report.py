@@ -43,6 +43,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "attempts": sum(record["attempts"] for record in records),
         "seconds": round(sum(record["seconds"] for record in records)),
         "seeds": sorted({str(record["seed"]).split("/", maxsplit=1)[0] for record in records}),
+        "commits": list(dict.fromkeys(record["commit"] for record in records)),
         "lost": sum("lost:" in text or ": 0 rows" in text or ": 0 versions" in text for text in broken),
         "doubled": sum("instead of" in text and ": 0 " not in text for text in broken),
         "broken": broken,
@@ -69,7 +70,10 @@ def _markdown(document: dict[str, Any]) -> str:
         for state in sorted({state for each in stacks.values() for state in each["jobs"]})
     ]
     broken = " | ".join(str(len(each["broken"])) for each in stacks.values())
-    lines += [f"| promises broken | {broken} |", "", "## Faults", ""]
+    lines += [f"| promises broken | {broken} |"]
+    for key in ("seeds", "commits"):
+        lines.append(f"| {key} | " + " | ".join(", ".join(each[key]) for each in stacks.values()) + " |")
+    lines += ["", "## Faults", ""]
     lines += ["| fault | " + " | ".join(STACKS[stack] for stack in stacks) + " |", "|---|" + "---|" * len(stacks)]
     for fault in FAULTS:
         kinds = "faults_by_kind" if fault.is_fault else "wishes"
