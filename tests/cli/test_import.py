@@ -91,7 +91,7 @@ def test_a_folder_instead_of_the_registry(run: Command, folder: Path) -> None:
         (["notes.pth.tar", "-n", "x"], 1, "cannot be read"),
         (["moduli.pth.tar"], 1, "give the model a name"),
         (["mine.pth.tar", "-n", "x"], 1, "say which one"),
-        (["moduli.pth.tar", "-n", "../x", "-o", "out"], 1, "is not a model name"),
+        (["moduli.pth.tar", "-n", "../x", "-o", "out"], 4, "is not a model name"),
         (["moduli.pth.tar", "mine.pth.tar", "-n", "x"], 2, "several files"),
         (["moduli.pth.tar", "-n", "x", "--unit", "GPa"], 2, "--property"),
     ],

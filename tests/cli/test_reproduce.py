@@ -39,7 +39,7 @@ def test_the_report_alone_trains_nothing(options: list[str], tmp_path: Path) -> 
 
 def test_unknown_names_are_answered_with_those_on_offer(options: list[str]) -> None:
     answer = runner.invoke(app, ["reproduce", "nature-2050", *options])
-    assert answer.exit_code == 1
+    assert answer.exit_code == 4
     assert "tl-cgcnn" in answer.output
     answer = runner.invoke(app, ["reproduce", "tiny", "--source", "shipped", *options])
     assert answer.exit_code == 1

@@ -46,11 +46,11 @@ def test_suggestions_as_a_table_and_what_cannot_be_used(folder: Path, tiny_model
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["-m", "nope"], 1, "model_not_found"),
+        (["-m", "nope"], 4, "model_not_found"),
         (["-m", COMPOSITION_MODEL, "--strategy", "target"], 2, "goes with"),
         (["-m", COMPOSITION_MODEL, "--below", "1"], 2, "goes with"),
         (["-m", COMPOSITION_MODEL, "-k", "0"], 2, "equal to 1"),
-        (["-m", COMPOSITION_MODEL, "--strategy", "target", "--above", "2", "--below", "1"], 1, "nothing lies above"),
+        (["-m", COMPOSITION_MODEL, "--strategy", "target", "--above", "2", "--below", "1"], 4, "nothing lies above"),
         ([], 2, "--model"),
     ],
 )
@@ -63,4 +63,4 @@ def test_refusals_are_a_sentence(
 
 def test_rows_of_one_id_are_refused(folder: Path, tiny_models: Path) -> None:
     done = run(folder, tiny_models, write(folder, "id,formula\na,NaCl\na,KBr\n"), "-m", COMPOSITION_MODEL)
-    assert done.exit_code == 1 and "unique" in done.stderr
+    assert done.exit_code == 4 and "unique" in done.stderr

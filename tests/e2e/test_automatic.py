@@ -115,7 +115,7 @@ def test_the_report_on_the_command_line(service: Running, learned: dict[str, Any
     printed = command(service, "report", learned["id"], "--json", "--server", service.url)
     assert json.loads(printed.stdout) == report_of(service, learned)
     unknown = command(service, "report", "job_nope", "--server", service.url)
-    assert unknown.returncode == 1 and "job_not_found" in unknown.stderr
+    assert unknown.returncode == 4 and "job_not_found" in unknown.stderr
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
