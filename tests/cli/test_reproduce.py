@@ -42,7 +42,7 @@ def test_unknown_names_are_answered_with_those_on_offer(options: list[str]) -> N
     assert answer.exit_code == 4
     assert "tl-cgcnn" in answer.output
     answer = runner.invoke(app, ["reproduce", "tiny", "--source", "shipped", *options])
-    assert answer.exit_code == 1
+    assert answer.exit_code == 4
     assert "Those are: strict" in answer.output
 
 
