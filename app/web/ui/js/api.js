@@ -103,6 +103,9 @@ export function description() {
   return described;
 }
 
+/** What no other request has. `crypto.randomUUID` is there on https and this machine alone. */
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** Every item of a list, up to `most`. */
 export async function all(path, { query = {}, signal, most = 1000 } = {}) {
   const items = [];

@@ -1,6 +1,6 @@
 // A job that is watched: its state, its events as they come, and the button that cancels it.
 
-import { follow, pause, request } from "./api.js";
+import { follow, newKey, pause, request } from "./api.js";
 import { announce, h, replace } from "./dom.js";
 import { clock, duration, words } from "./format.js";
 import { busy, confirm, errorBox, FINAL, statusBadge } from "./parts.js";
@@ -31,7 +31,7 @@ export function watch(path, { job, onJob, onEvent = () => {}, canPause = false, 
   };
   const move = (verb) => async () => update(await request(`${path}/${verb}`, { method: "POST" }));
   const [pauseIt, resume] = [act("Pause", move("pause")), act("Go on", move("resume"))];
-  const retry = act("Try again", async () => onRetried(await request(`${path}/retry`, { method: "POST", headers: { "Idempotency-Key": crypto.randomUUID() } })));
+  const retry = act("Try again", async () => onRetried(await request(`${path}/retry`, { method: "POST", headers: { "Idempotency-Key": newKey() } })));
   const controls = h("div", { class: "row" }, pauseIt, resume, retry, cancel);
   let current = job;
   let connection = "";

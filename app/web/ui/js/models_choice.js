@@ -11,9 +11,9 @@ export const levelSelect = (value = "0.9", attributes = {}) => select(LEVELS, { 
 
 let catalogue = null;
 const labels = new Map();
-/** The properties with their models, as /v1/properties has them. */
-export function properties(signal) {
-  catalogue ??= request("v1/properties", { signal }).then(({ items }) => {
+/** The properties with their models, as /v1/properties has them; asked for once, for whichever page. */
+export function properties() {
+  catalogue ??= request("v1/properties").then(({ items }) => {
     for (const { key, label } of items) labels.set(key, label);
     return items;
   });
@@ -39,7 +39,7 @@ export function modelChoice(signal) {
     if (how.value === "all") return replace(list);
     try {
       if (how.value === "properties") {
-        const served = (await properties(signal)).filter((each) => each.models.some((model) => !model.only_when_named));
+        const served = (await properties()).filter((each) => each.models.some((model) => !model.only_when_named));
         return replace(list, served.map((each) => check(withUnit(each.label, each.unit === "1" ? "" : `(${each.unit})`), { value: each.key })));
       }
       const models = await all("v1/models", { signal });

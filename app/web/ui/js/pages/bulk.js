@@ -1,6 +1,6 @@
 // Predict a whole file of any length, as a job.
 
-import { allAllowed, request } from "../api.js";
+import { allAllowed, newKey, request } from "../api.js";
 import { h, replace } from "../dom.js";
 import { acceptDrops } from "../inputs.js";
 import { levelSelect, modelChoice } from "../models_choice.js";
@@ -37,7 +37,7 @@ function form(datasets, wanted, signal) {
   return h("form", { class: "card", onSubmit: (event) => {
     event.preventDefault();
     busy(button, told, async () => {
-      const job = await request("v1/bulk-predictions", { method: "POST", signal, headers: { "Idempotency-Key": crypto.randomUUID() }, ...body() });
+      const job = await request("v1/bulk-predictions", { method: "POST", signal, headers: { "Idempotency-Key": newKey() }, ...body() });
       location.hash = `#/bulk/${job.id}`;
     });
   } },

@@ -12,7 +12,7 @@ const FORMATS = [["csv", "CSV"], ["jsonl", "JSONL"], ["parquet", "Parquet"]];
 export function render(place, { id, signal }) {
   const path = `v1/bulk-predictions/${id}`;
   load(place, "the bulk prediction", async () => {
-    const [job] = await Promise.all([request(path, { signal }), properties(signal)]);
+    const [job] = await Promise.all([request(path, { signal }), properties()]);
     return page(path, job, signal);
   }, signal);
 }

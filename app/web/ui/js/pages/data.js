@@ -13,7 +13,7 @@ export function render(place, { signal }) {
   const [upload, list] = [h("section", { class: "card" }), h("section")];
   replace(place, heading("Data sets",
     h("p", { class: "lead" }, "Labelled structures or compositions that models are trained on. Every row is checked at upload.")), upload, list);
-  load(upload, "the properties", async () => uploadForm(await properties(signal), signal), signal);
+  load(upload, "the properties", async () => uploadForm(await properties(), signal), signal);
   load(list, "the data sets", async () => datasetTable(await all("v1/datasets", { signal })), signal);
 }
 

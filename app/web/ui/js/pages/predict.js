@@ -113,7 +113,7 @@ async function ask(files, typed, wish, signal) {
   };
   const post = (path, inputs, more = {}) => request(path, { method: "POST", isSafe: true, json: { inputs, ...more }, signal });
   // Only for the names of properties: without them the keys do.
-  await properties(signal).catch(() => null);
+  await properties().catch(() => null);
   const crystals = typed.filter((input) => !input.composition);
   const [values, cells] = [[], []];
   if (files.length) {

@@ -1,6 +1,6 @@
 // Start a screening: what to look through, what must hold, what is best.
 
-import { allAllowed, description, request } from "../api.js";
+import { allAllowed, description, newKey, request } from "../api.js";
 import { candidatesForm } from "../candidates_form.js";
 import { h, replace } from "../dom.js";
 import { properties } from "../models_choice.js";
@@ -12,7 +12,7 @@ export function render(place, { signal }) {
   replace(place, heading("Screen candidates",
     h("p", { class: "lead" }, "Predict properties of many candidates, keep those that are likely to meet your constraints, and name the best.")), body);
   load(body, "properties and data sets", async () => {
-    const [catalogue, datasets, api] = await Promise.all([properties(signal), allAllowed("v1/datasets", { signal }), description()]);
+    const [catalogue, datasets, api] = await Promise.all([properties(), allAllowed("v1/datasets", { signal }), description()]);
     const served = catalogue.filter((each) => each.models.length);
     if (!served.length) return empty("No model answers yet", h("p", {}, link("#/train", "Train one"), " or ", link("#/models", "promote one"), "."));
     return form(served, datasets, structureTypes(api), signal);
@@ -42,7 +42,7 @@ function form(served, datasets, prototypes, signal) {
         body.append("wish", JSON.stringify(wanted));
       }
       const content = file ? { form: body } : { json: { ...json, ...wanted } };
-      const job = await request("v1/screenings", { method: "POST", signal, headers: { "Idempotency-Key": crypto.randomUUID() }, ...content });
+      const job = await request("v1/screenings", { method: "POST", signal, headers: { "Idempotency-Key": newKey() }, ...content });
       location.hash = `#/screen/${job.id}`;
     });
   } },

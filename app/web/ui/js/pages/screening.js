@@ -16,7 +16,7 @@ const MOST_OTHERS = 3000;
 export function render(place, { id, signal }) {
   const path = `v1/screenings/${id}`;
   load(place, "the screening", async () => {
-    const [job] = await Promise.all([request(path, { signal }), properties(signal)]);
+    const [job] = await Promise.all([request(path, { signal }), properties()]);
     return page(path, job, signal);
   }, signal);
 }

@@ -1,9 +1,8 @@
 // Start a training: data set, method, base model, name; everything else may be left to the service.
 
-import { all, description, request } from "../api.js";
+import { all, description, newKey, request } from "../api.js";
 import { h, replace } from "../dom.js";
 import { plural, unitText, words } from "../format.js";
-import { properties } from "../models_choice.js";
 import { optionFields } from "../options.js";
 import { busy, empty, field, heading, link, load, select } from "../parts.js";
 
@@ -80,7 +79,7 @@ function form({ datasets, methods, models, schema }, query, signal) {
   return h("form", { class: "card", onSubmit: (event) => {
     event.preventDefault();
     busy(button, told, async () => {
-      const job = await request("v1/fine-tuning/jobs", { method: "POST", signal, headers: { "Idempotency-Key": crypto.randomUUID() }, json: {
+      const job = await request("v1/fine-tuning/jobs", { method: "POST", signal, headers: { "Idempotency-Key": newKey() }, json: {
         dataset_id: dataset.value, model_name: name.value.trim(), method: method.value, seed: Number(seed.value),
         base_model: baseField.hidden ? "auto" : base.value, hyperparameters: fields.values(),
       } });

@@ -5,7 +5,7 @@ import { lineChart } from "../charts.js";
 import { h, replace } from "../dom.js";
 import { number, time, unitText, withUnit, words } from "../format.js";
 import { progressBar, watch } from "../live_job.js";
-import { labelOf, properties } from "../models_choice.js";
+import { forgetProperties, labelOf, properties } from "../models_choice.js";
 import { facts, FINAL, heading, link, load, table, trail } from "../parts.js";
 import { trainingReport } from "../training_report.js";
 
@@ -14,7 +14,7 @@ const REDRAW_MS = 700;
 export function render(place, { id, signal }) {
   const path = `v1/fine-tuning/jobs/${id}`;
   load(place, "the training", async () => {
-    const [job] = await Promise.all([request(path, { signal }), properties(signal)]);
+    const [job] = await Promise.all([request(path, { signal }), properties()]);
     return page(path, job, signal);
   }, signal);
 }
@@ -68,6 +68,7 @@ function page(path, job, signal) {
     replace(about, jobFacts(next));
     if (next.status === "succeeded" && !reported) {
       reported = true;
+      forgetProperties();
       draw();
       load(report, "the report", async () => [trainingReport(await request(`${path}/report`, { signal })), h("p", {}, saved)], signal);
     }
