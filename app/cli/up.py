@@ -182,6 +182,7 @@ async def _announce(settings: Settings) -> None:
             await asyncio.sleep(READY_POLL_S)
     for line in (
         "ready",
+        f"  page                        {url}/",
         f"  API and its documentation   {url}/docs",
         f"  data                        {settings.data_dir}",
     ):
