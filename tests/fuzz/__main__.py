@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 from app.core.settings import PROJECT_ROOT
-from tests.fuzz.campaign import BATCH, Batch, Corpus, run_batch
+from tests.fuzz.campaign import BATCH, Batch, run_batch
 from tests.fuzz.report import write_report
-from tests.fuzz.seeds import SEEDS
+from tests.fuzz.seeds import SEEDS, Corpus
 from tests.fuzz.targets import TARGETS
 
 RESULTS = PROJECT_ROOT / "benchmarks" / "results" / "fuzz"
@@ -31,6 +31,8 @@ def main() -> int:
     if arguments.target == "report":
         write_report(results)
         return 0
+    if arguments.target == "http":
+        return _http(arguments, results)
     log = results / "runs.jsonl"
     first = _next_number(log, arguments.target, arguments.seed)
     with _batches(arguments.target, arguments.seed, arguments.findings) as run:
@@ -47,6 +49,16 @@ def main() -> int:
                 print("  finding:", found["input"], found["error"], flush=True)
     write_report(results)
     return 1 if n_findings else 0
+
+
+def _http(arguments: argparse.Namespace, results: Path) -> int:
+    from tests.fuzz.http import run
+
+    account = run(arguments.inputs, arguments.seed, with_key=arguments.with_key)
+    with (results / "http.jsonl").open("a") as file:
+        file.write(json.dumps(account) + "\n")
+    write_report(results)
+    return 1 if account["failures"] or account["errors"] or account["logged_errors"] else 0
 
 
 @contextmanager
@@ -70,9 +82,12 @@ def _next_number(log: Path, target: str, seed: int) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("target", choices=[*SEEDS, "readers", "report"])
-    parser.add_argument("--inputs", type=int, default=100_000, help="how many in all, with this seed")
+    parser.add_argument("target", choices=[*SEEDS, "readers", "http", "report"])
+    parser.add_argument(
+        "--inputs", type=int, default=100_000, help="how many in all, with this seed; http: for each call"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--with-key", action="store_true", help="http: of a service that asks for keys")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the records and the report")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where inputs are kept")
     return parser.parse_args()

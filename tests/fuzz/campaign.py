@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from random import Random
 from types import FrameType
 
 import psutil
 
-from tests.fuzz.mutations import mutated
-from tests.fuzz.seeds import SEEDS
+from tests.fuzz.seeds import Corpus
 from tests.fuzz.targets import Feed
 
 HANG_S = 5.0
@@ -47,18 +45,6 @@ class Batch:
 
 class Hang(BaseException):
     """More than HANG_S of processor time. No Exception: no reader may take it for one of its own."""
-
-
-class Corpus:
-    """The inputs of a target."""
-
-    def __init__(self, target: str, seed: int) -> None:
-        self._name = f"{target}/{seed}"
-        self._seeds = SEEDS[target]()
-
-    def input(self, number: int) -> bytes:
-        rng = Random(f"{self._name}/{number}")
-        return mutated(rng.choice(self._seeds), rng, self._seeds)
 
 
 def run_batch(target: str, feed: Feed, corpus: Corpus, seed: int, numbers: range, folder: Path) -> Batch:

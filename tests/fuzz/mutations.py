@@ -15,8 +15,8 @@ _NUMBERS = (
 _FRAGMENTS = (
     b"loop_", b"\nloop_\n", b"data_", b"\ndata_x\n", b"\n;\n", b"'", b'"', b"''", b"#", b"{", b"}", b"[", b"]", b",",
     b";", b"\t", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xe2\x82\x82", b"\\ud800", b"null", b"true", b"save_",
-    b"(" * 60, b"[" * 2000, b"PK\x03\x04", b"PK\x05\x06", b"PAR1", b"x,y,z", b"-x,1/2+y,z/0", b"_atom_site_fract_x", b"Fm-3m",
-    b"Uuo", b"D", b"NaN", b"1e5", b"\xc2\xb7", b"../", b"C:\\", b"\x1b[2J",
+    b"(" * 60, b"[" * 2000, b"PK\x03\x04", b"PK\x05\x06", b"PAR1", b"x,y,z", b"-x,1/2+y,z/0", b"_atom_site_fract_x",
+    b"Fm-3m", b"Uuo", b"D", b"NaN", b"1e5", b"\xc2\xb7", b"../", b"C:\\", b"\x1b[2J",
 )  # fmt: skip
 
 Mutation = Callable[[bytearray, Random, Sequence[bytes]], bytearray]

@@ -13,7 +13,8 @@ from app.learning.graphs.settings import GraphSettings
 from app.predictions.pool import FeaturisingPool
 from app.predictions.tasks import Structures, TextTask
 from app.structures.detect import decode_text
-from tests.fuzz.campaign import HANG_S, Batch, Corpus, finding
+from tests.fuzz.campaign import HANG_S, Batch, finding
+from tests.fuzz.seeds import Corpus
 
 TOGETHER = 32
 _SETTINGS = (GraphSettings(), GraphSettings(cutoff=6.0, n_neighbours=None))

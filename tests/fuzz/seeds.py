@@ -1,14 +1,19 @@
 """What is spoilt: small files of every format, and the CIFs of the data kit where there is one."""
 
+import csv
 import io
 import json
 import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from app.predictions.examples import NACL_CIF
-from tests.bulk.tables import as_csv, as_json_lines, as_parquet, as_zip
+from tests.fuzz.mutations import mutated
 from tests.structures.cif_texts import cif_text, operations_loop
 
 COMPOSITIONS = (
@@ -41,22 +46,27 @@ def compositions() -> list[bytes]:
 
 def csv_tables() -> list[bytes]:
     return [
-        *(as_csv(records) for records in _tables()), as_csv(_compositions(), delimiter=";"),
-        as_csv(_compositions(), encoding="utf-16"), b"composition,target\n\n\nNaCl,1\n" + b"KCl,2\n" * 50,
+        *(_csv(records) for records in _tables()), _csv(_compositions(), delimiter=";"),
+        _csv(_compositions(), encoding="utf-16"), b"composition,target\n\n\nNaCl,1\n" + b"KCl,2\n" * 50,
     ]  # fmt: skip
 
 
 def json_tables() -> list[bytes]:
     lines = [json.dumps({"structure": item, "target": 1.5}) for item in _OBJECTS]
-    return [*(as_json_lines(records) for records in _tables()), "\n".join(lines).encode()]
+    return [*(_json_lines(records) for records in _tables()), "\n".join(lines).encode()]
 
 
 def parquet_tables() -> list[bytes]:
-    return [as_parquet(records) for records in _tables()]
+    return [_parquet(records) for records in _tables()]
 
 
 def zips() -> list[bytes]:
-    return [as_zip([{"id": "a", "poscar": POSCAR}, {"id": "folder/b", "poscar": POSCAR}]), _cgcnn_zip()]
+    plain = {"a.vasp": POSCAR, "folder/b.vasp": POSCAR, "id_prop.csv": "a,1\n"}
+    layout = {f"set/{name}.cif": NACL_CIF for name in "abc"}
+    return [
+        _zip(plain, zipfile.ZIP_STORED),
+        _zip({"set/id_prop.csv": "a,1.5\nb,2.5\n"} | layout, zipfile.ZIP_DEFLATED),
+    ]
 
 
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
@@ -67,6 +77,19 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "parquet": parquet_tables,
     "zip": zips,
 }
+
+
+class Corpus:
+    """The inputs of a target, by number."""
+
+    def __init__(self, target: str, seed: int) -> None:
+        self._name = f"{target}/{seed}"
+        self._seeds = SEEDS[target]()
+
+    def input(self, number: int) -> bytes:
+        """Follows from target, seed and number alone."""
+        rng = Random(f"{self._name}/{number}")
+        return mutated(rng.choice(self._seeds), rng, self._seeds)
 
 
 def _cifs() -> list[bytes]:
@@ -98,10 +121,28 @@ def _tables() -> list[list[dict[str, str]]]:
     return [_compositions(), crystals, [{"poscar": POSCAR, "band_gap": "0.5"}]]
 
 
-def _cgcnn_zip() -> bytes:
+def _csv(records: list[dict[str, str]], encoding: str = "utf-8", delimiter: str = ",") -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue().encode(encoding)
+
+
+def _json_lines(records: list[dict[str, str]]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def _parquet(records: list[dict[str, str]]) -> bytes:
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("set/id_prop.csv", "a,1.5\nb,2.5\n")
-        for name in ("a", "b", "c"):
-            archive.writestr(f"set/{name}.cif", NACL_CIF)
+    pq.write_table(pa.Table.from_pylist(records), sink)
+    return sink.getvalue()
+
+
+def _zip(members: dict[str, str], compression: int) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", compression) as archive:
+        for name, text in members.items():
+            # A fixed date: an input must be the same each time.
+            archive.writestr(zipfile.ZipInfo(name), text, compression)
     return sink.getvalue()
