@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from app.cli.output import EXIT_ERROR, print_error
+from app.cli.output import EXIT_ERROR, JsonOption, print_error, print_json
 from app.learning.recipes import RECIPES
 from app.registry.manifest import Manifest
 
@@ -20,6 +20,7 @@ def calibrate(
     work_dir: Annotated[Path, typer.Option(help="Where graphs are kept.")] = Path("data/pretrain"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how far predictions of NAME/VERSION can be trusted, on the rows its training left out.
 
@@ -58,7 +59,10 @@ def calibrate(
         model = calibrate_version(version, recipe, data_kit, work_dir, device, command, on_featurised)
     target = store / recipe.name / str(next_version(store, recipe.name))
     write_calibrated(model, target, folder)
-    _print(model.manifest, target)
+    if as_json:
+        print_json({"folder": str(target), "manifest": model.manifest.model_dump(mode="json")})
+    else:
+        _print(model.manifest, target)
 
 
 def _print(manifest: Manifest, target: Path) -> None:

@@ -9,12 +9,15 @@ app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
 
 
 @app.command()
-def upgrade(data_dir: DataDirOption = None) -> None:
+def upgrade(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Bring the database to the schema of this version; safe to repeat."""
     from app.core.db import upgrade_to_head
 
     upgrade_to_head(settings_with(data_dir=data_dir).resolved_database_url)
-    typer.echo("The database is up to date.")
+    if as_json:
+        print_json({"is_at_head": True})
+    else:
+        typer.echo("The database is up to date.")
 
 
 @app.command()
@@ -37,7 +40,7 @@ def current(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None
 
 
 @app.command()
-def check() -> None:
+def check(as_json: JsonOption = False) -> None:
     """Check that the migrations lead to the tables which the code declares (on a fresh SQLite database)."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -55,4 +58,7 @@ def check() -> None:
         except CommandError as error:
             print_error(str(error), "migrations_differ")
             raise typer.Exit(EXIT_ERROR) from None
-    typer.echo("Migrations and tables agree.")
+    if as_json:
+        print_json({"agree": True})
+    else:
+        typer.echo("Migrations and tables agree.")

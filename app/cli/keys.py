@@ -111,6 +111,7 @@ def set_tenant(
     dataset_bytes: MostOption = None,
     open_jobs: MostOption = None,
     bulk_rows_a_day: MostOption = None,
+    as_json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:
     """Give a tenant quotas other than those of the settings."""
@@ -123,7 +124,10 @@ def set_tenant(
     with _access(data_dir) as access:
         named = {quota.value: None if most < 0 else most for quota, most in given.items() if most is not None}
         tenant = access.set_quotas(name, named)
-        typer.echo(f"{tenant.name}: {tenant.quotas or 'as in the settings'}")
+        if as_json:
+            print_json({"name": tenant.name, "quotas": tenant.quotas})
+        else:
+            typer.echo(f"{tenant.name}: {tenant.quotas or 'as in the settings'}")
 
 
 @contextmanager

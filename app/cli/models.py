@@ -150,6 +150,7 @@ def verify(as_json: JsonOption = False, data_dir: DataDirOption = None) -> None:
 def add(
     path: Annotated[Path, typer.Argument(exists=True, help="A zip of `GET .../download`, or a folder of `download`.")],
     name: Annotated[str | None, typer.Option("--name", "-n", help="Another name for the model.")] = None,
+    as_json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:
     """Register a model version that was taken from another installation. It can hold no code, and none is run."""
@@ -170,7 +171,10 @@ def add(
         known = registry.find_equal(manifest)
         version = known or registry.register_version(manifest, weights, render_card(manifest), IMPORT, trust=trust)
         told = f"{version.model_name}/{version.version}"
-    typer.echo(f"{told} was there already" if known is not None else f"{told} registered")
+    if as_json:
+        print_json({"model": told, "is_new": known is None})
+    else:
+        typer.echo(f"{told} was there already" if known is not None else f"{told} registered")
 
 
 def _summary(version: "ModelVersion") -> dict[str, Any]:

@@ -7,7 +7,16 @@ import typer
 
 from app.bulk.formats import ResultFormat
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, EXIT_PARTIAL, IntervalLevelOption, ServerOption, print_error, stderr
+from app.cli.output import (
+    EXIT_ERROR,
+    EXIT_PARTIAL,
+    IntervalLevelOption,
+    JsonOption,
+    ServerOption,
+    print_error,
+    print_json,
+    stderr,
+)
 from app.predictions.schemas import DEFAULT_LEVEL
 
 _FORMATS = {f".{fmt.value}": fmt for fmt in ResultFormat}
@@ -28,6 +37,7 @@ def predict_bulk(
     wanted: Annotated[list[str] | None, typer.Option("--property", "-p", help="A property key; repeatable.")] = None,
     level: IntervalLevelOption = DEFAULT_LEVEL,
     processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
+    as_json: JsonOption = False,
     server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -55,6 +65,8 @@ def predict_bulk(
         from app.cli.local_bulk import run_here
 
         done, failed = run_here(settings_with(data_dir=data_dir), data, output, fmt, choice, processes)
+    if as_json:
+        print_json({"output": str(output), "n_inputs": done, "n_failed": failed})
     stderr.print(f"{done - failed:,} of {done:,} inputs have values: {output}", markup=False, highlight=False)
     if failed:
         print_error(f"{failed:,} inputs have no value; the column error_detail says why.", "inputs_failed")

@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from app.cli.output import JsonOption, print_json
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.recipes import RECIPES
+from app.registry.manifest import Manifest
 
 
 def pretrain(
@@ -28,6 +30,7 @@ def pretrain(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Train NAME on its source data and write manifest, weights and card. Interrupted, run it again to go on."""
     if name not in RECIPES:
@@ -78,12 +81,16 @@ def pretrain(
     preparing.close()
     training.close()
     write_model(model, folder)
-    test = model.manifest.metrics.test
+    if as_json:
+        print_json({"folder": str(folder), "manifest": model.manifest.model_dump(mode="json")})
+    else:
+        _print(model.manifest, folder)
+
+
+def _print(manifest: Manifest, folder: Path) -> None:
+    test, unit = manifest.metrics.test, manifest.property.unit
     assert test is not None
-    unit = model.manifest.property.unit
-    typer.echo(
-        f"{folder}: test MAE {test.mae:.4f} {unit} on {test.n} rows, best epoch {model.manifest.training.best_epoch}."
-    )
+    typer.echo(f"{folder}: test MAE {test.mae:.4f} {unit} on {test.n} rows, best epoch {manifest.training.best_epoch}.")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,9 @@ WITHOUT_COMMAND = {
     "get /health/live": "for whatever keeps the process alive; `status` asks more",
 }
 
+WITHOUT_JSON = {"up", "reproduce", "openapi"}
+"""A service with its log, days of trials with a report, and a document that is JSON."""
+
 Run = Callable[..., Any]
 
 
@@ -133,13 +136,19 @@ def test_every_call_of_the_api_has_a_command() -> None:
     document = create_app(Settings()).openapi()
     calls = {f"{method} {path}" for path, methods in document["paths"].items() for method in methods}
     assert calls == COMMANDS.keys() | WITHOUT_COMMAND.keys()
+    commands = dict(_commands(typer.main.get_command(app)))
     for name in COMMANDS.values():
-        command: Any = typer.main.get_command(app)
-        for part in name.split():
-            command = command.get_command(click.Context(command), part)
-            assert command is not None, f"there is no command {name!r}"
-        options = {option for parameter in command.params for option in parameter.opts}
-        assert {"--json", "--server"} <= options or name in ("predict-bulk",), f"{name} lacks an option"
+        assert {"--json", "--server"} <= commands[name], f"{name} lacks an option"
+    assert {name for name, options in commands.items() if "--json" not in options} == WITHOUT_JSON
+
+
+def _commands(command: Any, name: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Each command and its options."""
+    if not isinstance(command, click.Group) and not hasattr(command, "commands"):
+        yield name, {option for parameter in command.params for option in parameter.opts}
+        return
+    for part, below in command.commands.items():
+        yield from _commands(below, f"{name} {part}".strip())
 
 
 def _datasets(run: Run) -> None:
