@@ -16,9 +16,10 @@ export function render(place, { query, signal }) {
 function form(datasets, wanted, signal) {
   const file = h("input", { type: "file", accept: ".csv,.jsonl,.parquet,.zip" });
   const dataset = select([["", "No: a file"], ...datasets.map((each) => [each.id, each.name])], { value: wanted ?? "" });
-  const zone = h("div", { class: "drop" }, file);
+  const zone = h("div", { class: "drop" });
   const fileField = field("File", file, "CSV, JSONL or Parquet with a column cif, poscar, structure, composition or formula and, if you like, id; or a zip of structure files.");
-  fileField.insertBefore(zone, fileField.children[1]);
+  file.replaceWith(zone);
+  zone.append(file);
   acceptDrops(zone, ([first]) => {
     const transfer = new DataTransfer();
     transfer.items.add(first);

@@ -120,6 +120,6 @@ function candidateTable({ models, wish }, lines) {
     ...models.map((model) => ({ label: unitText(model.unit) ? `${labelOf(model.property)} (${unitText(model.unit)})` : labelOf(model.property), numeric: true, cell: (row) => interval(row, model), sort: (row) => row[column(model)] })),
     wish.constraints.length > 0 && { label: "Probability", numeric: true, cell: (row) => (row.probability === null ? "–" : percent(row.probability)), sort: (row) => row.probability },
     wish.objectives.length > 1 && { label: "Front", numeric: true, cell: (row) => row.front ?? "–", sort: (row) => row.front },
-    { label: "Why", cell: (row) => row.reason },
+    { label: "Why", cell: (row) => h("div", { class: "reason" }, row.reason) },
   ].filter(Boolean) });
 }
