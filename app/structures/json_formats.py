@@ -204,7 +204,8 @@ def _crystal(
 
 def _fractional(positions: FloatArray, lattice: FloatArray, limits: StructureLimits) -> FloatArray:
     check_lattice(lattice, 1, limits)
-    coordinates: FloatArray = positions @ np.linalg.inv(lattice)
+    with np.errstate(invalid="ignore", over="ignore"):  # `make_crystal` refuses what is not finite
+        coordinates: FloatArray = positions @ np.linalg.inv(lattice)
     return coordinates
 
 

@@ -38,7 +38,8 @@ def read_poscar(text: str, limits: StructureLimits = DEFAULT_LIMITS) -> Crystal:
     rows = [_row(lines, mode_at + 1 + i) for i in range(n_sites)]
     coordinates = np.array([_numbers(row[:3], 3, mode_at + 1 + i) for i, row in enumerate(rows)])
     if cartesian:
-        coordinates = (coordinates * scale) @ np.linalg.inv(lattice)
+        with np.errstate(invalid="ignore", over="ignore"):  # `make_crystal` refuses what is not finite
+            coordinates = (coordinates * scale) @ np.linalg.inv(lattice)
     if symbols is None:
         symbols_of_sites = _vasp4_symbols(lines[0].split(), counts, rows)
     elif len(symbols) == len(counts):

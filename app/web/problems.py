@@ -9,7 +9,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.routing import Match
 
 from app.core.errors import InvalidRequest, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
@@ -115,8 +114,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         code = _FRAMEWORK_CODES.get(status, status.phrase.lower().replace(" ", "_"))
         detail = error.detail if error.detail != status.phrase else _framework_detail(request, status)
         headers = dict(error.headers or {})
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods_there(request))
+        if status == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods_there(request)):
+            headers["Allow"] = ", ".join(methods)
         return _response(request, code, status, status.phrase, detail, {}, headers)
 
 
@@ -136,13 +135,9 @@ def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
 
 
 def _methods_there(request: Request) -> list[str]:
-    """All methods of the path: the framework names those of one route, and a path may have several."""
-    scope = {key: request.scope[key] for key in ("type", "path", "root_path", "headers")}
-    return [
-        method
-        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-        if any(route.matches(scope | {"method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
+    """All methods of the path that the API's description has: the framework names those of one route of several."""
+    path = getattr(request.scope.get("route"), "path_format", None)
+    return sorted(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
 
 
 def _framework_detail(request: Request, status: HTTPStatus) -> str:

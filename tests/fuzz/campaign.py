@@ -4,6 +4,7 @@ import json
 import signal
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -50,7 +51,8 @@ class Hang(BaseException):
 def run_batch(target: str, feed: Feed, corpus: Corpus, seed: int, numbers: range, folder: Path) -> Batch:
     """Feed these inputs; what is refused wrongly is described in `findings` and lies in `folder`."""
     batch = Batch(target, seed, numbers.start)
-    with _alarm():
+    with _alarm(), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # numpy's, of numbers nobody looked at
         for number in numbers:
             data = corpus.input(number)
             start = time.process_time()

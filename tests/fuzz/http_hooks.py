@@ -24,7 +24,7 @@ _rng = Random(_seed)
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     """Only cases that are meant to be valid: of the others it is checked that they are refused."""
-    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+    if case.meta is None or not _is_valid(case.meta):
         return
     if case.method != "DELETE":
         _use_held(case.path_parameters or {}, case.path)
@@ -34,6 +34,11 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
         for name in ("file", "files"):
             if name in case.body and case.media_type == "multipart/form-data":
                 case.body[name] = [_file()] if name == "files" else _file()
+
+
+def _is_valid(meta: Any) -> bool:
+    modes = [meta.generation.mode, *(component.mode for component in meta.components.values())]
+    return all(mode is GenerationMode.POSITIVE for mode in modes)
 
 
 def _use_held(values: dict[str, Any], path: str) -> None:

@@ -96,6 +96,7 @@ def pymatgen_dict(species: list[dict[str, Any]]) -> dict[str, Any]:
         (OPTIMADE | {"species_at_sites": []}, NoAtoms, "no atoms"),
         (OPTIMADE | {"cartesian_site_positions": [[0, 0, 0]]}, UnparsableStructure, "2 x 3"),
         (OPTIMADE | {"cartesian_site_positions": [[0, 0, None], [2, 2, 2]]}, StructureError, "not a number"),
+        (OPTIMADE | {"cartesian_site_positions": [[0, 0, np.inf], [2, 2, 2]]}, StructureError, "not a number"),
         (pymatgen_dict([{"element": "Cs", "occu": 0.5}]), DisorderedStructure, "Cs 0.5"),
         (pymatgen_dict([{"element": "Cs", "occu": 0.5}, {"element": "K", "occu": 0.5}]), DisorderedStructure, "K 0.5"),
         (pymatgen_dict([{"element": "Cs", "occu": 10**400}]), UnparsableStructure, "too large"),

@@ -77,6 +77,7 @@ def test_the_same_crystal_in_every_form(text: str) -> None:
         (poscar(rows=("0 0 0", "0.5 0.5")), UnparsableStructure, "Line 10"),
         (poscar(rows=("0 0 0", "nan 0 0")), UnphysicalStructure, "not a number"),
         (poscar(rows=("0 0 0", "1e300 0 0")), UnphysicalStructure, "Cartesian"),
+        (poscar(rows=("0 0 0", "inf 0 0"), mode="Cartesian"), UnphysicalStructure, "not a number"),
         (poscar(rows=("0 0 0", "0 0 0.999")), CoincidentAtoms, "Na"),
         (poscar(scale="0"), UnphysicalStructure, "zero"),
         (poscar(scale="nan"), UnphysicalStructure, "finite"),
