@@ -59,7 +59,7 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
         raise NoAtoms(_why_no_sites(block))
     if len(table) > limits.max_sites:
         raise StructureTooLarge(f"The file lists {len(table)} sites; at most {limits.max_sites} atoms are read.")
-    columns = [list(table.column(i)) if table.has_column(i) else [] for i in range(9)]
+    columns = [_column(table, i) for i in range(9)]
     labels = [_plain_string(raw)[:MAX_LABEL] for raw in columns[0]]
     used = _used_rows(columns, labels)
     if len(used) < len(labels):
@@ -76,6 +76,13 @@ def listed_sites(block: cif.Block, limits: StructureLimits) -> ListedSites:
     _refuse_missing_hydrogens(columns[_HYDROGENS], labels, numbers)
     coordinates, default_notes = _coordinates(columns[1:4], labels)
     return ListedSites(labels, numbers, coordinates, notes + isotope_notes + default_notes)
+
+
+def _column(table: cif.Table, index: int) -> list[str]:
+    """Raw values; none where the file has no such column."""
+    values = list(table.column(index)) if table.has_column(index) else []
+    # A tag outside of a loop that lacks its value comes with an empty one: unknown.
+    return [raw or "?" for raw in values] if "" in values else values
 
 
 def _plain_string(raw: str) -> str:

@@ -308,6 +308,12 @@ def test_dotted_tags() -> None:
     assert read(text).n_sites == 1
 
 
+def test_sites_without_values_are_no_atoms() -> None:
+    tags = "".join(f"_atom_site_{name}\n" for name in ("fract_z", "type_symbol", "fract_x", "fract_y"))
+    with pytest.raises(NoAtoms):
+        read(cif_text([]) + tags)
+
+
 def bomb(group: str, n_sites: int, length: float = 30.0) -> str:
     rng = random.Random(0)
     rows = [f"C{i} {rng.random():.5f} {rng.random():.5f} {rng.random():.5f}" for i in range(n_sites)]
