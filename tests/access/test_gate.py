@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import create_engine
+from starlette.types import Message
 
 from app.access.policy import RULES, RouteWithoutRule, area_of, require_rules
 from app.access.service import AccessService
@@ -298,3 +299,24 @@ def test_the_document_says_what_is_needed(start: Start) -> None:
                 assert operation["security"] and {"401", "403", "429"} <= set(operation["responses"]), path
     create = document["paths"][DATASETS]["post"]
     assert "scope `train`" in create["description"] and "quota_exceeded" in create["responses"]["403"]["description"]
+
+
+def test_the_body_of_a_caller_without_a_key_is_left_unread(start: Start) -> None:
+    service = start(keys="required")
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was asked for")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = {"host": "testserver", "content-type": "multipart/form-data; boundary=x", "content-length": "90000000"}
+    scope = {
+        "type": "http", "method": "POST", "path": DATASETS, "root_path": "", "query_string": b"", "scheme": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()], "http_version": "1.1",
+        "client": ("203.0.113.9", 1), "server": ("testserver", 80),
+    }  # fmt: skip
+    assert service.client.portal is not None
+    service.client.portal.call(service.client.app, scope, receive, send)
+    assert sent[0]["status"] == 401
