@@ -26,6 +26,7 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     """Only cases that are meant to be valid: of the others it is checked that they are refused."""
     if case.meta is None or not _is_valid(case.meta):
         return
+    case.freeze_metadata()  # what is put in is as valid as what was there
     if case.method != "DELETE":
         _use_held(case.path_parameters or {}, case.path)
     if isinstance(case.body, dict):
