@@ -11,24 +11,69 @@ Record = dict[str, Any]
 
 _TITLE = "# Hostile input: what was fed to the readers"
 _HEAD = (
-    "| target | inputs | seeds | time | inputs a second | slowest | findings | memory, first to last | slope |",
+    "| target | inputs | seeds | time | a second | slowest | findings | memory, first to last | slope, 2nd half |",
     "|---|---|---|---|---|---|---|---|---|",
+)
+
+_GUIDED_HEAD = (
+    "| target | inputs | edges reached, first to last | slowest | findings | most memory |",
+    "|---|---|---|---|---|---|",
+)
+_HTTP_HEAD = (
+    "| keys | seed | calls | requests | time | failures | errors in the log | memory of all processes |",
+    "|---|---|---|---|---|---|---|---|",
 )
 
 
 def write_report(results: Path) -> None:
-    """`fuzz.md` and `fuzz.json` beside the records, `runs.jsonl`."""
-    log = results / "runs.jsonl"
-    records = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    """`fuzz.md` and `fuzz.json` beside the records, `runs.jsonl`, `guided.jsonl` and `http.jsonl`."""
     by_target: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in _records(results / "runs.jsonl"):
         by_target[record["target"]].append(record)
     summaries = {target: _summary(batches) for target, batches in by_target.items()}
-    (results / "fuzz.json").write_text(json.dumps(summaries, indent=1) + "\n")
-    total = sum(summary["inputs"] for summary in summaries.values())
-    lines = [_TITLE, "", f"{total:,} inputs in all (`python -m tests.fuzz TARGET --inputs N --seed S`).", "", *_HEAD]
+    guided, http = _records(results / "guided.jsonl"), [_http(run) for run in _records(results / "http.jsonl")]
+    total = sum(s["inputs"] for s in summaries.values()) + sum(g["inputs"] for g in guided)
+    total += sum(h["requests"] for h in http)
+    document = {"inputs": total, "readers": summaries, "guided": guided, "http": http}
+    (results / "fuzz.json").write_text(json.dumps(document, indent=1) + "\n")
+    lines = [_TITLE, "", f"{total:,} inputs in all: `python -m tests.fuzz TARGET --inputs N --seed S`.", "", *_HEAD]
     lines += [_row(target, summary) for target, summary in summaries.items()]
+    lines += ["", "Bred by the code they reach (`python -m tests.fuzz.guided TARGET`):", "", *_GUIDED_HEAD]
+    lines += [_guided_row(record) for record in guided]
+    lines += ["", "A running service by its own OpenAPI document (`python -m tests.fuzz http`):", "", *_HTTP_HEAD]
+    lines += [_http_row(record) for record in http]
     (results / "fuzz.md").write_text("\n".join(lines) + "\n")
+
+
+def _records(log: Path) -> list[Record]:
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def _http(run: Record) -> Record:
+    return {
+        "seed": run["seed"],
+        "with_key": run["key"],
+        "operations": run["operations"]["tested"],
+        "requests": run["test_cases"]["generated"],
+        "seconds": round(run["running_time"], 1),
+        "failures": [f"{f['title']}: {', '.join(f['operations'])}" for f in run["failures"]],
+        "logged_errors": len(run["logged_errors"]),
+        "memory_mb": [round(mb) for mb in run["memory_mb"]],
+    }
+
+
+def _http_row(h: Record) -> str:
+    return (
+        f"| {'with a key' if h['with_key'] else 'none asked for'} | {h['seed']} | {h['operations']} | "
+        f"{h['requests']:,} | {h['seconds']:,.0f} s | {'; '.join(h['failures']) or 'none'} | {h['logged_errors']} | "
+        f"{h['memory_mb'][0]} to {h['memory_mb'][1]} MB |"
+    )
+
+
+def _guided_row(g: Record) -> str:
+    reached = " to ".join(map(str, g["coverage"]))
+    found = "yes" if g["finding"] else "none"
+    return f"| `{g['target']}` | {g['inputs']:,} | {reached} | {g['slowest_s']} s | {found} | {g['peak_rss_mb']} MB |"
 
 
 def _summary(batches: list[Record]) -> Record:
@@ -36,7 +81,8 @@ def _summary(batches: list[Record]) -> Record:
     findings = [found for batch in batches for found in batch["findings"]]
     last_seed = [batch for batch in batches if batch["seed"] == batches[-1]["seed"]]
     memory = [batch["rss_mb"] for batch in last_seed]
-    at = np.cumsum([batch["n"] for batch in last_seed]) / 100_000
+    half = len(memory) // 2  # caches fill up first
+    at = np.cumsum([batch["n"] for batch in last_seed])[half:] / 100_000
     return {
         "inputs": sum(batch["n"] for batch in batches),
         "seeds": sorted({batch["seed"] for batch in batches}),
@@ -46,7 +92,7 @@ def _summary(batches: list[Record]) -> Record:
         "findings": len(findings),
         "errors": sorted({str(found["error"])[:120] for found in findings}),
         "memory_mb": [round(memory[0], 1), round(memory[-1], 1)],
-        "slope_mb_per_100k": round(float(np.polyfit(at, memory, 1)[0]), 2) if len(memory) > 2 else None,
+        "slope_mb_per_100k": round(float(np.polyfit(at, memory[half:], 1)[0]), 2) if len(at) > 2 else None,
     }
 
 
