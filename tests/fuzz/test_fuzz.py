@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from tests.fuzz.campaign import run_batch
+from tests.fuzz.guided import run as run_guided
 from tests.fuzz.mutations import MAX_BYTES, mutated
 from tests.fuzz.reader_processes import reader_pool, run_reader_batch
 from tests.fuzz.seeds import Corpus
@@ -48,3 +49,10 @@ def test_an_input_follows_from_its_number_and_is_bounded() -> None:
     assert [Corpus("zip", 3).input(n) for n in range(50)] == [Corpus("zip", 3).input(n) for n in range(50)]
     rng = Random(0)
     assert max(len(mutated(b"1 " * 500, rng, [b"x" * 9_000])) for _ in range(300)) <= MAX_BYTES
+
+
+def test_inputs_are_bred_by_the_code_they_reach() -> None:
+    pytest.importorskip("atheris", reason="the extra `fuzz` is not installed")
+    record = run_guided("composition", 500, 0)
+    assert (record["finding"], record["inputs"]) == ("", 500)
+    assert record["coverage"][0] > 0
