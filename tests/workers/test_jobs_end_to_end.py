@@ -78,7 +78,7 @@ def test_a_training_process_that_is_killed_or_stopped_is_started_again(served: S
     training.kill()
     installation.wait_for_epoch(job_id, attempt=2)
     # As when a whole machine is shut down: everything gets SIGTERM at once, in any order.
-    training_processes(worker)[0].terminate()
+    wait_until(lambda: training_processes(worker), "the training process")[0].terminate()
     job = installation.wait_for_end(job_id)
     assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 3), job.status_reason
     assert len(installation.versions("killed-once")) == 1
