@@ -104,3 +104,8 @@ def _administer(server_url: str, statement: str) -> None:
 
 def _sqlalchemy_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes name no test: those of a zip hold the time, and all processes of a run have to know it by one name."""
+    return argname if isinstance(val, bytes) and len(val) > 40 else None
