@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from app.predictions.schemas import ModelReference, PredictionError, PredictionInput, Reference, refuse_endless
 
@@ -18,7 +18,7 @@ class EmbeddingRequest(BaseModel):
     model: Reference = Field(
         description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.", examples=["cgcnn-formation-energy"]
     )
-    contributions: bool = Field(
+    contributions: StrictBool = Field(
         default=False, description="Also what each atom adds to the value, which SchNet models alone can tell."
     )
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from app.bulk.filtering import ElementSymbol
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
@@ -38,7 +38,7 @@ class PrototypeName(StrEnum):
 class _Generator(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    charge_balanced: bool = Field(
+    charge_balanced: StrictBool = Field(
         default=True,
         description="Only what common oxidation states make neutral, anions being more electronegative than every "
         "cation. Intermetallic prototypes (`half_heusler`, `full_heusler`, `b2`, `l12`) are not held to it.",

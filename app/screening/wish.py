@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from app.bulk.filtering import ElementFilter
 from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
@@ -95,7 +95,7 @@ class ScreeningWish(BaseModel):
         default=(), description="More properties to predict and report, beside those of constraints and objectives."
     )
     elements: ElementFilter | None = Field(default=None, description="Which compositions are looked at.")
-    in_domain: bool = Field(
+    in_domain: StrictBool = Field(
         default=True,
         description="Only candidates like the training data of every model that answers: looking for extremes finds "
         "those whose values are wrong. false: all, and the results say which are not.",
@@ -117,7 +117,7 @@ class ScreeningWish(BaseModel):
         "two or three objectives. Default: what the objectives allow.",
     )
     count: int = Field(default=DEFAULT_SELECTED, ge=1, le=MAX_SELECTED, description="Most candidates to select.")
-    diverse: bool = Field(
+    diverse: StrictBool = Field(
         default=False,
         description=f"true: of the best {POOL_OF_EACH_PICK} x `count`, those that differ most in composition (greedy "
         "k-centre, the best one first).",

@@ -11,7 +11,7 @@ Record = dict[str, Any]
 
 _TITLE = "# Hostile input: what was fed to the readers"
 _HEAD = (
-    "| target | inputs | seeds | time | a second | slowest | findings | memory, first to last | slope, 2nd half |",
+    "| target | inputs | seeds | time | a second | slowest | findings | memory in the longest run | slope, 2nd half |",
     "|---|---|---|---|---|---|---|---|---|",
 )
 
@@ -79,13 +79,14 @@ def _guided_row(g: Record) -> str:
 def _summary(batches: list[Record]) -> Record:
     slowest = max(batches, key=lambda batch: batch["slowest_s"])
     findings = [found for batch in batches for found in batch["findings"]]
-    last_seed = [batch for batch in batches if batch["seed"] == batches[-1]["seed"]]
-    memory = [batch["rss_mb"] for batch in last_seed]
+    seeds = [batch["seed"] for batch in batches]
+    longest = [batch for batch in batches if batch["seed"] == max(reversed(seeds), key=seeds.count)]
+    memory = [batch["rss_mb"] for batch in longest]
     half = len(memory) // 2  # caches fill up first
-    at = np.cumsum([batch["n"] for batch in last_seed])[half:] / 100_000
+    at = np.cumsum([batch["n"] for batch in longest])[half:] / 100_000
     return {
         "inputs": sum(batch["n"] for batch in batches),
-        "seeds": sorted({batch["seed"] for batch in batches}),
+        "seeds": sorted(set(seeds)),
         "seconds": round(sum(batch["seconds"] for batch in batches), 1),
         "slowest_s": round(slowest["slowest_s"], 3),
         "slowest_input": [slowest["seed"], slowest["slowest"]],

@@ -61,6 +61,7 @@ def test_requests_that_cannot_be_answered_say_why(client: TestClient) -> None:
 
     salt = [{"cif": NACL_CIF}]
     assert refused(inputs=salt, model=ENERGY, contributions=True) == (422, "no_contributions")
+    assert refused(inputs=salt, model=ENERGY, contributions=1) == (422, "invalid_request")
     assert refused(inputs=salt, model="nothing") == (404, "model_not_found")
     assert refused(inputs=[{"cif": "no CIF"}], model=ENERGY) == (422, "unparsable_structure")
     assert refused(inputs=[{"composition": "NaCl"}] * 1001, model=ENERGY)[0] in (413, 422)
