@@ -21,8 +21,15 @@ URL = "/v1/predictions"
 WAIT_S = 30.0
 
 
+def _is_compute(process: psutil.Process) -> bool:
+    try:
+        return "app.compute" in process.cmdline()
+    except psutil.Error:  # a child of another test that has just ended
+        return False
+
+
 def _process() -> psutil.Process:
-    (found,) = (p for p in psutil.Process().children() if "app.compute" in p.cmdline())
+    (found,) = (p for p in psutil.Process().children() if _is_compute(p))
     return found
 
 
