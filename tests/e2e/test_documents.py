@@ -35,6 +35,7 @@ NOT_RUN = {
         "starts what the tests have started already, or the tests themselves": 2,
         "downloads gigabytes from another index": 1,
         "installs a package; tests/client runs the client": 1,
+        "takes from minutes to hours": 3,
         "needs Docker": 3,
         "hours, and needs the folder of published data sets; tests/reproduction runs it on a few rows": 4,
     },
