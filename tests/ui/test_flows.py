@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from app.fine_tuning.report_schemas import TournamentReport
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
@@ -51,7 +52,7 @@ def test_an_example_is_one_click_away(visit: Visit) -> None:
     cell.wait_for()
     assert cell.get_attribute("data-drawn") == "27", "8 atoms of the cell, with their images on its faces and corners"
     assert "NaCl" in cell.get_attribute("aria-label")
-    assert cell.locator("canvas").count() >= 1
+    expect(cell.locator("canvas").first).to_be_attached()
     assert "Na (Sodium), 4" in visit.page.locator(".legend").inner_text()
     rows = _rows(visit.page, "Predictions for")
     assert {row[0].split("\n")[0] for row in rows} == {"formation energy", "band gap (PBE)"}
@@ -123,7 +124,8 @@ def test_a_data_set_is_checked(visit: Visit) -> None:
         "32 usable rows", "1 failed", "1 duplicates left out", "1 conflicting labels", "1 outliers",
         "31 different formulas",
     ]  # fmt: skip
-    assert visit.page.locator("figure svg .bar").count() >= 10 and visit.page.locator("figure svg .marked").count() == 1
+    expect(visit.page.locator("figure svg .bar").nth(9)).to_be_attached()
+    expect(visit.page.locator("figure svg .marked")).to_have_count(1)
     assert visit.page.locator(".periodic .level-3").all_inner_texts() == ["Cl", "K"]
     assert _rows(visit.page, "Failed rows")[0][1] == "bad"
     assert [row[:2] for row in _rows(visit.page, "Rows that repeat another")] == [["again", "r0"]]
@@ -174,7 +176,8 @@ def test_a_training_is_watched_and_reported(visit: Visit, dataset: str) -> None:
     visit.page.get_by_role("heading", name="is ready").wait_for(timeout=JOB_MS)
     assert after[:2] == [None, "1"]
     dots = visit.page.locator("figure", has_text="Predicted against true").locator("circle.dot")
-    assert dots.count() == int(next(row[1] for row in _rows(visit.page, "Errors") if row[0].startswith("test")))
+    n_test = int(next(row[1] for row in _rows(visit.page, "Errors") if row[0].startswith("test")))
+    expect(dots).to_have_count(n_test)
     visit.page.get_by_text("Errors of the test rows").wait_for()
     curve = visit.page.locator("figure", has_text="Error on validation rows")
     curve.get_by_text("Numbers").click()
@@ -184,7 +187,7 @@ def test_a_training_is_watched_and_reported(visit: Visit, dataset: str) -> None:
     boxes = visit.page.locator("svg.lineage text:not(.sub)").all_text_contents()
     assert boxes == ["cgcnn-formation-energy/1", f"{TRAINED}/1"]
     visit.page.get_by_text("Model card").click()
-    assert visit.page.locator(".markdown h3").count() >= 1
+    expect(visit.page.locator(".markdown h3").first).to_be_visible()
 
 
 def _make_versions(client: Any, dataset: str, wanted: int) -> list[str]:
@@ -241,8 +244,8 @@ def test_methods_that_competed_are_compared(visit: Visit, service: Running, data
     visit.go(f"/train/{job}")
     visit.page.reload()
     visit.page.get_by_role("heading", name="Methods compared").wait_for()
-    assert visit.page.locator("figure", has_text="Error by cross-validation").locator("rect.bar").count() == 4
-    assert visit.page.locator("figure", has_text="Learning curve").locator("circle.dot").count() == 4
+    expect(visit.page.locator("figure", has_text="Error by cross-validation").locator("rect.bar")).to_have_count(4)
+    expect(visit.page.locator("figure", has_text="Learning curve").locator("circle.dot")).to_have_count(4)
     assert _rows(visit.page, "Methods")[0][0] == "SVR, bonding descriptors"
     assert _rows(visit.page, "against what is simpler")[0][1].replace("\u2009", "") == "30.0%"
 
