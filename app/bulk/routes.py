@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
@@ -32,9 +32,8 @@ from app.core.errors import (
     TooManyInputs,
     WebhookRefused,
 )
-from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
+from app.jobs.deps import IdempotencyKey, JobId, JobSenderDep
 from app.jobs.kinds import JobKind
-from app.jobs.outbox import dispatch
 from app.jobs.schemas import JobEventList
 from app.jobs.status import JobStatus
 from app.jobs.stream import (
@@ -92,8 +91,7 @@ _JSON_BODY: dict[str, Any] = {
     ),
 )  # fmt: skip
 def create_bulk_prediction(
-    service: ServiceDep, sessions: SessionsDep, settings: SettingsDep, queue: JobQueueDep, response: Response,
-    background: BackgroundTasks,
+    service: ServiceDep, sender: JobSenderDep, response: Response,
     dataset_request: Annotated[BulkPredictionCreate | None, Depends(_dataset_request)],
     file: Annotated[
         UploadFile | None,
@@ -126,9 +124,7 @@ def create_bulk_prediction(
     else:
         choice = ModelChoice(models=models, properties=properties, interval_level=interval_level)
         job = service.announcing(webhook).create_from_file(file.filename or "", file.file, choice, idempotency_key)
-    # Runs after the answer. If the broker is away the reaper sends the message later.
-    if job.status is JobStatus.QUEUED:
-        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
+    sender.send(job.id, job.status)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return job
 

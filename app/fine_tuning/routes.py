@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from sse_starlette import EventSourceResponse
 
@@ -29,9 +29,8 @@ from app.fine_tuning.report_schemas import FineTuningReport, ReportFormat
 from app.fine_tuning.schemas import FineTuningJobCreate, FineTuningJobRead, MethodList
 from app.fine_tuning.service import FineTuningService
 from app.fine_tuning.views import methods_read
-from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
+from app.jobs.deps import IdempotencyKey, JobId, JobSenderDep
 from app.jobs.kinds import JobKind
-from app.jobs.outbox import dispatch
 from app.jobs.schemas import JobEventList
 from app.jobs.status import JobStatus
 from app.jobs.stream import (
@@ -77,13 +76,13 @@ def list_methods() -> MethodList:
     ),
 )
 def create_job(
-    body: FineTuningJobCreate, response: Response, background: BackgroundTasks, session: SessionDep,
-    sessions: SessionsDep, store: StoreDep, settings: SettingsDep, queue: JobQueueDep,
+    body: FineTuningJobCreate, response: Response, sender: JobSenderDep, session: SessionDep,
+    store: StoreDep, settings: SettingsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> FineTuningJobRead:  # fmt: skip
     """Everything is checked now; the training itself runs in a worker. See the job's events for its progress."""
     job = FineTuningService(session, store, settings).create(body, idempotency_key)
-    _wake_worker(job, background, sessions, settings, queue)
+    sender.send(job.id, job.status)
     response.headers["Location"] = f"{router.prefix}/jobs/{job.id}"
     return job
 
@@ -159,12 +158,11 @@ def pause_job(job_id: JobId, session: SessionDep, store: StoreDep, settings: Set
     summary="Go on with a paused job",
 )
 def resume_job(
-    job_id: JobId, background: BackgroundTasks, session: SessionDep, sessions: SessionsDep, store: StoreDep,
-    settings: SettingsDep, queue: JobQueueDep,
+    job_id: JobId, sender: JobSenderDep, session: SessionDep, store: StoreDep, settings: SettingsDep,
 ) -> FineTuningJobRead:  # fmt: skip
     """It waits for a worker again and goes on from its last checkpoint."""
     job = FineTuningService(session, store, settings).resume(job_id)
-    _wake_worker(job, background, sessions, settings, queue)
+    sender.send(job.id, job.status)
     return job
 
 
@@ -175,12 +173,12 @@ def resume_job(
     summary="Try a job again",
 )
 def retry_job(
-    job_id: JobId, response: Response, background: BackgroundTasks, session: SessionDep, sessions: SessionsDep,
-    store: StoreDep, settings: SettingsDep, queue: JobQueueDep, idempotency_key: IdempotencyKey = None,
+    job_id: JobId, response: Response, sender: JobSenderDep, session: SessionDep,
+    store: StoreDep, settings: SettingsDep, idempotency_key: IdempotencyKey = None,
 ) -> FineTuningJobRead:  # fmt: skip
     """A new job with the same choices as one that failed, expired or was cancelled; that one stays as it is."""
     job = FineTuningService(session, store, settings).retry(job_id, idempotency_key)
-    _wake_worker(job, background, sessions, settings, queue)
+    sender.send(job.id, job.status)
     response.headers["Location"] = f"{router.prefix}/jobs/{job.id}"
     return job
 
@@ -198,18 +196,6 @@ def list_events(
     """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
     stream = EventStream(sessions, JobKind.FINE_TUNING, job_id, after if last_event_id is None else last_event_id)
     return answer_events(request, stream, limit)
-
-
-def _wake_worker(
-    job: FineTuningJobRead,
-    background: BackgroundTasks,
-    sessions: SessionsDep,
-    settings: SettingsDep,
-    queue: JobQueueDep,
-) -> None:
-    """After the answer, hence after the commit. If the broker is away the reaper sends the message later."""
-    if job.status is JobStatus.QUEUED:
-        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
 
 
 def _prefers_html(accept: str) -> bool:

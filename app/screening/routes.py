@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
@@ -31,9 +31,8 @@ from app.core.errors import (
     TooManyInputs,
     WebhookRefused,
 )
-from app.jobs.deps import IdempotencyKey, JobId, JobQueueDep
+from app.jobs.deps import IdempotencyKey, JobId, JobSenderDep
 from app.jobs.kinds import JobKind
-from app.jobs.outbox import dispatch
 from app.jobs.schemas import JobEventList
 from app.jobs.status import JobStatus
 from app.jobs.stream import (
@@ -105,8 +104,7 @@ _JSON_BODY: dict[str, Any] = {
     ),
 )  # fmt: skip
 def create_screening(
-    service: ServiceDep, sessions: SessionsDep, settings: SettingsDep, queue: JobQueueDep, response: Response,
-    background: BackgroundTasks,
+    service: ServiceDep, sender: JobSenderDep, response: Response,
     request: Annotated[ScreeningCreate | None, Depends(_json_request)],
     file: Annotated[
         UploadFile | None,
@@ -133,9 +131,7 @@ def create_screening(
     else:
         asked = _validated(ScreeningWish, wish, "wish")
         job = service.announcing(webhook).create_from_file(file.filename or "", file.file, asked, idempotency_key)
-    # Runs after the answer. If the broker is away the reaper sends the message later.
-    if job.status is JobStatus.QUEUED:
-        background.add_task(dispatch, sessions, settings.jobs, queue, [job.id])
+    sender.send(job.id, job.status)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return job
 
