@@ -24,6 +24,7 @@ from app.jobs.service import JobService
 from app.registry.store import ArtifactStore, open_store
 from workers.forking import lock_that_delays_forks
 from workers.metrics import serve_metrics
+from workers.upkeep import Upkeep
 
 log = get_logger(__name__)
 
@@ -88,10 +89,11 @@ def forget_inherited_connections() -> None:
 
 
 def start_watch() -> None:
-    """In the main process: the reaper, and the thread that gives jobs back when the worker is told to stop."""
+    """In the main process: reaper, upkeep, and the thread that gives jobs back when the worker is told to stop."""
     worker = context()
     no_fork = lock_that_delays_forks()
     Reaper(worker.factory, worker.settings, worker.queue, no_fork).start()
+    Upkeep(worker.settings, worker.worker_id).start()
     serve_metrics(worker.settings)
     log.info("job-watch started", worker_id=worker.worker_id)
     threading.Thread(target=_release_on_shutdown, args=(no_fork,), name="job-release", daemon=True).start()

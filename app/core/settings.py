@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -120,6 +121,15 @@ class WebhookSettings(_Group):
     keep_days: PositiveInt = Field(default=30, description="How long messages that ended can be read.")
 
 
+class UpkeepSettings(_Group):
+    """What workers clear away by themselves, as `xtalforge gc` does."""
+
+    every_hours: NonNegativeFloat = Field(
+        default=24.0, description="How often what nothing needs any more is cleared away; 0 = only by `xtalforge gc`."
+    )
+    audit_days: NonNegativeInt = Field(default=400, description="How long the audit log goes back; 0 = for ever.")
+
+
 class AccessSettings(_Group):
     """Who may use the service, and how much."""
 
@@ -209,6 +219,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds on one request.")
     bulk: BulkSettings = Field(default_factory=BulkSettings, description="Predictions over files of any length.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Messages when jobs end.")
+    upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings, description="Clearing away what nothing needs.")
     inference: InferenceSettings = Field(default_factory=InferenceSettings, description="Answering predictions.")
 
     @field_validator("data_dir", "models_store", "data_kit")
