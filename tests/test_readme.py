@@ -46,7 +46,7 @@ def test_methods(name: str) -> None:
     assert row_of(name)
 
 
-GROUPS = ("jobs", "limits", "bulk", "inference", "access", "webhooks")
+GROUPS = ("jobs", "limits", "bulk", "inference", "access", "webhooks", "upkeep")
 
 
 @pytest.mark.parametrize("name", [name for name in Settings.model_fields if name not in GROUPS])
