@@ -42,8 +42,8 @@ from app.learning.presets import resolve_hyperparameters
 from app.learning.samples import Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training.loop import LabelledSamples
+from app.learning.training.members import train_members
 from app.learning.training.plan import TrainingPlan
-from app.learning.training.stacked import train_members
 from app.learning.training.stacked_member import Member
 from app.learning.transfer import initial_network
 from app.properties.catalogue import Transform, get_property

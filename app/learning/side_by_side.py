@@ -9,7 +9,7 @@ from app.learning.device import flushed_denormals
 from app.learning.strategies.descent import member_of
 from app.learning.strategies.run import Fitted, Run
 from app.learning.training.loop import TrainingEvent
-from app.learning.training.stacked import train_members
+from app.learning.training.members import train_members
 from app.learning.training_job import TrainedModel, close_run
 from app.registry.manifest import Architecture, Parent
 

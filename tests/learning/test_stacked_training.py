@@ -26,8 +26,9 @@ from app.learning.samples import Samples, make_samples
 from app.learning.targets import TargetMap
 from app.learning.training import stacked
 from app.learning.training.loop import FitResult, LabelledSamples, TrainingDiverged, TrainingEvent, TrainingStopped
+from app.learning.training.members import train_members
 from app.learning.training.plan import TrainingPlan
-from app.learning.training.stacked import StackedTrainer, train_members
+from app.learning.training.stacked import StackedTrainer
 from app.learning.training.stacked_member import Member, member_folder
 from app.learning.training.state import STATE_FILE
 from app.properties.catalogue import Transform
@@ -308,6 +309,42 @@ def test_a_full_disk_costs_the_states_not_the_runs(
     other = members_of(graphs, cgcnn())
     assert_equal_runs(whole, results, other, fit(other, tmp_path / "full", True)[0])
     assert "No space left" in caplog.text
+
+
+class _SmallMemory:
+    """Room for stacks of `most` members from the given step on, in a step that has moved the weights by then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, from_step: int) -> None:
+        self.n_failures, self.n_steps = 0, 0
+        step = StackedTrainer._train_step
+
+        def limited(trainer: StackedTrainer, *given: object) -> Tensor:
+            answer = step(trainer, *given)  # type: ignore[arg-type]
+            self.n_steps += 1
+            if len(trainer.members) > most and self.n_steps >= from_step:
+                self.n_failures += 1
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return answer
+
+        monkeypatch.setattr(StackedTrainer, "_train_step", limited)
+
+
+@pytest.mark.parametrize(
+    ("most", "from_step", "n_failures"), [(2, 1, 1), (1, 14, 2), (0, 1, 5)], ids=["at once", "later", "none fits"]
+)
+def test_a_stack_that_does_not_fit_goes_on_in_halves(
+    most: int, from_step: int, n_failures: int, graphs: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacked, "_SAVE_SHARE", float("inf"))
+    single = members_of(graphs, cgcnn())
+    results, _ = fit(single, tmp_path / "single", False)
+    memory = _SmallMemory(monkeypatch, most, from_step)
+    halved = members_of(graphs, cgcnn())
+    others, events = fit(halved, tmp_path / "halved", True)
+    assert memory.n_failures == n_failures
+    assert_equal_runs(single, results, halved, others)
+    epochs = [[event.epoch for i, event in events if i == member] for member in range(3)]
+    assert epochs == [[1, 2, 3, 4, 5]] * 3, "whole epochs are saved: none is told of twice"
 
 
 def test_time_is_up_for_all(graphs: Samples, tmp_path: Path) -> None:

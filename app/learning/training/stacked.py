@@ -7,7 +7,6 @@ stacked launch hardly more of them than one. Dimensions: K members, S steps of a
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
-from app.learning.networks.stacked import NotStackable, StackedForward
+from app.learning.networks.stacked import StackedForward
 from app.learning.networks.stacked_batch import StackedBatch
 from app.learning.networks.stacked_layers import for_evaluation
 from app.learning.training.loop import (
     FitResult,
-    Trainer,
     TrainingDiverged,
     TrainingEvent,
     TrainingStopped,
@@ -58,60 +56,29 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def train_members(
-    members: Sequence[Member],
-    work_dir: Path,
-    run_key: str,
-    device: torch.device,
-    on_event: OnMemberEvent,
-    should_stop: Callable[[], bool],
-    side_by_side: bool | None = None,
-) -> list[FitResult]:
-    """Train all members, leaving the best weights in their networks; results in the members' order.
-
-    `side_by_side` None stacks them on a GPU where that is possible and runs them one after another elsewhere. Both
-    ways give the same numbers up to rounding and go on from each other's states. Raises NotStackable only where
-    `side_by_side` is True; else what `Trainer.fit` raises.
-    """
-    if side_by_side is None:
-        side_by_side = device.type == "cuda" and len(members) > 1 and _is_stackable(members)
-    if side_by_side:
-        return StackedTrainer(members, work_dir, run_key, device).fit(on_event, should_stop)
-    results = []
-    for index, m in enumerate(members):
-        folder, key = member_folder(work_dir, index), member_key(run_key, index, m)
-        trainer = Trainer(m.network, m.plan, m.target_map, m.train, m.val, folder, key, device)
-        results.append(trainer.fit(partial(on_event, index), should_stop))
-    return results
-
-
-def _is_stackable(members: Sequence[Member]) -> bool:
-    try:
-        require_equal_plans(members)
-    except NotStackable as reason:
-        log.info("the members are trained one after another: %s", reason)
-        return False
-    return True
-
-
 class StackedTrainer:
     """K runs of the loop in lock-step. Build it, then call `fit` once.
 
     The host waits for the device once an epoch. `elapsed_s` of every member counts the stack's time as its own.
     """
 
-    def __init__(self, members: Sequence[Member], work_dir: Path, run_key: str, device: torch.device) -> None:
-        """Raises NotStackable."""
+    def __init__(
+        self, members: Sequence[Member], work_dir: Path, run_key: str, device: torch.device,
+        numbers: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        """`numbers` of the members among more that are trained together; they count from 0. Raises NotStackable."""
         require_equal_plans(members)
-        self.members, self.work_dir, self.device = members, work_dir, device
+        self.members, self.device = members, device
+        self.numbers = range(len(members)) if numbers is None else numbers
+        self.folders = [member_folder(work_dir, number) for number in self.numbers]
         self.plan = members[0].plan
         self.n_steps = [max(1, len(m.train.samples) // self.plan.batch_size) for m in members]
         self.targets = [m.target_map.to_network(m.train.labels).astype(np.float32) for m in members]
         self.train = StackedSamples([m.train.samples for m in members], device)
         self.val = StackedSamples([m.val.samples for m in members], device)
         self.states = []
-        for index, member in enumerate(members):
-            network, progress = member.network.to(device), Progress(member_key(run_key, index, member))
+        for number, member in zip(self.numbers, members, strict=True):
+            network, progress = member.network.to(device), Progress(member_key(run_key, number, member))
             self.states.append(RunState(network, single_optimizer(network, self.plan), {}, {}, progress))
         self.network = StackedForward(members[0].network, device)
 
@@ -120,9 +87,9 @@ class StackedTrainer:
 
         Raises TrainingStopped when `should_stop` turns true (the unfinished epoch is lost), TrainingDiverged on NaN.
         """
-        for index, state in enumerate(self.states):
-            member_folder(self.work_dir, index).mkdir(parents=True, exist_ok=True)
-            state.restore(member_folder(self.work_dir, index))
+        for folder, state in zip(self.folders, self.states, strict=True):
+            folder.mkdir(parents=True, exist_ok=True)
+            state.restore(folder)
         earlier_s = [state.progress.elapsed_s for state in self.states]
         # Members with more steps first: those that still have one are then a slice of the stack.
         active = sorted(filter(self._goes_on, range(len(self.members))), key=lambda index: -self.n_steps[index])
@@ -223,8 +190,8 @@ class StackedTrainer:
             val_mae, val_error = validation_errors(member, outputs)
             if not np.isfinite(loss) or not np.isfinite(val_error):
                 raise TrainingDiverged(
-                    f"The loss of member {index} (seed {member.plan.seed}) was no number in epoch {progress.epoch}: "
-                    f"try a lower learning_rate than {self.plan.learning_rate:g}."
+                    f"The loss of member {self.numbers[index]} (seed {member.plan.seed}) was no number in epoch "
+                    f"{progress.epoch}: try a lower learning_rate than {self.plan.learning_rate:g}."
                 )
             if val_error < progress.best_val_error:
                 progress.best_epoch, progress.best_val_mae, progress.best_val_error = progress.epoch, val_mae, val_error
@@ -247,7 +214,7 @@ class StackedTrainer:
             learning_rate=learning_rate_at(self.plan, max(progress.step - 1, 0), self.n_steps[index]),
             elapsed_s=progress.elapsed_s,
         )
-        on_event(index, event)
+        on_event(self.numbers[index], event)
 
     def _save(self, stack: Stack, active: list[int], rows: Sequence[int]) -> None:
         """A state that cannot be written (disk full) costs a later resume, not the run."""
@@ -255,7 +222,7 @@ class StackedTrainer:
             state = self.states[active[row]]
             stack.store(row, state, self.plan)
             try:
-                state.save(member_folder(self.work_dir, active[row]))
+                state.save(self.folders[active[row]])
             except (OSError, SafetensorError) as error:
                 log.warning("the training state was not saved, the training goes on: %s", error)
 
