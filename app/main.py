@@ -184,6 +184,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             yield
         finally:
             watch.cancel()
+            warm_up.stop()
             await run_in_threadpool(gate.close)
             reaper.stop()
             deliverer.stop()

@@ -62,6 +62,11 @@ def service_formatter() -> logging.Formatter:
     return _formatter(Settings().log_format)
 
 
+def log_line(name: str, text: str) -> str:
+    """What a logger of this name would write at level info, for those that may not use one."""
+    return service_formatter().format(logging.LogRecord(name, logging.INFO, "", 0, text, None, None)) + "\n"
+
+
 def log_context() -> dict[str, str]:
     """The ids bound here, as the environment of a process that works for the same request or job."""
     bound = structlog.contextvars.get_contextvars()

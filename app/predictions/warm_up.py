@@ -20,10 +20,15 @@ class WarmUp:
     def __init__(self, predictions: Predictions, directory: Models) -> None:
         self._predictions = predictions
         self._directory = directory
+        self._is_stopping = False
         self._thread = Thread(target=self._run, name="warm-up", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def stop(self) -> None:
+        """The service ends: that nobody answers any more is no failure."""
+        self._is_stopping = True
 
     def _run(self) -> None:
         try:
@@ -34,6 +39,8 @@ class WarmUp:
         except ModelNotFound:
             log.info("no models to load")
         except XtalforgeError as error:
+            if self._is_stopping:
+                return
             log.warning("models not loaded", code=error.code, detail=error.detail)
         except Exception:
             log.exception("models not loaded")
