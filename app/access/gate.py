@@ -53,7 +53,7 @@ class Gate:
         access = settings.access
         return cls(
             settings, KeyRing(sessions, access.cache_s), RateLimiter(settings.resolved_broker_url),
-            FailureThrottle(access.failures_per_minute), AuditTrail(sessions),
+            FailureThrottle(settings.resolved_broker_url, access.failures_per_minute), AuditTrail(sessions),
         )  # fmt: skip
 
     async def principal(self, scope: Scope, rule: Rule) -> Principal | None:
@@ -78,17 +78,19 @@ class Gate:
         return principal
 
     async def run(self) -> None:
-        """Until cancelled: share the counts of requests, write down refusals."""
+        """Until cancelled: share the counts of requests and wrong keys, write down refusals."""
         while True:
             await asyncio.sleep(SYNC_S)
-            await run_in_threadpool(self.limiter.sync)
+            for counts in (self.limiter, self.failures):
+                await run_in_threadpool(counts.sync)
             await run_in_threadpool(self.audit.flush)
 
     def close(self) -> None:
         """Blocks until the last refusals are written."""
         with suppress(Exception):
             self.audit.flush()
-        self.limiter.close()
+        for counts in (self.limiter, self.failures):
+            counts.close()
 
     async def _without_key(self, scope: Scope, rule: Rule, asking: Asking) -> Principal:
         access = self.settings.access

@@ -1,4 +1,4 @@
-"""Counting requests: shared through a real broker, alone without one."""
+"""Counting requests and wrong keys: shared through a real broker, alone without one."""
 
 import pytest
 import structlog
@@ -78,11 +78,29 @@ def test_a_new_minute_begins_at_zero(broker_url: str, monkeypatch: pytest.Monkey
     limiter.close()
 
 
-def test_wrong_keys_are_counted_by_address() -> None:
-    throttle = FailureThrottle(2)
-    for _ in range(2):
+def test_wrong_keys_are_counted_by_address_in_all_processes(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = FailureThrottle(broker_url, 3), FailureThrottle(broker_url, 3)
+    for throttle in (one, one, other):
         throttle.check("192.0.2.1")
         throttle.note("192.0.2.1")
+    for throttle in (one, other, one):
+        throttle.sync()
+    for throttle in (one, other):
+        with pytest.raises(RateLimited):
+            throttle.check("192.0.2.1")
+        throttle.check("192.0.2.2")
+    monkeypatch.setattr("app.access.throttle.wall_clock", lambda: NOON + 60)
+    one.check("192.0.2.1")
+    for throttle in (one, other):
+        throttle.close()
+
+
+def test_a_flood_of_addresses_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.access.throttle.MAX_NAMES", 2)
+    throttle = FailureThrottle("redis://127.0.0.1:1/0", 1)
+    for number in range(4):
+        throttle.note(f"192.0.2.{number}")
     with pytest.raises(RateLimited):
         throttle.check("192.0.2.1")
-    throttle.check("192.0.2.2")
+    throttle.check("192.0.2.3")
+    throttle.close()
