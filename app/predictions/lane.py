@@ -23,6 +23,7 @@ from app.predictions.featuriser import Part
 from app.predictions.lane_reader import LaneReader
 from app.predictions.schemas import PredictionAnswer
 from app.predictions.service import Asked, Begun, NotLight, PredictionService
+from app.predictions.tasks import is_short
 
 ENOUGH = 8
 """Requests that are computed at once; a micro-batch of more saves little."""
@@ -43,8 +44,8 @@ class PredictionLane:
     """Answers what comes over a socket, in the thread that calls `serve`. An idle one begins at once.
 
     What waits is read by the readers too, where there are any: this thread computes the requests that are read, and
-    while there are too few of them it reads as well. One thread, because several that take turns within one interpreter
-    cost each other more time than they gain.
+    while there are too few of them it reads as well, but for long texts, which are the readers' alone. One thread,
+    because several that take turns within one interpreter cost each other more time than they gain.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class PredictionLane:
         self._frames = Frames()
         self._open: list[_Open] = []
         self._unread: deque[Part] = deque()
+        self._long: deque[Part] = deque()
         self._is_closed = False
 
     def serve(self) -> None:
@@ -102,17 +104,27 @@ class PredictionLane:
     def _begin(self, number: int, body: bytes) -> None:
         try:
             begun = self._service.begin(self._asked_of(body))
+            parts = begun.reading.parts()
+            if not self._readers and not all(is_short(part.task) for part in parts):
+                raise NotLight
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             self._send([_answer(number, error)])
         else:
             self._open.append(_Open(number, begun))
-            self._unread.extend(begun.reading.parts())
+            for part in parts:
+                (self._unread if is_short(part.task) else self._long).append(part)
 
     def _share(self) -> None:
-        """Give idle readers of what has waited least: the rest is read here first."""
+        """Give idle readers a long text each, or of the short ones that have waited least: others are read here first.
+
+        A long text is given alone: none waits for it that could be read here.
+        """
         for reader in self._readers:
-            n = min(len(self._unread) // 2, READER_CHUNK)
-            if n and reader.is_idle:
+            if not reader.is_idle:
+                continue
+            if self._long:
+                reader.give([self._long.popleft()])
+            elif n := min(len(self._unread) // 2, READER_CHUNK):
                 reader.give([self._unread.pop() for _ in range(n)])
 
     def _advance(self) -> bool:

@@ -39,7 +39,7 @@ from app.predictions.schemas import (
     Reference,
 )
 from app.predictions.service import Asked, NotLight
-from app.predictions.tasks import LIGHT_CHARACTERS
+from app.predictions.tasks import LANE_CHARACTERS
 from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
 from app.web.deps import SettingsDep, resource, resources_of
 from app.web.problems import problem_responses
@@ -148,7 +148,7 @@ async def predict_upload(
 def is_small(request: PredictionRequest) -> bool:
     """Whether it is likely answered in passing, together with others."""
     return len(request.inputs) <= MAX_SMALL and all(
-        given.structure is None and len(given.cif or given.poscar or "") <= LIGHT_CHARACTERS for given in request.inputs
+        given.structure is None and len(given.cif or given.poscar or "") <= LANE_CHARACTERS for given in request.inputs
     )
 
 

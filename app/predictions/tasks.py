@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
 
 from app.core.errors import StructureError, StructureTooLarge, XtalforgeError
@@ -29,6 +29,15 @@ LIGHT_LIMITS = StructureLimits(
     min_height=1.0,
 )
 """What is read beside other requests, in the thread they wait for: a matter of milliseconds whatever the text."""
+LANE_CHARACTERS = 16_000
+READER_LIMITS = replace(
+    LIGHT_LIMITS,
+    max_bytes=4 * LANE_CHARACTERS,
+    max_sites=300,
+    max_images=20_000,
+    max_images_of_text=20_000,
+)
+"""What a process reads beside that thread, where only other texts of this length wait for it."""
 LIGHT_IMAGES = 100_000
 LIGHT_EDGES = 20_000
 LIGHT_CUBES = 50_000
@@ -41,8 +50,8 @@ Structures = list[FeaturisedStructure]
 class TextTask:
     """A text to be read; without a format it is recognised by file name and content.
 
-    `only_light`: it is given back unread, as no structure at all, when that would be more than a matter of
-    milliseconds; see LIGHT_LIMITS.
+    `only_light`: it is given back unread, as no structure at all, when that would keep others waiting; see LIGHT_LIMITS
+    and, for longer texts, READER_LIMITS.
     """
 
     text: str
@@ -50,6 +59,12 @@ class TextTask:
     file_name: str
     settings: tuple[GraphSettings, ...]
     only_light: bool = False
+
+    @property
+    def limits(self) -> StructureLimits:
+        if not self.only_light:
+            return DEFAULT_LIMITS
+        return LIGHT_LIMITS if is_short(self) else READER_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,11 @@ class ObjectTask:
 
 
 Task = TextTask | ObjectTask
+
+
+def is_short(task: Task) -> bool:
+    """Whether it may be read in the thread that others wait for."""
+    return len(task.text) <= LIGHT_CHARACTERS
 
 
 class ServiceFault(XtalforgeError):
@@ -105,7 +125,7 @@ def failed(error: XtalforgeError) -> Structures:
 
 def _read(task: Task) -> list[StructureResult]:
     if isinstance(task, TextTask):
-        return read_structures(task.text, task.fmt, task.file_name, LIGHT_LIMITS if task.only_light else DEFAULT_LIMITS)
+        return read_structures(task.text, task.fmt, task.file_name, task.limits)
     try:
         return [StructureResult("", structure_from_dict(json.loads(task.text)), None)]
     except StructureError as error:
@@ -125,7 +145,7 @@ def _graphs(
 
 
 def _is_light(result: StructureResult, settings: tuple[GraphSettings, ...]) -> bool:
-    """Whether it was read within LIGHT_LIMITS, and its graphs are quick: few neighbours, in a cell that is no splinter
+    """Whether it was read within the limits, and its graphs are quick: few neighbours, in a cell that is no splinter
     with countless images in reach."""
     if result.crystal is None:
         return not isinstance(result.error, StructureTooLarge)

@@ -64,6 +64,14 @@ def test_each_gets_its_own(service: PredictionService, energy: list[SelectedMode
     assert answers[-2:] == ["unparsable_structure", NOT_LIGHT]
 
 
+def test_long_texts_are_left_to_readers(service: PredictionService, energy: list[SelectedModel]) -> None:
+    texts = [f"{_salt(5 + 0.01 * i)}{'#' * 6_000}\n" for i in range(3)]
+    alone = [service.predict(_asked(text).inputs, [ENERGY_MODEL]).predictions[0].value for text in texts]
+    asked = [_asked(f"{text}\n") for text in texts]
+    assert _run(service, energy, *asked) == [NOT_LIGHT] * 3
+    assert _run(service, energy, *asked, n_readers=1) == pytest.approx(alone, abs=1e-5)
+
+
 def test_whoever_left_harms_nobody(service: PredictionService, energy: list[SelectedModel]) -> None:
     async def scenario() -> float:
         async with running_lane(service) as lane:

@@ -15,7 +15,7 @@ from app.predictions.lane_reader import LaneReader
 from app.predictions.pool import ReaderProcess
 from app.predictions.selection import SelectedModel
 from app.predictions.service import Asked, PredictionService
-from app.predictions.tasks import LIGHT_CHARACTERS, TextTask, featurise
+from app.predictions.tasks import LANE_CHARACTERS, LIGHT_CHARACTERS, TextTask, featurise
 from app.structures import symmetry
 from app.structures.detect import StructureFormat
 from tests.predictions.hostile_worker import MODULE
@@ -24,14 +24,16 @@ from tests.predictions.lanes import running_lane
 MOST_S = 0.1
 """Of processor time, far above what was measured (0.02), and below what each of these cost before it was bounded."""
 
-_SITES = [f"C .{137 * i % 997:03d} .{71 * i % 997:03d} .{251 * i % 997:03d}\n" for i in range(200)]
+_SITES = [f"C .{137 * i % 997:03d} .{71 * i % 997:03d} .{251 * i % 997:03d}\n" for i in range(300)]
 _HEADS = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
 
 
-def _cif(cell: tuple[float, ...], n_sites: int, symmetry_lines: str = "", name: str = "x") -> str:
+def _cif(
+    cell: tuple[float, ...], n_sites: int, symmetry_lines: str = "", name: str = "x", most: int = LIGHT_CHARACTERS
+) -> str:
     tags = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     lines = "".join(f"_cell_{tag} {value}\n" for tag, value in zip(tags, cell, strict=True))
-    return f"data_{name}\n{lines}{symmetry_lines}{_HEADS}{''.join(_SITES[:n_sites])}"[:LIGHT_CHARACTERS]
+    return f"data_{name}\n{lines}{symmetry_lines}{_HEADS}{''.join(_SITES[:n_sites])}"[:most]
 
 
 def _poscar(rows: str, n_sites: int) -> str:
@@ -68,6 +70,16 @@ POSCARS = {
     "skewed with close neighbours": _poscar("499 499 499\n496 499 499\n499 496 499", 10),
     "long and skewed": _poscar("500 0 0\n500 .01 6.463\n500 500 500", 150),
 }
+LONG = {
+    "sites times operations": _cif(_CUBE, 104, f"{_HIGHEST}{'#' * 3_000}\n", most=LANE_CHARACTERS),
+    "blocks": "".join(_cif(_CUBE, 150, "_symmetry_space_group_name_H-M 'P -1'\n", str(i)) for i in range(5)),
+    "splinter": _cif((2, 500, 500, 90, 90, 0.5), 300, most=LANE_CHARACTERS),
+    "long and skewed": _cif((500, 500, 500, 5, 5, 9.99), 300, most=LANE_CHARACTERS),
+    "long and obtuse": _cif((500, 500, 500, 119.99, 119.99, 119.99), 300, most=LANE_CHARACTERS),
+    "long": _cif((500, 500, 500, 90, 90, 90), 300, most=LANE_CHARACTERS),
+    "dense": _cif((13, 13, 13, 90, 90, 90), 300, most=LANE_CHARACTERS),
+    "quotes": "data_x\n" + "'a\" " * 3_900,
+}
 TEXTS = [
     *((StructureFormat.CIF, name, text) for name, text in CIFS.items()),
     *((StructureFormat.POSCAR, name, text) for name, text in POSCARS.items()),
@@ -90,13 +102,22 @@ def test_no_small_text_costs_much(fmt: StructureFormat, name: str, text: str, n_
     assert time.thread_time() - started < MOST_S
 
 
+@pytest.mark.parametrize("n_neighbours", [12, None])
+@pytest.mark.parametrize("name", LONG)
+def test_no_long_text_costs_its_reader_much(name: str, n_neighbours: int | None) -> None:
+    assert LIGHT_CHARACTERS < len(LONG[name]) <= LANE_CHARACTERS
+    started = time.thread_time()
+    featurise(_task(LONG[name], n_neighbours=n_neighbours))
+    assert time.thread_time() - started < MOST_S
+
+
 def test_ordinary_small_texts_are_light() -> None:
     texts = [NACL_CIF, _cif((6, 7, 8, 80, 95, 110), 20), _cif((12, 12, 30, 90, 90, 120), 60)]
     assert all(featurise(_task(text)) for text in texts)
 
 
 def test_long_texts_are_not_light() -> None:
-    assert featurise(_task(NACL_CIF + "#" * LIGHT_CHARACTERS * 4)) == []
+    assert featurise(_task(NACL_CIF + "#" * LANE_CHARACTERS * 4)) == []
 
 
 def test_dense_radius_graphs_are_not_light() -> None:

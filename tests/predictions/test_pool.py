@@ -19,7 +19,7 @@ from app.learning.graphs.settings import GraphSettings
 from app.predictions.examples import NACL_CIF
 from app.predictions.featuriser import Featuriser
 from app.predictions.pool import FeaturisingPool, StructureNotReadable, StructureTooSlow
-from app.predictions.tasks import LIGHT_CHARACTERS, ObjectTask, TextTask
+from app.predictions.tasks import LANE_CHARACTERS, ObjectTask, TextTask
 from app.structures.detect import StructureFormat
 from tests.predictions.hostile_worker import LIES, MODULE, PICKLE_MARK
 
@@ -211,7 +211,7 @@ def test_what_is_not_light_comes_back_unread(pool: FeaturisingPool) -> None:
     splinter = f"data_x\n{cell}_cell_angle_gamma 0.5\nloop_\n{heads}{sites}"
     many = "".join(NACL_CIF.replace("data_NaCl", f"data_{i}") for i in range(9))
     for featuriser in (Featuriser(), Featuriser(pool)):
-        asked = [_light(text) for text in (large, splinter, many, f"{NACL_CIF}{' ' * LIGHT_CHARACTERS * 4}", NACL_CIF)]
+        asked = [_light(text) for text in (large, splinter, many, f"{NACL_CIF}{' ' * LANE_CHARACTERS * 4}", NACL_CIF)]
         assert [len(structures) for structures in featuriser.featurise(asked)] == [0, 0, 0, 0, 1]
     assert [len(read) for read in Featuriser(pool).featurise([_text(large), _text(splinter), _text(many)])] == [1, 1, 9]
 
