@@ -30,6 +30,7 @@ CHOICES: list[tuple[Family, Parameters]] = [
     (Family.SVR, {"C": 10.0, "gamma": 0.05, "epsilon": 0.02}),
     (Family.SVR, {"C": 10.0, "gamma": 0.05, "epsilon": 0.02, "clip": 1.5}),
     (Family.KERNEL_RIDGE, {"alpha": 0.01, "gamma": 0.05}),
+    (Family.GAUSSIAN_PROCESS, {"length": 3.0, "clip": 6.0}),
     (Family.RANDOM_FOREST, {"n_estimators": 20, "max_features": 0.5, "min_samples_leaf": 1}),
     (Family.EXTRA_TREES, {"n_estimators": 20, "max_features": 0.5, "min_samples_leaf": 2}),
     (

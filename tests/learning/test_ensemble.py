@@ -15,6 +15,7 @@ from app.learning.baselines.families import Family, export
 from app.learning.baselines.search import VectorProblem
 from app.learning.checkpoints import network_to_bytes, weights_digest
 from app.learning.descriptors.catalogue import VECTOR_NAMES, Descriptor
+from app.learning.embedding import embedded_outputs
 from app.learning.graphs.settings import GraphSettings
 from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.ensemble import EnsembleNetwork
@@ -77,13 +78,18 @@ def regressor(family: Family, rows: Any, **parameters: float) -> nn.Module:
 
 @lru_cache
 def ensemble() -> EnsembleNetwork:
-    """A network, support vectors on the first columns, and a ridge that reads what a source predicts too."""
+    """A network, support vectors on the first columns, a ridge that reads what a source predicts too, and another.
+
+    The last reads nothing but the features that the source answers from.
+    """
     source, network = cgcnn(1), cgcnn(2)
-    known = predict_outputs(source, samples().parts[GRAPH], CPU)[:, None].astype(np.float32)
+    outputs, embeddings = embedded_outputs(source, samples().parts[GRAPH], CPU)
+    known = outputs[:, None].astype(np.float32)
     members = [
         network,
         regressor(Family.SVR, features()[:, :N_MAGPIE], C=3.0, gamma=0.01, epsilon=0.05),
         regressor(Family.KERNEL_RIDGE, np.hstack([features(), known]), alpha=0.01, gamma=0.003),
+        regressor(Family.KERNEL_RIDGE, embeddings, alpha=0.01, gamma=0.1),
     ]
     dumped = [member.settings.model_dump(mode="json") for member in members]  # type: ignore[operator,union-attr]
     graph = SourceSettings(
@@ -103,7 +109,10 @@ def ensemble() -> EnsembleNetwork:
             ),
             MemberSettings.model_validate(
                 described
-                | {"network": dumped[2], "with_sources": True, "weight": 0.2, "scaling": TargetScaling(kind="none")}
+                | {"network": dumped[2], "with_sources": True, "weight": 0.1, "scaling": TargetScaling(kind="none")}
+            ),
+            MemberSettings.model_validate(
+                described | {"network": dumped[3], "n_columns": 0, "with_embeddings": True, "weight": 0.1}
             ),
         ),
     )  # fmt: skip
@@ -133,8 +142,9 @@ def test_the_weighted_mean_of_the_members() -> None:
         first = network.members[0](batch).double() * 2.0 - 1.0
         second = network.members[1](rows[:, :N_MAGPIE]).double() * 0.4 + 1.5
         third = network.members[2](torch.cat([rows, known], dim=1)).double()
-    assert first.std() > 0.01 and second.std() > 0.01 and third.std() > 0.01
-    expected = 0.5 * first + 0.3 * second + 0.2 * third
+        fourth = network.members[3](network.sources[0].embed(batch)).double() * 0.4 + 1.5
+    assert all(each.std() > 0.01 for each in (first, second, third, fourth))
+    expected = 0.5 * first + 0.3 * second + 0.1 * third + 0.1 * fourth
     np.testing.assert_allclose(predict_outputs(network, samples(), CPU), expected, rtol=0, atol=1e-5)
 
 
@@ -143,10 +153,11 @@ def test_what_a_source_says_matters() -> None:
     with torch.inference_mode():
         batch = samples().batch(np.arange(len(COMPOUNDS)), CPU)
         columns = network.source_columns(batch)
-        assert columns is not None and columns.shape == (len(COMPOUNDS), 1) and columns.dtype == torch.float32
+        assert columns is not None and columns.outputs.shape == (len(COMPOUNDS), 1)
+        assert columns.outputs.dtype == columns.features.dtype == torch.float32
         outputs = network.member_outputs(batch)
-        changed = network.members[2](torch.cat([torch.from_numpy(features()), columns + 5.0], dim=1))
-    assert outputs.shape == (len(COMPOUNDS), 3)
+        changed = network.members[2](torch.cat([torch.from_numpy(features()), columns.outputs + 5.0], dim=1))
+    assert outputs.shape == (len(COMPOUNDS), 4)
     assert not torch.allclose(changed, outputs[:, 2])
 
 
@@ -216,7 +227,9 @@ def test_rows_that_only_a_descriptor_cannot_read_leave_the_graphs_too() -> None:
         ({"scaling": TargetScaling(kind="tanh")}, "cannot be averaged"),
         ({"with_sources": True}, "there are none"),
         ({"weight": 1.5}, "less than or equal to 1"),
-        ({"n_columns": 0}, "greater than or equal to 1"),
+        ({"n_columns": -1}, "greater than or equal to 0"),
+        ({"n_columns": 0}, "reads nothing"),
+        ({"with_embeddings": True}, "there are none"),
         ({"surprise": 1}, "surprise"),
     ],
 )

@@ -23,6 +23,7 @@ from app.learning.tournament.entrants import (
 from app.learning.tournament.fitting import Course
 from app.learning.tournament.rounds import MAX_NETWORKS, Standing, Tournament
 from app.learning.training.loop import TrainingDiverged, TrainingStopped
+from app.learning.transfer import Base
 from app.registry.manifest import Architecture, InputKind
 from tests.learning.tournaments import PLENTY, Constant, OneChoice, open_course, quick_regressors, source_model
 
@@ -69,6 +70,18 @@ def play(
     for standing, stand_in in zip(tournament.networks, stand_ins, strict=True):
         standing.fits = stand_in  # type: ignore[assignment]
     return {standing.entrant.name: standing for standing in tournament.play()}, stand_ins, told
+
+
+def play_schemes(course: Course, base: Base, errors: dict[str, float]) -> tuple[dict[str, Standing], dict[str, OffBy]]:
+    """Two sources, each with one more scheme that comes after it."""
+    named = [NetworkEntrant(name, Method.FINE_TUNE, Architecture.CGCNN, base) for name in ("a", "b")]
+    named += [replace(each, name=f"{each.name}, frozen", after=each.name) for each in named]
+    tournament = Tournament(course, [FOREST], [NETWORK, *named], PLENTY, 1, lambda *_: None, lambda: False)
+    stand_ins = {}
+    for standing in tournament.networks:
+        stand_ins[standing.entrant.name] = OffBy(course, errors[standing.entrant.name], [])
+        standing.fits = stand_ins[standing.entrant.name]  # type: ignore[assignment]
+    return {standing.entrant.name: standing for standing in tournament.play()}, stand_ins
 
 
 FOREST = OneChoice("forest", Family.RANDOM_FOREST, Descriptor.PHYSICAL_ATTRIBUTES, is_cheap=True)
@@ -124,6 +137,15 @@ def test_the_best_networks_go_on(course: Course) -> None:
     assert not found["network 3"].is_complete
 
 
+def test_only_the_best_source_is_tried_with_layers_frozen(course: Course, tmp_path: Path) -> None:
+    base = source_model(tmp_path, InputKind.STRUCTURE)
+    errors = {"network": 0.5, "a": 0.02, "b": 0.012, "a, frozen": 0.0, "b, frozen": 0.011}
+    found, stand_ins = play_schemes(course, base, errors)
+    assert stand_ins["a, frozen"].folds == []
+    assert found["a, frozen"].left == "another source was better in the first fold"
+    assert [name for name, stand_in in stand_ins.items() if stand_in.folds == [0, 1, 2]] == ["b", "b, frozen"]
+
+
 def test_a_network_that_would_take_too_long_says_how_long(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("app.learning.tournament.rounds.time.monotonic", lambda: clock[0])
@@ -171,11 +193,14 @@ def test_entrants_fit_data_and_sources(tmp_path: Path) -> None:
     graph, elements = source_model(tmp_path / "a", structure), source_model(tmp_path / "b", composition)
     assert [reads for _, reads in usable_sources(structure, [graph, elements])] == ["graph"]
     assert [reads for _, reads in usable_sources(composition, [graph, elements])] == ["elemental_fractions"]
-    assert [each.method for each in networks(structure, [graph, elements])] == [Method.SCRATCH, Method.FINE_TUNE]
+    found = networks(structure, [graph, elements])
+    assert [each.method for each in found] == [Method.SCRATCH, Method.FINE_TUNE, Method.FREEZE_EARLY, Method.FREEZE]
+    assert [each.after for each in found] == [None, None, "source fine-tuned", "source fine-tuned"]
     assert networks(composition, [elements]) == []
     for kind in (structure, composition):
         plain, sourced = (regressors(kind, 500, has_sources=has) for has in (False, True))
-        assert not any(each.with_sources for each in plain) and any(each.with_sources for each in sourced)
+        assert not any(each.with_sources or each.with_embeddings for each in plain)
+        assert any(each.with_sources for each in sourced) and any(each.with_embeddings for each in sourced)
         assert plain[0].is_cheap and plain[0].family is Family.RANDOM_FOREST
         many = regressors(kind, MAX_KERNEL_ROWS + 1, has_sources=True)
         assert many and all(each.family is not Family.SVR for each in many)

@@ -35,6 +35,8 @@ class OneChoice(RegressorEntrant):
     def candidates(self, n_features: int) -> list[Parameters]:
         if self.family is Family.SVR:
             return [{"C": 10.0, "gamma": 0.3 / n_features, "epsilon": 0.02}]
+        if self.family in (Family.RIDGE, Family.GAUSSIAN_PROCESS):
+            return RegressorEntrant.candidates(self, n_features)[:1]
         trees: Parameters = {"n_estimators": 10, "max_features": 0.33}
         return [trees | ({"learning_rate": 0.2} if self.family is Family.GRADIENT_BOOSTING else {})]
 

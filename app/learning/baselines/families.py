@@ -25,13 +25,14 @@ class Family(StrEnum):
     RIDGE = "ridge"
     SVR = "svr"
     KERNEL_RIDGE = "kernel_ridge"
+    GAUSSIAN_PROCESS = "gaussian_process"
     RANDOM_FOREST = "random_forest"
     EXTRA_TREES = "extra_trees"
     GRADIENT_BOOSTING = "gradient_boosting"
 
 
 LINEAR = frozenset({Family.PLS, Family.LASSO, Family.RIDGE})
-KERNELS = frozenset({Family.SVR, Family.KERNEL_RIDGE})
+KERNELS = frozenset({Family.SVR, Family.KERNEL_RIDGE, Family.GAUSSIAN_PROCESS})
 FORESTS = frozenset({Family.RANDOM_FOREST, Family.EXTRA_TREES})
 
 _LASSO_ITERATIONS = 10_000
@@ -53,9 +54,10 @@ def make_estimator(family: Family, parameters: Parameters, n_rows: int, seed: in
 
     clip = parameters.get("clip")
     own = {name: value for name, value in parameters.items() if name != "clip"}
+    regressor = _gaussian_process(own, seed) if family is Family.GAUSSIAN_PROCESS else _scaled(family, own)
     if clip is None:
-        return make_pipeline(StandardScaler(), _scaled(family, own))
-    return make_pipeline(StandardScaler(), _clipping(clip), _scaled(family, own))
+        return make_pipeline(StandardScaler(), regressor)
+    return make_pipeline(StandardScaler(), _clipping(clip), regressor)
 
 
 def _clipping(bound: float) -> Estimator:
@@ -84,6 +86,18 @@ def _scaled(family: Family, parameters: Parameters) -> Estimator:
     from sklearn.kernel_ridge import KernelRidge
 
     return KernelRidge(kernel="rbf", **parameters)
+
+
+def _gaussian_process(parameters: Parameters, seed: int) -> Estimator:
+    """Amplitude, length and noise by the marginal likelihood, from `length` (of standardised features) on.
+
+    Rasmussen and Williams 2006, algorithm 2.1 and eq. 5.9.
+    """
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    kernel = ConstantKernel(1.0) * RBF(parameters["length"], (1e-1, 1e4)) + WhiteKernel(0.1, (1e-4, 1e1))
+    return GaussianProcessRegressor(kernel, random_state=seed)
 
 
 def _forest(family: Family, parameters: Parameters, n_rows: int, seed: int, n_threads: int) -> Estimator:
@@ -126,22 +140,30 @@ def _export_linear(pipeline: Estimator, offset: float, descriptor: Descriptor) -
 
 def _export_kernel(family: Family, pipeline: Estimator, offset: float, descriptor: Descriptor) -> RbfKernelModel:
     scaler, regressor = pipeline[0], pipeline[-1]
-    if family is Family.SVR:
-        support, weights = regressor.support_vectors_, regressor.dual_coef_[0]
-        intercept = float(regressor.intercept_[0])
-    else:
-        support, weights, intercept = regressor.X_fit_, regressor.dual_coef_, 0.0
+    support, weights, intercept, gamma = _kernel_parts(family, regressor)
     clipping = pipeline.named_steps.get("functiontransformer")
     settings = RbfKernelSettings(
         descriptor=descriptor,
         n_features=scaler.n_features_in_,
         n_support=support.shape[0],
-        gamma=regressor.get_params()["gamma"],
+        gamma=gamma,
         clip=clipping and clipping.kw_args["a_max"],
     )
     model = RbfKernelModel(settings)
     _fill(model, mean=scaler.mean_, scale=scaler.scale_, support=support, weights=weights, intercept=intercept + offset)
     return model
+
+
+def _kernel_parts(family: Family, regressor: Any) -> tuple[FloatArray, FloatArray, float, float]:
+    """Support vectors, their weights, the intercept, and gamma."""
+    if family is Family.GAUSSIAN_PROCESS:
+        smooth = regressor.kernel_.k1
+        gamma = 0.5 / smooth.k2.length_scale**2
+        return regressor.X_train_, smooth.k1.constant_value * regressor.alpha_, 0.0, float(gamma)
+    gamma = regressor.get_params()["gamma"]
+    if family is Family.SVR:
+        return regressor.support_vectors_, regressor.dual_coef_[0], float(regressor.intercept_[0]), gamma
+    return regressor.X_fit_, regressor.dual_coef_, 0.0, gamma
 
 
 def _export_trees(

@@ -27,17 +27,23 @@ class SourceSettings(_Frozen):
 class MemberSettings(_Frozen):
     """A model, what it reads, and what of the answer is its share.
 
-    `n_columns`: it reads only the first columns of the descriptor. `with_sources`: the sources' outputs follow them.
+    `n_columns`: it reads only the first columns of the descriptor. `with_sources`: the sources' outputs follow them;
+    `with_embeddings`: then the features the sources answer from.
     """
 
     label: str
     architecture: Architecture
     network: dict[str, Any]
     reads: str
-    n_columns: int | None = Field(default=None, ge=1)
+    n_columns: int | None = Field(default=None, ge=0)
     with_sources: bool = False
+    with_embeddings: bool = False
     scaling: TargetScaling
     weight: float = Field(ge=0.0, le=1.0)
+
+    @property
+    def needs_sources(self) -> bool:
+        return self.with_sources or self.with_embeddings
 
 
 class EnsembleSettings(_Frozen):
@@ -58,8 +64,10 @@ class EnsembleSettings(_Frozen):
                 raise ValueError("an ensemble cannot be part of an ensemble")
         if any(member.scaling.kind == "tanh" for member in self.members):
             raise ValueError("members with tanh scaling cannot be averaged")
-        if any(member.with_sources for member in self.members) and not self.sources:
+        if any(member.needs_sources for member in self.members) and not self.sources:
             raise ValueError("a member reads what sources predict, but there are none")
+        if any(member.n_columns == 0 and not member.needs_sources for member in self.members):
+            raise ValueError("a member reads nothing: n_columns is 0, and it does without sources")
         if abs(sum(member.weight for member in self.members) - 1.0) > 1e-6:
             raise ValueError("the weights of the members must sum to 1")
         return self

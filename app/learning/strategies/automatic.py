@@ -16,7 +16,14 @@ from app.learning.splits import Split
 from app.learning.strategies.run import Fitted, Run, SearchEvent
 from app.learning.targets import TargetMap
 from app.learning.tournament.entrants import NetworkEntrant, networks, regressors, usable_sources
-from app.learning.tournament.fitting import Course, Part, RegressorFits, source_columns, transformed_labels
+from app.learning.tournament.fitting import (
+    Course,
+    Part,
+    RegressorFits,
+    SourceColumns,
+    source_columns,
+    transformed_labels,
+)
 from app.learning.tournament.report import Findings, described
 from app.learning.tournament.rounds import Standing, Tournament
 from app.registry.manifest import Architecture, InputKind, Manifest, TargetScaling
@@ -61,7 +68,7 @@ def fit_automatically(run: Run) -> Fitted:
         SourceSettings(label=m.name, architecture=m.architecture, network=m.network, reads=name)
         for (m, _), name in usable
     )
-    needed = sources if any(member.with_sources for member in settings) else ()
+    needed = sources if any(member.needs_sources for member in settings) else ()
     ensemble = EnsembleSettings(descriptors=run.representation.descriptors, sources=needed, members=tuple(settings))
     network = EnsembleNetwork(ensemble, loaded if needed else [], [part.network for part in parts])
     curve = findings.learning_curve(watch, started + chosen.max_seconds)
@@ -75,14 +82,16 @@ def fit_automatically(run: Run) -> Fitted:
     )
 
 
-def _course(run: Run, columns: npt.NDArray[np.float32] | None) -> Course:
+def _course(run: Run, known: SourceColumns | None) -> Course:
     chosen = run.spec.hyperparameters
     assert chosen.n_folds
     rows = np.union1d(run.split.train, run.split.val)
     formulas = [run.prepared.keys[row] for row in rows]
     groups = None if chosen.split == "random" else formulas
     folds = make_folds(rows.shape[0], chosen.n_folds, run.spec.seed, groups)
-    return Course(run, rows, transformed_labels(run, rows), formulas, None if columns is None else columns[rows], folds)
+    return Course(
+        run, rows, transformed_labels(run, rows), formulas, None if known is None else known.take(rows), folds
+    )
 
 
 def _of_the_same_property(course: Course, manifests: Sequence[Manifest]) -> dict[str, FloatArray]:
@@ -91,8 +100,8 @@ def _of_the_same_property(course: Course, manifests: Sequence[Manifest]) -> dict
     for number, manifest in enumerate(manifests):
         known = manifest.property
         if (known.key, known.unit, known.transform) == (wanted.key, wanted.unit, wanted.transform):
-            assert course.columns is not None
-            outputs = course.columns[:, number].astype(np.float64)
+            assert course.known is not None
+            outputs = course.known.outputs[:, number].astype(np.float64)
             found[manifest.name] = TargetMap(known.transform, manifest.scaling).to_transformed(outputs)
     return found
 
@@ -132,5 +141,6 @@ def _member(standing: Standing, part: Part, weight: float) -> MemberSettings:
         )  # fmt: skip
     return MemberSettings(
         label=entrant.name, architecture=Architecture.BASELINE, network=settings, reads=entrant.reads.value,
-        n_columns=entrant.n_columns, with_sources=entrant.with_sources, scaling=part.scaling, weight=weight,
+        n_columns=entrant.n_columns, with_sources=entrant.with_sources, with_embeddings=entrant.with_embeddings,
+        scaling=part.scaling, weight=weight,
     )  # fmt: skip

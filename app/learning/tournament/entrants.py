@@ -1,5 +1,6 @@
 """Who takes part when the method is chosen automatically: regressors on descriptors, and networks."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +17,9 @@ from app.registry.manifest import Architecture, InputKind
 MAX_KERNEL_ROWS = 4000
 """A kernel machine takes time with the cube of its rows: beyond, trees do as well in a fraction of it."""
 
+MAX_GAUSSIAN_ROWS = 1500
+"""Of a Gaussian process, whose likelihood is computed some thirty times."""
+
 CLIP = 6.0
 """Standard deviations: no feature of a kernel machine is farther out, however odd a crystal."""
 
@@ -24,13 +28,17 @@ _N_MAGPIE = len(VECTOR_NAMES[Descriptor.MAGPIE])
 
 @dataclass(frozen=True, slots=True)
 class RegressorEntrant:
-    """A family of regressors on the first `n_columns` of a descriptor, and on what pretrained models predict."""
+    """A family of regressors on the first `n_columns` of a descriptor, and on what pretrained models give.
+
+    `with_sources`: on what they predict; `with_embeddings`: on the features they predict it from.
+    """
 
     name: str
     family: Family
     reads: Descriptor
     n_columns: int | None = None
     with_sources: bool = False
+    with_embeddings: bool = False
     is_cheap: bool = False
     """Whether it is what anybody would try first: the winner has to beat the best of these."""
 
@@ -44,6 +52,10 @@ class RegressorEntrant:
             return [
                 {"C": c, "gamma": gamma / n_features, "epsilon": epsilon, "clip": CLIP} for c, gamma, epsilon in grid
             ]
+        if self.family is Family.GAUSSIAN_PROCESS:
+            return [{"length": math.sqrt(n_features), "clip": CLIP}]
+        if self.family is Family.RIDGE:
+            return [{"alpha": 10.0**exponent} for exponent in range(5)]
         if self.family is Family.GRADIENT_BOOSTING:
             fixed: Parameters = {"n_estimators": 400, "learning_rate": 0.05, "subsample": 0.7, "max_features": 0.2}
             return [fixed | {"max_depth": 5, "min_samples_leaf": 5}]
@@ -52,12 +64,16 @@ class RegressorEntrant:
 
 @dataclass(frozen=True, slots=True)
 class NetworkEntrant:
-    """A method of gradient descent, from a source where it needs one."""
+    """A method of gradient descent, from a source where it needs one.
+
+    `after` names the entrant that has to be the best from any source in the first fold for this one to play at all.
+    """
 
     name: str
     method: Method
     architecture: Architecture
     base: Base | None
+    after: str | None = None
 
 
 def regressors(kind: InputKind, n_rows: int, *, has_sources: bool) -> list[RegressorEntrant]:
@@ -86,11 +102,30 @@ def regressors(kind: InputKind, n_rows: int, *, has_sources: bool) -> list[Regre
                 ("gradient boosting", Family.GRADIENT_BOOSTING),
             )
         ]  # fmt: skip
-    return [entrant for entrant in found if entrant.family not in KERNELS or n_rows <= MAX_KERNEL_ROWS]
+        learned = "pretrained embeddings"
+        found += [
+            RegressorEntrant(f"ridge, {learned}", Family.RIDGE, full, n_columns=0, with_embeddings=True),
+            RegressorEntrant(
+                f"Gaussian process, {learned}", Family.GAUSSIAN_PROCESS, full, n_columns=0, with_embeddings=True
+            ),
+            RegressorEntrant(
+                f"Gaussian process, {rich} and {learned}", Family.GAUSSIAN_PROCESS, full, with_sources=True,
+                with_embeddings=True,
+            ),
+        ]  # fmt: skip
+    return [entrant for entrant in found if n_rows <= _most_rows(entrant.family)]
+
+
+def _most_rows(family: Family) -> float:
+    if family is Family.GAUSSIAN_PROCESS:
+        return MAX_GAUSSIAN_ROWS
+    return MAX_KERNEL_ROWS if family in KERNELS else math.inf
 
 
 def networks(kind: InputKind, sources: Sequence[Base]) -> list[NetworkEntrant]:
-    """Fine-tuning of each source that can be, and training from nothing; only of crystal graphs.
+    """Fine-tuning of each source that can be, all of it or what is not frozen, and training from nothing.
+
+    Only of crystal graphs.
 
     An ElemNet has 4.6 million weights: five of them would make a model of 90 MB, and on a few hundred compositions
     trees are better (Gupta et al. 2024, Table II for 28,000). It takes part as a source.
@@ -101,6 +136,10 @@ def networks(kind: InputKind, sources: Sequence[Base]) -> list[NetworkEntrant]:
     for base in graph_sources(sources):
         name = f"{base[0].name} fine-tuned"
         found.append(NetworkEntrant(name, Method.FINE_TUNE, Architecture.CGCNN, base))
+        found += [
+            NetworkEntrant(f"{name}, {what} frozen", method, Architecture.CGCNN, base, after=name)
+            for what, method in (("first convolution", Method.FREEZE_EARLY), ("all convolutions", Method.FREEZE))
+        ]
     return found
 
 

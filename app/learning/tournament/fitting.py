@@ -12,6 +12,7 @@ from app.core.errors import InvalidJob
 from app.learning.baselines.families import Parameters, export
 from app.learning.baselines.search import Fold, VectorProblem, Watch, cross_validate, make_folds
 from app.learning.descriptors.catalogue import Descriptor
+from app.learning.embedding import embedded_outputs
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.networks.ensemble_settings import GRAPH
 from app.learning.presets import resolve_hyperparameters
@@ -46,12 +47,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceColumns:
+    """Of n rows what S networks give: `outputs` (n, S) on their learned scales, `features` (n, E); float32."""
+
+    outputs: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
+
+    def take(self, rows: IntArray) -> "SourceColumns":
+        """Those of some rows."""
+        return SourceColumns(self.outputs[rows], self.features[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """The rows that compete, (n,) of them, and how they are cut.
 
     transformed (n,)   labels on the transformed scale (log10(GPa), say)
     formulas (n,)      rows of one are never on both sides of a cut, unless the split is random
-    columns (n, S)     outputs of the sources, None without any
+    known              what the sources give for the rows, None without any
     folds              rows that train, rows that are predicted; numbers count from 0 within the course
     """
 
@@ -59,7 +72,7 @@ class Course:
     rows: IntArray
     transformed: FloatArray
     formulas: Sequence[str]
-    columns: npt.NDArray[np.float32] | None
+    known: SourceColumns | None
     folds: Sequence[Fold]
 
     @property
@@ -81,8 +94,10 @@ class Course:
         part = samples.parts[entrant.reads.value]
         assert isinstance(part, VectorSamples)
         features = part.features[self.rows][:, : entrant.n_columns]
-        if entrant.with_sources and self.columns is not None:
-            features = np.hstack([features, self.columns])
+        if self.known is not None and entrant.with_sources:
+            features = np.hstack([features, self.known.outputs])
+        if self.known is not None and entrant.with_embeddings:
+            features = np.hstack([features, self.known.features])
         return features
 
 
@@ -206,15 +221,18 @@ def _with_validation(course: Course, train: IntArray, held_out: IntArray) -> Spl
     return Split(course.rows[train[parts.train]], course.rows[train[val]], course.rows[held_out])
 
 
-def source_columns(networks: Sequence[nn.Module], reads: Sequence[str], run: Run) -> npt.NDArray[np.float32]:
-    """Outputs of pretrained networks for all rows of the run, (rows, networks), on their learned scales."""
+def source_columns(networks: Sequence[nn.Module], reads: Sequence[str], run: Run) -> SourceColumns:
+    """What at least one pretrained network gives for all rows of the run."""
     samples = run.prepared.samples
     assert isinstance(samples, CompositeSamples)
-    columns = [
-        predict_outputs(network.to(run.device), samples.parts[name], run.device)
-        for network, name in zip(networks, reads, strict=True)
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    outputs, features = zip(
+        *(
+            embedded_outputs(network.to(run.device), samples.parts[name], run.device)
+            for network, name in zip(networks, reads, strict=True)
+        ),
+        strict=True,
+    )
+    return SourceColumns(np.stack(outputs, axis=1).astype(np.float32), np.concatenate(features, axis=1))
 
 
 def transformed_labels(run: Run, rows: IntArray) -> FloatArray:

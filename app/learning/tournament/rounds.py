@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -67,7 +68,10 @@ class Tournament:
         self._watch = Watch(on_progress, should_stop)
         self._done = 0
         n_going_on = min(MAX_NETWORKS, len(networks))
-        self._total = len(course.folds) * (len(regressors) + n_going_on) + len(networks) - n_going_on
+        n_leaders = sum(entrant.after is None for entrant in networks)
+        n_followers = max(Counter(entrant.after for entrant in networks if entrant.after).values(), default=0)
+        n_once = max(0, n_leaders + n_followers - n_going_on)
+        self._total = len(course.folds) * (len(regressors) + n_going_on) + n_once
         self.regressors = [
             Standing(entrant, RegressorFits(course, entrant, n_threads), np.full(n_rows, np.nan))
             for entrant in regressors
@@ -86,8 +90,9 @@ class Tournament:
         if not any(standing.is_complete for standing in cheap):
             raise InvalidJob(f"No model can be fitted to these rows. {cheap[0].entrant.name}: {cheap[0].left}")
         rest = [standing for standing in self.regressors if not _is_cheap(standing)]
-        for standing in (*rest, *self.networks):
+        for standing in rest:
             self._play(standing, first)
+        self._play_networks_once()
         self._drop_hopeless(rest)
         for standing in rest:
             self._play(standing, others)
@@ -118,6 +123,20 @@ class Tournament:
             standing.folds_done += 1
             self._done += 1
 
+    def _play_networks_once(self) -> None:
+        """The first fold: who comes after another plays only if that one did best of all that start from a source."""
+        leaders = [standing for standing in self.networks if not _network(standing).after]
+        for standing in leaders:
+            self._play(standing, [0])
+        started = [standing for standing in leaders if _network(standing).base and standing.folds_done]
+        best = min(started, key=lambda standing: standing.first_error(self._course), default=None)
+        for standing in self.networks:
+            after = _network(standing).after
+            if after and (best is None or after != best.entrant.name):
+                standing.left = "another source was better in the first fold" if best else "no time was left"
+            elif after:
+                self._play(standing, [0])
+
     def _drop_hopeless(self, standings: Sequence[Standing]) -> None:
         played = [standing for standing in (*self.regressors, *self.networks) if standing.folds_done]
         best = min(standing.first_error(self._course) for standing in played)
@@ -141,6 +160,11 @@ class Tournament:
             time_left -= needed
             going_on.append(standing)
         return going_on
+
+
+def _network(standing: Standing) -> NetworkEntrant:
+    assert isinstance(standing.entrant, NetworkEntrant)
+    return standing.entrant
 
 
 def _is_cheap(standing: Standing) -> bool:
