@@ -14,7 +14,6 @@
 Each attempt has its own folder, so a process that outlives its lease cannot touch the files of the next one.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from app.core.disk import NO_ROOM
 from app.core.settings import Device, LogFormat, LogLevel
 from app.fine_tuning.held_out import HeldOutRow
 from app.registry.artifact import Artifact
@@ -43,9 +43,6 @@ ERROR_FILE = "error.json"
 
 SUCCEEDED, FAILED, STOPPED, DISK_FULL = 0, 1, 2, 3
 """Exit codes of the process: with a result, with an error file, told to stop, no room for even the error file."""
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the operating system says when a file finds no room: on the disk, in the quota, under the limit of a file."""
 
 PARENT_PID_VARIABLE = "JOB_PARENT_PID"
 """Environment variable of the process: whose death it must not outlive."""

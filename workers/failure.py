@@ -1,12 +1,11 @@
 """What a process that broke off says of it."""
 
+from app.core.disk import is_disk_full
 from app.core.errors import XtalforgeError
 from app.jobs.errors import JobErrorCode
-from workers.attempt import NO_ROOM, RunError
+from workers.attempt import RunError
 
 REASON_LENGTH = 300
-DISK_FULL_SIGNS = tuple(f"(os error {number})" for number in NO_ROOM)
-"""How libraries written in Rust, which raise errors of their own, end what they say."""
 OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory")
 DISK_FULL_DETAIL = "The disk of the worker is full. Ask the administrator to make room, then start the job again."
 
@@ -23,10 +22,3 @@ def describe_error(error: BaseException, work: str, other_code: JobErrorCode, me
         return RunError(code=JobErrorCode.DISK_FULL, detail=DISK_FULL_DETAIL)
     described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
     return RunError(code=other_code, detail=f"The {work} stopped with an internal error ({described[:REASON_LENGTH]}).")
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether a file could not be written for want of room."""
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return True
-    return any(sign in str(error) for sign in DISK_FULL_SIGNS)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from app.core.db import open_session
+from app.core.disk import is_disk_full
 from app.core.errors import XtalforgeError
 from app.core.logging import get_logger
 from app.core.tracing import span
@@ -21,7 +22,7 @@ from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from workers.attempt import DISK_FULL, STOPPED, SUCCEEDED, AttemptFolder
 from workers.bulk import BulkWork
-from workers.failure import DISK_FULL_DETAIL, is_disk_full
+from workers.failure import DISK_FULL_DETAIL
 from workers.process import JobProcess
 from workers.runtime import WorkerContext
 from workers.screening import ScreeningWork

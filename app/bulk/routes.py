@@ -29,6 +29,7 @@ from app.core.errors import (
     PayloadTooLarge,
     PropertyNotFound,
     ResultsDeleted,
+    StorageFull,
     TooManyInputs,
     WebhookRefused,
 )
@@ -86,7 +87,7 @@ _JSON_BODY: dict[str, Any] = {
     summary="Predict from a file of any length",
     openapi_extra=_JSON_BODY,
     responses=problem_responses(
-        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, DatasetNotFound,
+        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, StorageFull, DatasetNotFound,
         ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict, WebhookRefused,
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Depends, File, Response, UploadFile
 
 from app.cells.schemas import StructuresAnswer, StructuresRequest
 from app.cells.views import structures_read
-from app.core.errors import PayloadTooLarge, QueueFull, TooManyInputs
+from app.core.errors import PayloadTooLarge, QueueFull, StorageFull, TooManyInputs
 from app.predictions.examples import CRYSTAL_INPUT
 from app.predictions.featuriser import Featuriser
 from app.predictions.inputs import FailedInput, RawInput, Reading, raw_inputs
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/structures", tags=["structures"])
 FeaturiserDep = Annotated[Featuriser, Depends(resource(Featuriser))]
 QueueDep = Annotated[PredictionQueue, Depends(resource(PredictionQueue))]
 
-_PROBLEMS = problem_responses(TooManyInputs, PayloadTooLarge, QueueFull)
+_PROBLEMS = problem_responses(TooManyInputs, PayloadTooLarge, StorageFull, QueueFull)
 _EXAMPLES = {"crystal": {"summary": "Rock salt as CIF", "value": {"inputs": [CRYSTAL_INPUT]}}}
 
 

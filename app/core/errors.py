@@ -293,5 +293,9 @@ class NotReady(XtalforgeError):
     code, status, title = "not_ready", 503, "The service is not ready"
 
 
+class StorageFull(XtalforgeError):
+    code, status, title = "storage_full", 507, "The service has no room left"
+
+
 class ArtifactCorrupt(XtalforgeError):
     code, status, title = "artifact_corrupt", 500, "A stored artifact is damaged"

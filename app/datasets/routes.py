@@ -11,6 +11,7 @@ from app.core.errors import (
     InvalidName,
     PayloadTooLarge,
     PropertyNotFound,
+    StorageFull,
 )
 from app.datasets.schemas import (
     DatasetCreated,
@@ -44,7 +45,7 @@ DatasetId = Annotated[str, Path(description="`id` of the data set.", examples=["
     "",
     status_code=201,
     responses={
-        **problem_responses(DatasetInvalid, InvalidName, PropertyNotFound, PayloadTooLarge),
+        **problem_responses(DatasetInvalid, InvalidName, PropertyNotFound, PayloadTooLarge, StorageFull),
         200: {"model": DatasetCreated, "description": "The same rows were uploaded before: that data set."},
     },
     summary="Upload labelled structures or compositions",

@@ -19,6 +19,7 @@ from app.core.errors import (
     PayloadTooLarge,
     PropertyNotFound,
     QueueFull,
+    StorageFull,
     TooManyInputs,
 )
 from app.predictions.answers import Wishes
@@ -82,6 +83,7 @@ _PROBLEMS = problem_responses(
     AliasNotFound,
     PropertyNotFound,
     PayloadTooLarge,
+    StorageFull,
     QueueFull,
     ArtifactCorrupt,
 )

@@ -28,6 +28,7 @@ from app.core.errors import (
     PayloadTooLarge,
     PropertyNotFound,
     ResultsDeleted,
+    StorageFull,
     TooManyInputs,
     WebhookRefused,
 )
@@ -99,7 +100,7 @@ _JSON_BODY: dict[str, Any] = {
     summary="Screen candidates",
     openapi_extra=_JSON_BODY,
     responses=problem_responses(
-        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, DatasetNotFound,
+        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, StorageFull, DatasetNotFound,
         ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict, WebhookRefused,
     ),
 )  # fmt: skip

@@ -7,10 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from obstore.exceptions import BaseError as StoreError
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from app.core.errors import InvalidRequest, TooManyInputs, XtalforgeError
+from app.core.disk import is_disk_full
+from app.core.errors import InvalidRequest, StorageFull, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
 from app.core.metrics import PROBLEMS
 from app.web.field_errors import field_error
@@ -98,6 +101,14 @@ def install_problem_handlers(app: FastAPI) -> None:
         headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
         return _response(request, error.code, error.status, error.title, error.detail, error.context, headers)
 
+    async def _perhaps_full(request: Request, error: Exception) -> Response:
+        if is_disk_full(error):
+            return await _known(request, _storage_full())
+        raise error
+
+    for writing_failed in (OSError, StoreError, DBAPIError):
+        app.add_exception_handler(writing_failed, _perhaps_full)
+
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
         fields = [field_error(entry) for entry in error.errors()]
@@ -124,6 +135,8 @@ def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
     if str(error.detail).startswith("Too many files"):
         return TooManyInputs(f"{error.detail} Send them in a zip, or in several requests.")
     match error.__cause__:
+        case OSError() as cause if is_disk_full(cause):
+            return _storage_full()
         case UnicodeDecodeError():
             return InvalidRequest("The body is not text in UTF-8: save it in that encoding.")
         case RecursionError():
@@ -132,6 +145,13 @@ def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
             # Of valid JSON Python refuses only whole numbers of thousands of digits.
             return InvalidRequest("The JSON of the body holds a number with too many digits.")
     return InvalidRequest(f"The body cannot be read: {str(error.detail).rstrip('.')}.")
+
+
+def _storage_full() -> XtalforgeError:
+    return StorageFull(
+        "A disk of the service is full, so nothing of this request was kept. Its administrator has to make room; then "
+        "send it again."
+    )
 
 
 def _methods_there(request: Request) -> list[str]:

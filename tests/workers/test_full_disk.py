@@ -1,12 +1,8 @@
 """What writes to a disk that is really full says so, is understood, and leaves nothing half-written."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-from app.core.settings import PROJECT_ROOT
+from tests.small_disk import run_on_small_disk
 
 SCRIPT = """
 import sys
@@ -16,7 +12,8 @@ from app.learning.training.state import Progress, RunState
 from app.registry.store import ArtifactStore
 from obstore.store import LocalStore
 from workers.attempt import DISK_FULL, AttemptFolder, RunError
-from workers.failure import describe_error, is_disk_full
+from app.core.disk import is_disk_full
+from workers.failure import describe_error
 
 disk = Path(sys.argv[1])
 network = torch.nn.Linear(300, 300)
@@ -43,13 +40,5 @@ print("done")
 
 
 def test_a_full_disk_is_recognised_and_nothing_is_half_written(tmp_path: Path) -> None:
-    # In a namespace of its own even an ordinary user may mount.
-    inside = f'mount -t tmpfs -o size=100k none {tmp_path} && exec "$@"'
-    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
-    try:
-        subprocess.run([*namespace, "sh", "-c", inside, "sh", "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this system lets no user mount a small file system")
-    command = [*namespace, "sh", "-c", inside, "sh", sys.executable, "-c", SCRIPT, str(tmp_path)]
-    answer = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=60, check=False)
+    answer = run_on_small_disk(SCRIPT, tmp_path, "100k")
     assert answer.stdout.split() == ["done"], answer.stdout + answer.stderr
