@@ -13,11 +13,14 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.access.audit import AuditTrail, Entry
+from app.access.service import AccessService
 from app.bulk.models import BulkPart
 from app.core.db import create_engine_for, open_session, session_factory
+from app.core.principal import KeyScope
 from app.core.settings import Settings
 from app.core.tenancy import of_tenant
-from app.core.tenants import OPERATOR_SCOPE
+from app.core.tenants import EVERY_TENANT, OPERATOR_SCOPE
 from app.datasets.service import DatasetService
 from app.jobs.kinds import JobKind
 from app.jobs.service import JobService
@@ -41,6 +44,11 @@ class Filled:
     bulk_id: str = ""
 
     def fill(self) -> None:
+        with open_session(of_tenant(self.sessions, EVERY_TENANT)) as session:
+            AccessService(session, "root@here").create_key("alice", "lab-a", [KeyScope.PREDICT], None)
+        AuditTrail(self.sessions).write(
+            [Entry("lab-a", "alice", None, "192.0.2.1", "DELETE /v1/models/x", "/v1/models/x ✓", 403, "r1", "no")]
+        )
         csv = "composition,k_vrh\n" + "".join(f"Fe{i}O{i + 1},{i}.5\n" for i in range(1, 40))
         with open_session(self.sessions) as session:
             datasets = DatasetService(session, self.store, self.settings)

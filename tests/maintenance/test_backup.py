@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
+from app.access.audit import AuditTrail, Entry, read_events
 from app.cli.main import app
-from app.core.db import change_revision, open_session
+from app.core.db import change_revision, open_session, upgrade_to_head
 from app.core.settings import Settings
 from app.datasets.service import DatasetService
 from app.jobs.repository import JobRepository
@@ -79,6 +81,21 @@ def test_a_backup_comes_back_on_another_database_and_store(filled: Filled, other
         JobService(session, other.settings.jobs).request_cancel(filled.job_id)
         events = JobRepository(session).events_after(filled.job_id, 0, 100)
         assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    _check_audit_log(other)
+
+
+def _check_audit_log(restored: Filled) -> None:
+    """It holds what it held, goes on after that, and is as closed as it was."""
+    AuditTrail(restored.sessions).write([Entry(None, "bob", None, "::1", "POST /v1/jobs", "/v1/jobs/1", 201, "r2")])
+    with open_session(restored.sessions, read_only=True) as session:
+        told = [(event.actor, event.action, event.outcome, event.object) for event in read_events(session)]
+    assert told[0][:3] == ("root@here", "keys create", "done")
+    assert told[1:] == [
+        ("alice", "DELETE /v1/models/x", "refused", "/v1/models/x ✓"), ("bob", "POST /v1/jobs", "done", "/v1/jobs/1")
+    ]  # fmt: skip
+    for change in ("DELETE FROM audit_event", "UPDATE audit_event SET actor = 'x'"):
+        with pytest.raises(DBAPIError, match="append-only"), restored.engine.begin() as connection:
+            connection.execute(text(change))
 
 
 def test_a_backup_is_one_moment(filled: Filled, tmp_path: Path) -> None:
@@ -101,6 +118,19 @@ def test_nothing_is_overwritten(filled: Filled, tmp_path: Path) -> None:
     with pytest.raises(NotEmpty, match="holds data already"):
         fill(Backup(path), filled.settings.resolved_database_url, filled.store)
     assert _rows(filled) == before
+
+
+def test_an_installation_that_only_refused_somebody_is_filled_too(
+    filled: Filled, other: Filled, tmp_path: Path
+) -> None:
+    """Its audit log has one row, which nobody may remove: what is in the way is named, and nothing changes."""
+    _save(filled, tmp_path / "all.tar")
+    upgrade_to_head(other.settings.resolved_database_url)
+    AuditTrail(other.sessions).write([Entry(None, "anybody", None, "::1", "GET /v1/models", "/v1/models", 401, "r")])
+    before = _rows(other)
+    with pytest.raises(NotEmpty, match=r"holds data already \(in audit_event\)"):
+        fill(Backup(tmp_path / "all.tar"), other.settings.resolved_database_url, other.store)
+    assert (_rows(other), _objects(other)) == (before, {})
 
 
 def _changed(path: Path, change: str) -> None:
