@@ -23,9 +23,11 @@ class PostgresUnavailable(Exception):
 class PostgresServer:
     """One server on a free port, whose data lie in `folder`; it may be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+        """`is_durable`: commits wait for the disk, as in service."""
         self._binaries = _binaries()
         self._folder = folder
+        self._fsync = "on" if is_durable else "off"
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"postgresql://{SUPERUSER}@127.0.0.1:{self._port}"
@@ -43,8 +45,8 @@ class PostgresServer:
     def start(self) -> None:
         """Returns when it answers. Raises PostgresUnavailable."""
         options = {
-            "listen_addresses": "127.0.0.1", "port": str(self._port), "unix_socket_directories": "", "fsync": "off",
-            "max_connections": "100",
+            "listen_addresses": "127.0.0.1", "port": str(self._port), "unix_socket_directories": "",
+            "fsync": self._fsync, "max_connections": "100",
         }  # fmt: skip
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [*_without_root(), str(self._binaries / "postgres"), "-D", str(self._data), *settings]
@@ -61,6 +63,12 @@ class PostgresServer:
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of the server, which was started."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def _data(self) -> Path:
