@@ -78,11 +78,12 @@ def run(plan_: Plan, cifs: list[str], folder: Path, port: int) -> dict[str, Any]
         users = Users(stack.url, mix)
         result = uvloop.run(_use(plan_, stack, users))
         errors, plain = errors_in(stack.log)
-        broken = broken_promises(users.records, users.jobs, result.pop("kills"))
+        kills = result.pop("kills")
+        broken = broken_promises(users.records, users.jobs, kills)
         broken += [f"nothing was done to any {kind}" for kind in sorted(result.pop("never_done"))]
         # Reapers clear away the folders of ended jobs.
         time.sleep(plan_.lease_s / 2)
-        broken += broken_jobs(stack, users.jobs, plan_.models_store)
+        broken += broken_jobs(stack, users.jobs, kills, plan_.models_store)
     return {**result, "broken": broken, "logged_errors": errors, "plain_lines": plain}
 
 

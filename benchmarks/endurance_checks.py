@@ -7,11 +7,12 @@ from pathlib import Path
 from sqlalchemy import select
 
 from app.core.db import open_session
-from app.core.settings import Settings
+from app.core.settings import JobSettings, Settings
+from app.jobs.errors import JobErrorCode
 from app.jobs.models import Job
 from app.jobs.status import TERMINAL, JobStatus
 from benchmarks.endurance_client import JobRecord, Record
-from benchmarks.endurance_kills import Kill
+from benchmarks.endurance_kills import KILLS_OF_JOBS, Kill
 from benchmarks.endurance_stack import Stack
 from tests.faults.invariants import check_jobs, check_store
 from tests.faults.workload import Client, Submitted, Task
@@ -57,14 +58,14 @@ def is_at_kill(at: float, kills: Iterable[Kill]) -> bool:
     return any(kill.kind == "API process" and 0 <= at - kill.at + 0.5 <= KILL_WINDOW_S for kill in kills)
 
 
-def broken_jobs(stack: Stack, jobs: Sequence[JobRecord], models_store: Path) -> list[str]:
+def broken_jobs(stack: Stack, jobs: Sequence[JobRecord], kills: Sequence[Kill], models_store: Path) -> list[str]:
     """Promises that the database and the store break; the service has nothing to do any more."""
     settings = Settings(
         data_dir=stack.data_dir, database_url=stack.database_url or None, models_store=models_store, device="cpu"
     )
     here = Installation(settings)
     try:
-        submitted = [_submitted(job) for job in jobs if job.job_id]
+        submitted = [_submitted(job, kills) for job in jobs if job.job_id]
         viewer = _Viewer(here)
         # What is left in the store was named by a row a moment ago: results of screenings stand in rows' documents.
         store = [text for text in check_store(viewer) if not text.startswith("orphan")]
@@ -73,12 +74,15 @@ def broken_jobs(stack: Stack, jobs: Sequence[JobRecord], models_store: Path) -> 
         here.close()
 
 
-def _submitted(job: JobRecord) -> Submitted:
+def _submitted(job: JobRecord, kills: Sequence[Kill]) -> Submitted:
     """With a label of its own: no two of these jobs must come to the same."""
     task = Task(job.job_id, None if job.ask.method == "bulk" else {})
     request = Submitted(job.ask.key, task, job.ask.method, job.job_id)
     if job.cancel_asked:
         request.may_end_as.add(JobStatus.CANCELLED)
+    n_hits = sum(kill.kind in KILLS_OF_JOBS and job.due <= kill.at <= job.finished for kill in kills)
+    if n_hits >= JobSettings().max_attempts:
+        request.may_fail_with.add(JobErrorCode.WORKER_LOST)
     return request
 
 

@@ -133,3 +133,5 @@ KINDS: dict[str, Callable[[Killer], str]] = {
     "broker": lambda killer: killer.kill("broker"),
     "worker frozen": Killer.freeze_worker,
 }
+KILLS_OF_JOBS = ("worker", "process of a job", "worker frozen")
+"""Each costs the job at work an attempt; one that loses as many as it may have fails."""
