@@ -134,7 +134,7 @@ def _services(settings: Settings) -> Iterator[Service]:
         environment["XTALFORGE_BROKER_URL"] = broker_url(port, password)
         yield broker_service(settings.data_dir / "broker", port, password)
     api_environment = {**_API_ENVIRONMENT, **_metrics_environment(settings), **environment}
-    yield Service("api", _api_command(settings), api_environment, grace_s=API_STOP_S + 2)
+    yield Service("api", api_command(settings), api_environment, grace_s=API_STOP_S + 2)
     yield Service("worker", _worker_command(), environment)
 
 
@@ -148,9 +148,10 @@ def _metrics_environment(settings: Settings) -> dict[str, str]:
     return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
-def _api_command(settings: Settings) -> list[str]:
+def api_command(settings: Settings, application: str = "app.main:app") -> list[str]:
+    """How the API processes are started, as one process or the parent of several."""
     return [
-        *(sys.executable, "-m", "uvicorn", "app.main:app", "--host", settings.host, "--port", str(settings.port)),
+        *(sys.executable, "-m", "uvicorn", application, "--host", settings.host, "--port", str(settings.port)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-config", str(UVICORN_LOG_CONFIG)),
         *("--timeout-graceful-shutdown", str(API_STOP_S), "--log-level", settings.log_level.lower()),
         *_several(settings.api_workers),

@@ -1,5 +1,6 @@
 """The SQL database: engine, sessions of one transaction each, and migrations run from the program."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.errors import InvalidRequest
@@ -62,6 +64,13 @@ def _refuse_nul(context: ExceptionContext) -> None:
     """PostgreSQL, unlike SQLite, cannot even be asked for a text with this character, and nobody means to."""
     if isinstance(context.original_exception, psycopg.DataError) and "NUL" in str(context.original_exception):
         raise InvalidRequest("A text in the request holds the character NUL (U+0000): remove it.") from None
+
+
+def is_database_away(error: DBAPIError) -> bool:
+    """Whether the same may work a little later: no connection, one that broke, or a lock that others kept too long."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

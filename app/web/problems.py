@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from app.core.db import is_database_away
 from app.core.disk import is_disk_full
-from app.core.errors import InvalidRequest, StorageFull, TooManyInputs, XtalforgeError
+from app.core.errors import InvalidRequest, NotReady, StorageFull, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
 from app.core.metrics import PROBLEMS
 from app.web.field_errors import field_error
@@ -101,13 +102,15 @@ def install_problem_handlers(app: FastAPI) -> None:
         headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
         return _response(request, error.code, error.status, error.title, error.detail, error.context, headers)
 
-    async def _perhaps_full(request: Request, error: Exception) -> Response:
-        if is_disk_full(error):
-            return await _known(request, _storage_full())
-        raise error
+    async def _from_outside(request: Request, error: Exception) -> Response:
+        known = _known_trouble(error)
+        if known is None:
+            raise error
+        log.warning("trouble with what the service needs", reason=str(error))
+        return await _known(request, known)
 
-    for writing_failed in (OSError, StoreError, DBAPIError):
-        app.add_exception_handler(writing_failed, _perhaps_full)
+    for failure in (OSError, StoreError, DBAPIError):
+        app.add_exception_handler(failure, _from_outside)
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
@@ -145,6 +148,15 @@ def _unreadable_body(error: StarletteHTTPException) -> XtalforgeError:
             # Of valid JSON Python refuses only whole numbers of thousands of digits.
             return InvalidRequest("The JSON of the body holds a number with too many digits.")
     return InvalidRequest(f"The body cannot be read: {str(error.detail).rstrip('.')}.")
+
+
+def _known_trouble(error: Exception) -> XtalforgeError | None:
+    """What a disk or a database of the service has said, where it may be said to clients."""
+    if is_disk_full(error):
+        return _storage_full()
+    if isinstance(error, DBAPIError) and is_database_away(error):
+        return NotReady("The database does not answer. Send the same again a little later.", retry_after_s=5)
+    return None
 
 
 def _storage_full() -> XtalforgeError:

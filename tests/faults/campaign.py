@@ -13,9 +13,9 @@ from app.core.settings import PROJECT_ROOT
 from app.jobs.status import JobStatus
 from tests.faults.faults import DISK_FULL, FAULTS, Fault, Target
 from tests.faults.invariants import References, check_jobs, check_store, result_digest
+from tests.faults.points import Point
 from tests.faults.stack import Stack
-from tests.faults.worker import Point
-from tests.faults.workload import BASE_MODEL, BASE_TASK, TASKS, Client, Death, Submitted, Task
+from tests.faults.workload import BASE_MODEL, BASE_TASK, TASKS, Client, Submitted, Task
 
 FAULTS_PER_ROUND = 20
 OPEN_JOBS = 3
@@ -60,7 +60,7 @@ class Campaign:
         n_open: int = OPEN_JOBS,
     ) -> None:  # fmt: skip
         self.stack = stack
-        self.client = Client(stack.here, stack.run_due)
+        self.client = Client(stack.here, stack.go_on)
         self._seed = seed
         self._faults = faults
         self._kinds = tasks
@@ -69,7 +69,8 @@ class Campaign:
 
     def prepare(self) -> None:
         """Every kind of job once, and nothing goes wrong: the base model, and what others are compared with."""
-        self.stack.keep_workers()
+        self.stack.keep_processes()
+        self.client.upload_dataset()
         for task in (BASE_TASK, *(task for task in self._kinds if task is not BASE_TASK)):
             request = Submitted(f"reference-{task.label}", task, task.label if task is BASE_TASK else "reference")
             request.model = BASE_MODEL if task is BASE_TASK else _model_name("reference", task)
@@ -94,6 +95,7 @@ class Campaign:
         record.faults += [each for point, each in armed if point not in unused]
         record.wishes = dict(Counter(name for name, _ in done if name in WISHES))
         record.broken = [*check_jobs(self.client, submitted, self.references), *self._processes(), *self._store()]
+        record.broken += [f"answer: {text}" for text in self.client.take_surprises()]
         rows = [self.client.job(request.job_id) for request in submitted]
         record.jobs = dict(Counter(row.status for row in rows))
         record.attempts = sum(row.attempts for row in rows)
@@ -115,12 +117,6 @@ class Campaign:
         done: list[tuple[str, str]] = []
         armed: list[tuple[Point, tuple[str, str]]] = []
 
-        def submit_and_die(death: Death) -> Submitted:
-            request = next(tasks)
-            submitted.append(request)
-            self.client.submit_to_dying_process(request, death)
-            return request
-
         while len(done) + len(armed) < n_faults:
             still_armed = {point for point, _ in armed}
             offered = [fault for fault in self._faults if fault.point is None or fault.point not in still_armed]
@@ -129,7 +125,7 @@ class Campaign:
             while time.monotonic() < deadline:
                 self._pause(rng.uniform(0.0, LONGEST_GAP_S))
                 is_open = self._keep_busy(submitted, tasks)
-                text = fault.inject(Target(self.stack, self.client, is_open, rng, submit_and_die))
+                text = fault.inject(Target(self.stack, self.client, is_open, rng))
                 if text is not None:
                     told = (fault.name, text)
                     done.append(told) if fault.point is None else armed.append((fault.point, told))
@@ -149,8 +145,7 @@ class Campaign:
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.stack.run_due()
-            self.stack.keep_workers()
+            self.stack.go_on()
             time.sleep(0.05)
 
     def _wait(self, submitted: list[Submitted]) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import resource
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,15 +14,14 @@ import redis
 from sqlalchemy import update
 
 from app.core.db import open_session
-from app.core.errors import BrokerUnavailable, JobNotCancellable, JobNotPausable, JobNotResumable
+from app.core.errors import BrokerUnavailable
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job
-from app.jobs.service import JobService
 from app.jobs.status import JobStatus
+from tests.faults.points import Point, arm
 from tests.faults.servers import PostgresDatabase, SqliteDatabase
 from tests.faults.stack import LEASE_S, Stack, Worker
-from tests.faults.worker import Point, arm
-from tests.faults.workload import Client, Death, Submitted
+from tests.faults.workload import Client, Submitted
 
 DISK_FULL = "disk_full"
 TINY_FILE_BYTES = 4_000
@@ -39,8 +39,6 @@ class Target:
     client: Client
     open_jobs: list[Submitted]
     rng: random.Random
-    submit: Callable[[Death], Submitted]
-    """Submit one more job through a process that dies."""
 
     def worker_at_work(self) -> tuple[Worker, psutil.Process] | None:
         """Any worker that runs a job, with the process that does the work."""
@@ -173,9 +171,18 @@ def _reap(process: "subprocess.Popen[bytes]") -> None:
 
 
 def kill_api(target: Target) -> Answer:
-    death = target.rng.choice(list(Death))
-    request = target.submit(death)
-    return f"the process that took a request ({request.task.label}) gets SIGKILL {death}"
+    target.stack.end_api(signal.SIGKILL)
+    return "the API gets SIGKILL"
+
+
+def stop_api(target: Target) -> Answer:
+    target.stack.end_api(signal.SIGTERM)
+    return "the API gets SIGTERM"
+
+
+def freeze_api(target: Target) -> Answer:
+    """Clients give up waiting and ask again; when it wakes, it has both requests."""
+    return _freeze(target, target.stack.api.tree(), "the API") if target.stack.api is not None else None
 
 
 def die_at(point: Point) -> Callable[[Target], Answer]:
@@ -256,24 +263,9 @@ def pause_job(target: Target) -> Answer:
         return None
     job, client = target.rng.choice(jobs), target.client
 
-    def pause() -> None:
-        with open_session(client.here.sessions) as session:
-            JobService(session, client.here.settings.jobs).request_pause(job.job_id)
-
-    def resume() -> None:
-        with open_session(client.here.sessions) as session:
-            JobService(session, client.here.settings.jobs).request_resume(job.job_id)
-
-    try:
-        client.patiently(pause)
-    except JobNotPausable:  # it has ended meanwhile
+    if not client.ask(job, "pause"):  # it has ended meanwhile
         return None
-
-    def go_on() -> None:
-        with suppress(JobNotResumable):
-            client.patiently(resume)
-
-    target.stack.later(target.rng.uniform(0.2, 6.0), go_on)
+    target.stack.later(target.rng.uniform(0.2, 6.0), lambda: client.ask(job, "resume"))
     return "a job is paused, and resumed later"
 
 
@@ -282,16 +274,8 @@ def cancel_job(target: Target) -> Answer:
         return None
     job, client = target.rng.choice(target.open_jobs), target.client
 
-    def cancel() -> None:
-        with open_session(client.here.sessions) as session:
-            JobService(session, client.here.settings.jobs).request_cancel(job.job_id)
-
     job.may_end_as.add(JobStatus.CANCELLED)
-    try:
-        client.patiently(cancel)
-    except JobNotCancellable:
-        return None
-    return "a job is cancelled"
+    return "a job is cancelled" if client.ask(job, "cancel") else None
 
 
 def _any_worker(target: Target) -> Worker:
@@ -327,7 +311,13 @@ FAULTS = (
     Fault("broker paused", pause_broker, 3),
     Fault("database restarted", restart_database, 4),
     Fault("database locked", lock_database, 4),
-    Fault("request taken by a process that dies", kill_api, 4),
+    Fault("API killed", kill_api, 2),
+    Fault("API told to stop", stop_api, 1),
+    Fault("API frozen", freeze_api, 1),
+    Fault("API killed between input and row", die_at(Point.INPUT_STORED), 1, Point.INPUT_STORED),
+    Fault("API killed before the commit", die_at(Point.UNCOMMITTED), 2, Point.UNCOMMITTED),
+    Fault("API killed between commit and message", die_at(Point.COMMITTED), 3, Point.COMMITTED),
+    Fault("API killed before it notes the message", die_at(Point.SENT), 2, Point.SENT),
     Fault("killed after the claim", die_at(Point.CLAIMED), 2, Point.CLAIMED),
     Fault("killed in the upload", die_at(Point.UPLOADING), 2, Point.UPLOADING),
     Fault("killed between upload and row", die_at(Point.UPLOADED), 3, Point.UPLOADED),

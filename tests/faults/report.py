@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.campaign import read_records
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, Fault
 
 STACKS = {"sqlite": "SQLite and Valkey", "postgres": "PostgreSQL and Valkey"}
 
@@ -75,7 +75,9 @@ def _markdown(document: dict[str, Any]) -> str:
         lines.append(f"| {key} | " + " | ".join(", ".join(each[key]) for each in stacks.values()) + " |")
     lines += ["", "## Faults", ""]
     lines += ["| fault | " + " | ".join(STACKS[stack] for stack in stacks) + " |", "|---|" + "---|" * len(stacks)]
-    for fault in FAULTS:
+    known = {fault.name for fault in FAULTS}
+    earlier = {name for each in stacks.values() for name in each["faults_by_kind"]} - known
+    for fault in (*FAULTS, *(Fault(name, lambda _: None, 0) for name in sorted(earlier))):
         kinds = "faults_by_kind" if fault.is_fault else "wishes"
         counts = " | ".join(str(each[kinds].get(fault.name, 0)) for each in stacks.values())
         lines.append(f"| {fault.name}{'' if fault.is_fault else ' (by a user, no fault)'} | {counts} |")

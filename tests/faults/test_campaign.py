@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from app.core.db import open_session
+from app.fine_tuning.schemas import FineTuningJobCreate
+from app.fine_tuning.service import FineTuningService
 from app.jobs.models import Job, JobEvent
 from app.jobs.status import JobStatus
 from app.registry.models import ModelVersion
@@ -19,7 +21,7 @@ from tests.registry.examples import make_manifest
 from tests.workers.conftest import Installation
 
 SHORT_FORM = (
-    "whole tree killed", "killed between upload and row", "request taken by a process that dies", "broker emptied",
+    "whole tree killed", "killed between upload and row", "API killed between commit and message", "broker emptied",
     "training process killed",
 )  # fmt: skip
 
@@ -43,7 +45,10 @@ def ended(installation: Installation) -> tuple[Client, Submitted, References]:
     """A job that succeeded, and what it came to, without a worker."""
     client = Client(installation, lambda: None)
     request = Submitted("key", BASE_TASK, "mine")
-    client.submit(request)
+    body = {"dataset_id": installation.dataset(), "model_name": request.model, **(BASE_TASK.request or {})}
+    with open_session(installation.sessions) as session:
+        service = FineTuningService(session, installation.store, installation.settings)
+        request.job_id = service.create(FineTuningJobCreate.model_validate(body), request.key).id
     manifest = make_manifest("mine", property_key="k_vrh")
     with open_session(installation.sessions) as session:
         RegistryService(session, installation.store).register_version(

@@ -1,30 +1,21 @@
 """The jobs of a campaign, submitted as a client does: with a key of its own, again and again until it has an answer."""
 
 import hashlib
-import io
 import json
-import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, TypeVar
 
+import httpx
 import pyarrow as pa
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-import app.bulk.service as bulk_service_module
-from app.bulk.schemas import ModelChoice
 from app.bulk.service import BulkService
 from app.core.db import open_session
-from app.core.settings import Settings
-from app.fine_tuning.schemas import FineTuningJobCreate
-from app.fine_tuning.service import FineTuningService
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job
-from app.jobs.outbox import dispatch
 from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from app.learning.methods import Method
@@ -32,16 +23,16 @@ from app.predictions.directory import ModelDirectory
 from tests.workers.conftest import Installation, binary_compounds
 
 BASE_MODEL = "base"
-BULK_ROWS, BULK_CHUNK = 120, 15
-DATABASE_PATIENCE_S = 60.0
+BULK_ROWS = 120
+ANSWER_TIMEOUT_S = 5.0
+"""A client that has waited this long asks again, with the same key."""
+PATIENCE_S = 60.0
 SHORT = {"max_epochs": 10, "batch_size": 4}
 LONG = {"max_epochs": 40, "batch_size": 4}
+ROUTES = {JobKind.FINE_TUNING: "/v1/fine-tuning/jobs", JobKind.BULK_PREDICTION: "/v1/bulk-predictions"}
+CONFLICT, UNAVAILABLE = HTTPStatus.CONFLICT.value, HTTPStatus.SERVICE_UNAVAILABLE.value
 
 T = TypeVar("T")
-
-# A plain fork would have the threads of the store's library missing; a fresh interpreter takes seconds to import all.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.faults.workload"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +58,6 @@ TASKS = (
 )
 
 
-class Death(StrEnum):
-    """Where the process that takes a request dies."""
-
-    BEFORE_COMMIT = "before the commit"
-    BEFORE_SEND = "between the commit and the message"
-    AFTER_SEND = "between the message and the note that it left"
-
-
 @dataclass(slots=True)
 class Submitted:
     """A request and what may become of it beside success."""
@@ -88,31 +71,61 @@ class Submitted:
 
 
 class Client:
-    """Requests to an installation. Every job of a fine-tuning task trains on the same small data set."""
+    """Requests to the API of an installation. Every job of a fine-tuning task trains on the same small data set."""
 
     def __init__(self, here: Installation, meanwhile: Callable[[], None]) -> None:
-        """`meanwhile` is called while the database is away."""
+        """`meanwhile` is called while the API or the database is away."""
         self.here = here
+        self._surprises: list[str] = []
         self._meanwhile = meanwhile
-        self.dataset_id = here.dataset()
-        self._file = _bulk_file()
-        bulk_service_module.CHUNK_ROWS = BULK_CHUNK
+        self._url = f"http://127.0.0.1:{here.settings.port}"
+        self._bulk_file = _bulk_file()
+        self._dataset_id = ""
+
+    def upload_dataset(self) -> None:
+        files = {"file": ("binaries.jsonl", binary_compounds())}
+        self._dataset_id = self._answer("/v1/datasets", {"files": files, "data": {"property": "k_vrh"}}).json()["id"]
 
     def submit(self, request: Submitted) -> None:
-        request.job_id = self.patiently(lambda: create(self.here, request, self.dataset_id, self._file))
-        job_ids = [request.job_id]
-        self.patiently(lambda: dispatch(self.here.sessions, self.here.settings.jobs, self.here.queue, job_ids))
+        headers = {"Idempotency-Key": request.key}
+        if request.task.request is None:
+            body: dict[str, Any] = {
+                "files": {"file": ("rows.jsonl", self._bulk_file)}, "data": {"models": f"{BASE_MODEL}/1"}
+            }  # fmt: skip
+        else:
+            body = {"json": {"dataset_id": self._dataset_id, "model_name": request.model, **request.task.request}}
+        request.job_id = self._answer(ROUTES[request.task.kind], {**body, "headers": headers}).json()["id"]
 
-    def submit_to_dying_process(self, request: Submitted, death: Death) -> None:
-        """The process that takes the request is killed; the client asks again, with the same key."""
-        child = _processes.Process(
-            target=_die, args=(self.here.settings, self.dataset_id, self._file, request, death), daemon=True
-        )
-        child.start()
-        child.join(DATABASE_PATIENCE_S)
-        child.kill()
-        child.join()
-        request.job_id = self.patiently(lambda: create(self.here, request, self.dataset_id, self._file))
+    def ask(self, request: Submitted, wish: str) -> bool:
+        """`cancel`, `pause` or `resume` a job; False when its state does not allow that."""
+        path = f"{ROUTES[request.task.kind]}/{request.job_id}/{wish}"
+        return self._answer(path, {}, CONFLICT).status_code != CONFLICT
+
+    def take_surprises(self) -> list[str]:
+        """Answers since the last time that no client should get, whatever is away."""
+        found, self._surprises = self._surprises, []
+        return found
+
+    def _answer(self, path: str, request: dict[str, Any], *others: int) -> httpx.Response:
+        """Ask until there is an answer: a success, or one of these other statuses. Whatever else is a surprise."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = httpx.post(
+                    self._url + path, timeout=ANSWER_TIMEOUT_S, trust_env=False, verify=False, **request
+                )
+            except httpx.TransportError as error:
+                reason = repr(error)
+            else:
+                if answer.is_success or answer.status_code in others:
+                    return answer
+                reason = f"{path}: {answer.status_code} {answer.text[:300]}"
+                if answer.status_code != UNAVAILABLE or "retry-after" not in answer.headers:
+                    self._surprises.append(reason)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the API has not answered for {PATIENCE_S:g} s: {reason}")
+            self._meanwhile()
+            time.sleep(0.2)
 
     def job(self, job_id: str) -> Job:
         def read() -> Job:
@@ -122,8 +135,8 @@ class Client:
         return self.patiently(read)
 
     def patiently(self, action: Callable[[], T]) -> T:
-        """The answer, asked for again while the database is away."""
-        deadline = time.monotonic() + DATABASE_PATIENCE_S
+        """The answer of the database, asked for again while it is away."""
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 return action()
@@ -139,46 +152,6 @@ class Client:
         service = BulkService(here.sessions, here.store, here.settings, ModelDirectory(here.sessions, here.store))
         lines = pa.concat_tables(list(service.results(job_id, is_partial=False))).to_pylist()
         return hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _die(settings: Settings, dataset_id: str, file: bytes, request: Submitted, death: Death) -> None:
-    """What a process does that is killed while it takes a request."""
-    try:
-        bulk_service_module.CHUNK_ROWS = BULK_CHUNK
-        here = Installation(settings)
-        before_commit = _kill_self if death is Death.BEFORE_COMMIT else None
-        job_id = create(here, request, dataset_id, file, before_commit)
-        if death is Death.AFTER_SEND:
-            here.queue.send(job_id)
-    finally:
-        _kill_self()
-
-
-def create(
-    here: Installation,
-    request: Submitted,
-    dataset_id: str,
-    file: bytes,
-    before_commit: Callable[[], None] | None = None,
-) -> str:
-    """What a route does before it answers; the id of the job."""
-    if request.task.request is None:
-        service = BulkService(here.sessions, here.store, here.settings, ModelDirectory(here.sessions, here.store))
-        if before_commit is not None:  # the input is stored by then
-            service._create = lambda *_: before_commit()  # type: ignore[assignment,method-assign,return-value]
-        choice = ModelChoice(models=[f"{BASE_MODEL}/1"])
-        return service.create_from_file("rows.jsonl", io.BytesIO(file), choice, request.key).id
-    body = {"dataset_id": dataset_id, "model_name": request.model, **request.task.request}
-    with open_session(here.sessions) as session:
-        tuning = FineTuningService(session, here.store, here.settings)
-        job_id = tuning.create(FineTuningJobCreate.model_validate(body), request.key).id
-        if before_commit is not None:
-            before_commit()
-    return job_id
-
-
-def _kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _bulk_file() -> bytes:

@@ -1,11 +1,14 @@
 """Every way to fail is a problem document with a stable code."""
 
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, UploadFile
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
+from sqlalchemy import create_engine
 
 from app.core.errors import ModelNotFound, QueueFull
 from app.web.limits import BodyLimitMiddleware
@@ -158,3 +161,37 @@ def test_routes_document_their_problems(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/missing"]["get"]["responses"]
     assert "`model_not_found`" in responses["404"]["description"]
     assert PROBLEM_JSON in responses["404"]["content"] and PROBLEM_JSON in responses["422"]["content"]
+
+
+@pytest.fixture
+def with_database(tmp_path: Path) -> Iterator[tuple[TestClient, Path]]:
+    """A service that uses two databases: a file, and one where nobody listens."""
+    file = tmp_path / "x.db"
+    engines = {
+        "sqlite": create_engine(f"sqlite:///{file}", connect_args={"timeout": 0}),
+        "postgresql": create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none"),
+    }
+    app = FastAPI()
+    install_problem_handlers(app)
+
+    @app.get("/{database}/{statement}")
+    def run(database: str, statement: str) -> None:
+        with engines[database].begin() as connection:
+            connection.exec_driver_sql(statement)
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client, file
+    for engine in engines.values():
+        engine.dispose()
+
+
+def test_a_database_that_is_away_is_said_and_only_that(with_database: tuple[TestClient, Path]) -> None:
+    client, file = with_database
+    assert client.get("/sqlite/SELECT 1").status_code == 200
+    other = sqlite3.connect(file)
+    other.execute("BEGIN EXCLUSIVE")
+    locked = client.get("/sqlite/CREATE TABLE x (y)")
+    other.close()
+    for answer in (locked, client.get("/postgresql/SELECT 1")):
+        assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "not_ready", "5")
+    assert client.get("/sqlite/SELECT y FROM nowhere").status_code == 500
