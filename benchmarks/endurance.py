@@ -96,9 +96,9 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
     sampler = Sampler(stack)
     planned = plan(plan_.seed, plan_.seconds, plan_.n_kills, plan_.kills)
     killer = Killer(stack, planned, plan_.lease_s * FREEZE_BEYOND_LEASE)
+    begun, cpu_before = time.monotonic(), time.process_time()
     sampler.start()
     killer.start()
-    begun = time.monotonic()
     progress = asyncio.create_task(_tell(users, killer, begun))
     per_s = plan_.share * capacity["requests_per_s"]
     jobs_per_s = plan_.share * JOB_SHARE * capacity["jobs_per_minute"] / 60
@@ -106,6 +106,7 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
         await users.open(plan_.seconds, per_s, jobs_per_s, plan_.seed)
         await asyncio.to_thread(killer.stop)
         await asyncio.to_thread(sampler.stop)
+        own_cpu = (time.process_time() - cpu_before) / (time.monotonic() - begun)
         _say("all sent; waiting for what is open")
         await users.drain(plan_.drain_s)
     finally:
@@ -114,6 +115,7 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
     measured = figures(
         users.records, users.jobs, killer.done, sampler.lives, begun, plan_.seconds, plan_.memory_warm_up_s
     )
+    measured["generator_cores"] = round(own_cpu, 3)
     return {"capacity": capacity, "measured": measured, "kills": killer.done, "never_done": killer.never_done()}
 
 

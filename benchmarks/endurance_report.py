@@ -157,7 +157,8 @@ def _answer_lines(result: dict[str, Any]) -> list[str]:
         + " (0: none came; 4xx are those of bad requests).",
         f"Single attempts that were refused or broke: {again}. After all attempts {measured['refused_for_good']} calls "
         f"stayed refused (429 or 503 with Retry-After) and {measured['not_answered']} without an answer.",
-        f"The generator began requests {late.get('p50', 0)} ms (99 %: {late.get('p99', 0)}) after they were due.",
+        f"The generator began requests {late.get('p50', 0)} ms (99 %: {late.get('p99', 0)}) after they were due, and "
+        f"used {measured['generator_cores']:.2f} of the cores.",
     ]  # fmt: skip
 
 
