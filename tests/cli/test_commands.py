@@ -11,6 +11,7 @@ import pytest
 
 from app.core.settings import PROJECT_ROOT
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
+from tests.cli.forked import Commands
 from tests.e2e.conftest import environment
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
 from tests.workers.conftest import poscar
@@ -30,16 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tiny_models: Path) -> Command:
+def run(commands: Commands, folder: Path, tiny_models: Path) -> Command:
     def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [sys.executable, "-m", "app.cli.main", *arguments],
-            cwd=folder,
-            env={**environment(folder / "data", tiny_models), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+        done = commands.run(arguments, folder, {**environment(folder / "data", tiny_models), "COLUMNS": "200"})
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -126,21 +120,21 @@ def test_fine_tuning_here(run: Command) -> None:
 
 
 def test_a_baseline_here_answers_one_by_one_and_in_bulk(run: Command, folder: Path) -> None:
-    arguments = ("fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "trees", "--method", "rf")
+    arguments = ("fine-tune", "salts.jsonl", "-p", "k_vrh", "-n", "line", "--method", "lasso")
     done = run(*arguments, "--set", "n_folds=2", "--set", "split=random", "--json")
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout)
     assert (job["status"], job["architecture"], job["base_model"]) == ("succeeded", "baseline", None)
     assert (job["hyperparameters"]["n_folds"], job["progress"]) == (2, None)
     assert job["search"]["total"] >= 1
-    predicted = json.loads(run("predict", "nacl.cif", "-c", "NaCl", "-m", "trees", "--json").stdout)["predictions"]
+    predicted = json.loads(run("predict", "nacl.cif", "-c", "NaCl", "-m", "line", "--json").stdout)["predictions"]
     assert len(predicted) == 2 and predicted[0]["value"] == predicted[1]["value"]
     report = run("report", job["id"], "--page", "report.html", "--json")
     assert json.loads(report.stdout)["metrics"] == job["result"]["metrics"]
-    assert "trees/1" in (folder / "report.html").read_text() and "trees/1" in run("report", job["id"]).stdout
+    assert "line/1" in (folder / "report.html").read_text() and "line/1" in run("report", job["id"]).stdout
     assert run("report", job["id"], "--page", "nowhere/report.html").returncode == 1
     (folder / "formulas.csv").write_text("composition\nNaCl\n")
-    done = run("predict-bulk", "formulas.csv", "-m", "trees", "-o", "bulk.csv")
+    done = run("predict-bulk", "formulas.csv", "-m", "line", "-o", "bulk.csv")
     assert done.returncode == 0, done.stderr
     assert "k_vrh" in (folder / "bulk.csv").read_text()
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from app.predictions.examples import NACL_CIF
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE
+from tests.cli.forked import Commands
 from tests.e2e.conftest import environment
 from tests.learning.original_network import checkpoint, random_network, saved
 from tests.tiny_models import ENERGY_MODEL
@@ -29,16 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tiny_models: Path) -> Command:
+def run(commands: Commands, folder: Path, tiny_models: Path) -> Command:
     def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [sys.executable, "-m", "app.cli.main", *arguments],
-            cwd=folder,
-            env={**environment(folder / "data", tiny_models), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+        done = commands.run(arguments, folder, {**environment(folder / "data", tiny_models), "COLUMNS": "200"})
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
