@@ -1,14 +1,15 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Running, service
+from tests.e2e.conftest import Running, running_up
 from tests.tiny_models import tiny_models
 
-__all__ = ["service", "tiny_models"]
+__all__ = ["tiny_models"]
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -82,6 +83,15 @@ class Visit:
         # The browser's own word for a change of the machine's network, on which the page asks again.
         if message.type == "error" and not is_expected and "ERR_NETWORK_CHANGED" not in message.text:
             self.faults.append(message.text)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iterator[Running]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XTALFORGE_WEBHOOKS__ALLOW_PRIVATE", "true")
+        patch.setenv("XTALFORGE_WEBHOOKS__POLL_S", "0.2")
+        with running_up(tmp_path_factory.mktemp("up"), tiny_models) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from app.fine_tuning.report_schemas import TournamentReport
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from tests.e2e.conftest import Running
 from tests.fine_tuning.reports import tournament
+from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL
 from tests.ui.conftest import Visit
+from tests.webhooks.receiver import is_signed_with, running_receiver
 from tests.workers.conftest import binary_compounds
 
 TRAINED = "page-moduli"
@@ -290,6 +293,92 @@ def test_candidates_are_screened(visit: Visit) -> None:
     assert [row[0] for row in _rows(visit.page, "Candidates, best first")] == ["5", "4", "3", "2", "1"]
     visit.go("/jobs")
     assert "Screening" in {row[1] for row in _rows(visit.page, "Jobs, newest first")}
+
+
+def test_cells_of_screened_crystals(visit: Visit) -> None:
+    visit.go("/screen")
+    for site, elements in (("A", "Na, K"), ("B", ""), ("X", "Cl")):
+        visit.page.get_by_label(f"Elements on site {site}").fill(elements)
+    visit.page.get_by_label("perovskite", exact=True).uncheck()
+    visit.page.get_by_label("rock salt").check()
+    visit.page.get_by_role("button", name="Remove this constraint").click()
+    visit.page.get_by_label("Only materials like the training data").uncheck()
+    visit.page.get_by_role("button", name="Screen", exact=True).click()
+    best = _rows(visit.page, "Candidates, best first")[0]
+    cell = visit.page.locator(".cell-view[data-drawn]")
+    cell.wait_for()
+    first = cell.get_attribute("aria-label")
+    assert best[1].split("\n")[0] in first.replace("Unit cell of ", "") and "with 2 atoms" in first
+    visit.page.get_by_role("button", name="KCl" if "NaCl" in first else "NaCl", exact=True).click()
+    other = "KCl" if "NaCl" in first else "NaCl"
+    visit.page.get_by_role("img", name=f"Unit cell of {other}").wait_for()
+    visit.page.locator(".cell-view[data-drawn]").wait_for()
+    with visit.page.expect_download() as waiting:
+        visit.page.get_by_role("button", name="Download CIFs").click()
+    assert zipfile.ZipFile(waiting.value.path()).testzip() is None
+
+
+def test_what_to_measure_next(visit: Visit, dataset: str) -> None:
+    visit.go(f"/models/{COMPOSITION_MODEL}")
+    visit.page.get_by_role("link", name="What to measure next for it").click()
+    visit.see("What to measure next")
+    text = visit.page.get_by_label("Formulas, or the text")
+    text.fill("RbF, CsF, RbCl, BaO, BaO2, NaCl, Na2Cl2, Xq2O")
+    visit.page.get_by_label("How many").fill("3")
+    visit.page.get_by_role("button", name="Suggest", exact=True).click()
+    rows = _rows(visit.page, "Suggestions, best first")
+    assert [row[0] for row in rows] == ["1", "2", "3"] and all("eV/atom" in row[3] for row in rows)
+    assert _rows(visit.page, "Without a value")[0][0] == "Xq2O"
+    visit.page.locator("summary", has_text="set aside").click()
+    assert "Na2Cl2" in {row[0] for row in _rows(visit.page, "Not ranked")}
+    saved = list(csv.DictReader(io.StringIO(_saved(visit, "Download CSV"))))
+    assert [row["rank"] for row in saved] == ["1", "2", "3"] and {row["unit"] for row in saved} == {"eV/atom"}
+    visit.page.get_by_label("What is worth most").select_option("target")
+    visit.page.get_by_label("It is to be").select_option("bounds")
+    visit.page.get_by_label("Less than (eV/atom)").fill("2")
+    visit.page.get_by_role("button", name="Suggest", exact=True).click()
+    visit.page.get_by_text("probability that the target is met").wait_for()
+    visit.page.get_by_label("Model that is to learn").select_option(ENERGY_MODEL)
+    visit.page.get_by_label("Candidates").select_option("files")
+    visit.page.get_by_label("CIF or POSCAR files").set_input_files(
+        [{"name": "diamond", "mimeType": "text/plain", "buffer": DIAMOND_POSCAR.encode()}]
+    )
+    visit.page.get_by_role("button", name="Suggest", exact=True).click()
+    expect(visit.page.get_by_role("rowheader", name="diamond")).to_be_visible()
+    visit.page.get_by_label("Candidates").select_option("dataset")
+    visit.page.get_by_label("Data set", exact=True).select_option(dataset)
+    visit.page.get_by_label("What is worth most").select_option("diversity")
+    visit.page.get_by_role("button", name="Suggest", exact=True).click()
+    visit.page.get_by_text("distance from the nearest training row").wait_for()
+
+
+def test_webhooks_are_made_tried_and_deleted(visit: Visit) -> None:
+    visit.go("/jobs")
+    visit.page.get_by_role("link", name="Be told when jobs end").click()
+    visit.see("Webhooks")
+    with running_receiver() as receiver:
+        receiver.answers.append((500, {}))
+        visit.page.get_by_label("Address").fill(receiver.url)
+        visit.page.get_by_label("Description").fill("a notebook")
+        visit.page.get_by_label("a job was cancelled").uncheck()
+        visit.page.get_by_role("button", name="Add").click()
+        secret = visit.page.locator(".notice code", has_text="whsec_").inner_text()
+        card = visit.page.get_by_role("region", name=f"Webhook {receiver.url}")
+        assert "a notebook" in card.inner_text() and "cancelled" not in card.inner_text()
+        card.get_by_role("button", name="Send a test").click()
+        card.get_by_text("A test is on its way").wait_for()
+        expect(visit.page.locator("summary", has_text="1 attempt")).to_be_visible()
+        visit.page.locator("summary", has_text="1 attempt").click()
+        visit.page.get_by_text("answered 500").wait_for()
+        visit.page.get_by_role("button", name="Now", exact=True).click()
+        expect(visit.page.get_by_text("delivered", exact=True)).to_be_visible()
+        assert is_signed_with(secret, receiver.received[1])
+        visit.page.reload()
+        card.wait_for()
+        assert secret not in visit.page.content()
+        card.get_by_role("button", name="Delete").click()
+        visit.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        visit.page.get_by_text("No webhook yet").wait_for()
 
 
 def test_a_key_goes_with_every_call_and_a_missing_one_is_explained(visit: Visit) -> None:

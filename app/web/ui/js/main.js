@@ -14,10 +14,12 @@ const ROUTES = [
   [/^\/data\/(?<id>[\w-]+)$/, "./pages/dataset.js", "Data set"],
   [/^\/train$/, "./pages/train.js", "Train a model"],
   [/^\/train\/(?<id>[\w-]+)$/, "./pages/training.js", "Training"],
+  [/^\/suggest$/, "./pages/suggest.js", "What to measure next"],
   [/^\/models$/, "./pages/models.js", "Models"],
   [/^\/models\/(?<name>[^/]+)$/, "./pages/model.js", "Model"],
   [/^\/models\/(?<name>[^/]+)\/(?<version>\d+)$/, "./pages/version.js", "Model version"],
   [/^\/jobs$/, "./pages/jobs.js", "Jobs"],
+  [/^\/webhooks$/, "./pages/webhooks.js", "Webhooks"],
   [/^\/settings$/, "./pages/settings.js", "Settings"],
 ];
 const HOME = "#/predict";
@@ -71,7 +73,7 @@ async function show() {
 function mark(hash) {
   for (const link of document.querySelectorAll("#navigation a")) {
     const is = hash === link.hash || hash.startsWith(`${link.hash}/`) || hash.startsWith(`${link.hash}?`)
-      || (hash.startsWith("#/bulk") && link.hash === "#/predict");
+      || (hash.startsWith("#/bulk") && link.hash === "#/predict") || (hash.startsWith("#/webhooks") && link.hash === "#/jobs");
     if (is) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -19,7 +19,7 @@ export function render(place, { signal }) {
   const onlyOpen = check("Only those that are not over", { onChange: () => show() });
   let jobs = [];
   const show = () => replace(list, jobTable(onlyOpen.querySelector("input").checked ? jobs.filter((job) => !FINAL.has(job.status)) : jobs));
-  replace(place, heading("Jobs"), onlyOpen, list);
+  replace(place, heading("Jobs", h("p", {}, link("#/webhooks", "Be told when jobs end"))), onlyOpen, list);
   load(list, "the jobs", async () => {
     jobs = await read(signal);
     const timer = setInterval(async () => {

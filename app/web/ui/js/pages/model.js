@@ -33,7 +33,7 @@ async function readAlias(path, alias, signal) {
 function page(path, model, versions, aliases, message, show) {
   const newest = versions[0];
   return h("div", {}, trail([["Models", "#/models"], [model.name]]), heading(model.name), message && notice("good", h("p", {}, message)),
-    h("p", {}, model.description),
+    h("p", {}, model.description), newest && h("p", {}, link(`#/suggest?model=${encodeURIComponent(model.name)}`, "What to measure next for it")),
     newest && facts([["Property", newest.property.label, unitText(newest.property.unit) && ` (${unitText(newest.property.unit)})`], ["What it is", newest.property.definition], ["Reads a", model.input_kind]]),
     versionTable(versions), h("h2", {}, "Aliases"), h("div", { class: "columns" },
       aliases.map((alias) => aliasCard(path, alias, versions, show)), newAlias(path, aliases, versions, show)));

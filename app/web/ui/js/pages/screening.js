@@ -7,6 +7,7 @@ import { bytes, count, decimalsOf, fixed, formula, formulaText, number, percent,
 import { progressBar, watch } from "../live_job.js";
 import { labelOf, properties } from "../models_choice.js";
 import { busy, empty, facts, FINAL, heading, link, load, table, tiles, trail } from "../parts.js";
+import { mayHaveCells, screenedCells } from "../screened_cells.js";
 import { screeningName, wantedText } from "../screening_names.js";
 
 const FORMATS = [["csv", "CSV"], ["jsonl", "JSONL"], ["parquet", "Parquet"]];
@@ -66,9 +67,9 @@ function results(path, job, { lines, isWhole }, signal) {
   }
   return h("div", {}, numbers,
     h("div", { class: "row" }, FORMATS.map(([format, name]) => save(`Download ${name}`, `${path}/results`, { query: { format }, fileName: `${job.id}.${format}` })),
-      save("Download CIFs", `${path}/structures`, { fileName: `${job.id}.zip` }),
+      mayHaveCells(job) && save("Download CIFs", `${path}/structures`, { fileName: `${job.id}.zip` }),
       save("All candidates (CSV)", `${path}/results`, { query: { format: "csv", scope: "all" }, fileName: `${job.id}-all.csv` })), told,
-    chart(path, job, lines, signal), candidateTable(job, lines),
+    chart(path, job, lines, signal), candidates(path, job, lines, signal),
     !isWhole && h("p", { class: "muted" }, `The first ${count(lines.length)} are shown; the files hold all.`));
 }
 
@@ -106,7 +107,27 @@ function axes({ models, wish }) {
   return [axis(first), wish.constraints.length ? { key: "probability", label: "probability" } : { key: "rank", label: "rank" }];
 }
 
-function candidateTable({ models, wish }, lines) {
+/** The table, beside it the cell of the best or of the one that was chosen. */
+function candidates(path, job, lines, signal) {
+  if (!mayHaveCells(job)) return candidateTable(job, lines);
+  const viewer = h("div", { class: "viewer cell" });
+  const cellOf = screenedCells(path, signal);
+  let latest = new AbortController();
+  const show = (row, isChosen = true) => {
+    latest.abort();
+    latest = new AbortController();
+    if (isChosen) viewer.scrollIntoView({ block: "nearest" });
+    load(viewer, "the cell", async () => {
+      const card = await cellOf(row);
+      viewer.classList.toggle("cell", card !== null);
+      return card;
+    }, AbortSignal.any([signal, latest.signal]));
+  };
+  show(lines[0], false);
+  return h("div", { class: "predicting" }, viewer, candidateTable(job, lines, show));
+}
+
+function candidateTable({ models, wish }, lines, show = null) {
   const interval = (row, model) => {
     const [value, lower, upper] = [row[column(model)], row[column(model, " lower")], row[column(model, " upper")]];
     if (value === null) return "–";
@@ -114,9 +135,12 @@ function candidateTable({ models, wish }, lines) {
     return [h("strong", {}, fixed(value, decimals)), lower !== null && h("div", { class: "small muted" }, `${fixed(lower, decimals)} to ${fixed(upper, decimals)}`)];
   };
   const isFormula = (row) => row.formula && formulaText(row.formula) !== row.input_id;
+  const title = (row) => (row.formula ? formula(row.formula, true) : row.input_id);
+  const candidate = (row) => (show
+    ? h("button", { type: "button", class: "link", title: "Show its cell", onClick: () => show(row) }, title(row)) : title(row));
   return table({ caption: "Candidates, best first", rows: lines, columns: [
     { label: "Rank", numeric: true, cell: (row) => row.rank, sort: (row) => row.rank },
-    { label: "Candidate", head: true, cell: (row) => [row.formula ? formula(row.formula, true) : row.input_id, isFormula(row) && h("div", { class: "small muted" }, row.input_id)], sort: (row) => row.formula },
+    { label: "Candidate", head: true, cell: (row) => [candidate(row), isFormula(row) && h("div", { class: "small muted" }, row.input_id)], sort: (row) => row.formula },
     ...models.map((model) => ({ label: unitText(model.unit) ? `${labelOf(model.property)} (${unitText(model.unit)})` : labelOf(model.property), numeric: true, cell: (row) => interval(row, model), sort: (row) => row[column(model)] })),
     wish.constraints.length > 0 && { label: "Probability", numeric: true, cell: (row) => (row.probability === null ? "–" : percent(row.probability)), sort: (row) => row.probability },
     wish.objectives.length > 1 && { label: "Front", numeric: true, cell: (row) => row.front ?? "–", sort: (row) => row.front },
