@@ -26,6 +26,9 @@ LOCK_FILE = "up.lock"
 METRICS_FOLDER = "metrics"
 READY_POLL_S = 0.1
 API_STOP_S = 3
+KEEP_ALIVE_S = 75
+"""Longer than clients (5 s) and proxies (60 s) keep idle connections: one that the server closes just when the next
+request is sent breaks that request."""
 API_SILENCE_S = 60
 """An API process that is silent for this long is replaced, where there are several. Loading models takes seconds."""
 _COLOURS = {"broker": 35, "worker": 33, "api": 36, "xtalforge": 32}
@@ -153,7 +156,8 @@ def api_command(settings: Settings, application: str = "app.main:app") -> list[s
     return [
         *(sys.executable, "-m", "uvicorn", application, "--host", settings.host, "--port", str(settings.port)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-config", str(UVICORN_LOG_CONFIG)),
-        *("--timeout-graceful-shutdown", str(API_STOP_S), "--log-level", settings.log_level.lower()),
+        *("--timeout-graceful-shutdown", str(API_STOP_S), "--timeout-keep-alive", str(KEEP_ALIVE_S)),
+        *("--log-level", settings.log_level.lower()),
         *_several(settings.api_workers),
     ]
 
