@@ -19,6 +19,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 MINUTE_S = 60.0
+SHOWN_LOSSES = 200
 SHOWN_S = 30
 """Of the memory samples, one in so many seconds is kept in the JSON file."""
 
@@ -40,6 +41,10 @@ def figures(
         "small": _latencies(small),
         "begun_late_ms": _percentiles([1000 * (r.begun - r.due) for r in loop if r.kind in PREDICTIONS]),
         "attempts_again": count_troubles(list(records)),
+        "connections_lost": [
+            {"at_s": round(t.at - begun, 2), "kind": r.kind, "what": t.what, "due_s": round(r.due - begun, 2)}
+            for r in loop for t in r.troubles if not t.what[0].isdigit()
+        ][:SHOWN_LOSSES],
         "not_answered": sum(r.status == 0 for r in loop),
         "refused_for_good": sum(r.status in (429, 503) for r in loop),
         "by_minute": [
