@@ -11,7 +11,8 @@
                             or not at all
         error.json          why there is no result
 
-Each attempt has its own folder, so a process that outlives its lease cannot touch the files of the next one.
+Each attempt has its own folder (a helper's is called helper-<token>), so a process that outlives its lease cannot touch
+the files of the next one.
 """
 
 import json
@@ -40,6 +41,7 @@ EVENTS_FILE = "events.jsonl"
 RESULT_FOLDER = "result"
 TEST_ROWS_FILE = "test_rows.json"
 ERROR_FILE = "error.json"
+HELPER_PREFIX = "helper-"
 
 SUCCEEDED, FAILED, STOPPED, DISK_FULL = 0, 1, 2, 3
 """Exit codes of the process: with a result, with an error file, told to stop, no room for even the error file."""
@@ -77,12 +79,21 @@ class AttemptFolder:
         """A folder for this attempt, with the checkpoint of the last one; the folders of earlier attempts go."""
         folder = cls(job_folder / token)
         folder.checkpoint.mkdir(parents=True)
-        earlier = [path for path in job_folder.iterdir() if path != folder.path]
+        others = [path for path in job_folder.iterdir() if path != folder.path]
+        # Helpers on this machine are at work whoever leads.
+        earlier = [path for path in others if not path.name.startswith(HELPER_PREFIX)]
         with_state = [path / CHECKPOINT_FOLDER for path in earlier if (path / CHECKPOINT_FOLDER).is_dir()]
         for source in sorted(with_state, key=lambda path: path.stat().st_mtime):
             shutil.copytree(source, folder.checkpoint, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.partial"))
         for path in earlier:
             shutil.rmtree(path, ignore_errors=True)
+        return folder
+
+    @classmethod
+    def join(cls, job_folder: Path, token: str) -> "AttemptFolder":
+        """A folder for a helper, beside whatever else there is of the job."""
+        folder = cls(job_folder / f"{HELPER_PREFIX}{token}")
+        folder.path.mkdir(parents=True)
         return folder
 
     @property

@@ -1,10 +1,16 @@
-"""Bulk predictions: the input and the models in, parts in the artifact store out, recorded as they are finished."""
+"""Bulk predictions: the input and the models in, parts in the artifact store out, recorded as they are finished.
+
+Any number of workers takes part in a job. Each has the whole input and does the chunks of the shards that it has
+leased; the one that leads ends the job once all shards are done.
+"""
 
 import hashlib
 import secrets
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.bulk.file_jobs import bulk_limits
@@ -12,19 +18,23 @@ from app.bulk.folder import BulkRun, RunFolder
 from app.bulk.models import BulkPart
 from app.bulk.parts import PartInfo
 from app.bulk.repository import BulkPartRepository, Totals
-from app.bulk.run import RunSize, default_processes
+from app.bulk.run import default_processes
 from app.bulk.spec import BulkSpec
 from app.core.db import open_session
 from app.core.errors import ArtifactCorrupt
+from app.core.logging import get_logger
 from app.jobs.errors import JobErrorCode
+from app.jobs.kinds import JobKind
+from app.jobs.shards import InputSize, ShardRepository
 from app.registry.artifact import Artifact
 from app.registry.service import RegistryService
-from workers.attempt import AttemptFolder
+from workers.shares import Shares
 from workers.work import Event, Outcome, Work
 
 INPUT_FILE = "input"
-SIZE_FILE = "size.json"
+DONE_FILE = "done"
 PART_EVENT = "part"
+END_EVENT = "end"
 PROGRESS_EVENT = "progress"
 
 NICENESS = 10
@@ -35,6 +45,9 @@ PROGRESS_SHARE = 0.02
 """A job tells its progress after each 2 % of the time it has taken so far, so that long ones do not tell it forever."""
 
 
+log = get_logger(__name__)
+
+
 class BulkWork(Work):
     module = "workers.bulk_process"
     failure_code = JobErrorCode.RUN_FAILED
@@ -43,22 +56,28 @@ class BulkWork(Work):
     _attempt_name: str
     _started_at: float
     _told_at: float
+    _shares: Shares
+    _keep_lease: Callable[[], None]
+    _has_succeeded = False
 
     def prepare(self, keep_lease: Callable[[], None]) -> None:
         # A name of its own for each attempt: one that lost its lease never writes where the next one does.
         self._attempt_name = secrets.token_hex(4)
         self._started_at = self._told_at = time.monotonic()
         spec, settings = self._spec(), self.worker.settings
+        n_processes = settings.bulk.processes or default_processes()
+        self._keep_lease = keep_lease
+        self._shares = Shares(self.lease, JobKind(self.job.kind), self.folder.path, n_processes)
         self._write_input(spec, keep_lease)
-        with open_session(self.worker.factory, read_only=True) as session:
-            done = BulkPartRepository(session).numbers(self.job.id)
         run = BulkRun(
-            input_path=INPUT_FILE, input=spec.input, models=spec.models, limits=bulk_limits(settings), done=done,
-            chunk_rows=spec.chunk_rows, chunk_characters=spec.chunk_characters, interval_level=spec.interval_level,
-            elements=spec.elements, n_processes=settings.bulk.processes or default_processes(), niceness=NICENESS,
+            input_path=INPUT_FILE, input=spec.input, models=spec.models, limits=bulk_limits(settings),
+            counts=self.lease.is_leader, chunk_rows=spec.chunk_rows,
+            chunk_characters=spec.chunk_characters, interval_level=spec.interval_level,
+            elements=spec.elements, n_processes=n_processes, niceness=NICENESS,
             device=settings.device, log_level=settings.log_level, log_format=settings.log_format,
         )  # fmt: skip
         RunFolder(self.folder.path).create(run, self._models(spec, keep_lease))
+        self.look_after()
 
     def keep(self, events: Sequence[Event]) -> None:
         for part in _parts_of(events):
@@ -67,19 +86,34 @@ class BulkWork(Work):
 
     def record(self, session: Session, events: Sequence[Event]) -> Sequence[Event]:
         parts = _parts_of(events)
+        sizes = [InputSize(**event["data"]) for event in events if event["kind"] == END_EVENT]
+        if parts or sizes:
+            self._shares.record(session, [part.number for part in parts], sizes[0] if sizes else None)
         BulkPartRepository(session).add([self._row(part) for part in parts])
-        told = [event for event in events if event["kind"] != PART_EVENT]
+        told = [event for event in events if event["kind"] not in (PART_EVENT, END_EVENT)]
         if parts and self._is_time_to_tell():
             totals = BulkPartRepository(session).totals([self.job.id])[self.job.id]
             told.append(_progress_event(totals))
         return told
 
     def recorded(self, events: Sequence[Event]) -> None:
-        for part in _parts_of(events):
-            RunFolder(self.folder.path).part_path(part.number).unlink(missing_ok=True)
+        parts = _parts_of(events)
+        self._shares.recorded(len(parts))
+        self._drop([part.number for part in parts])
+
+    def renew(self, session: Session) -> None:
+        self._shares.renew(session)
+
+    def look_after(self) -> None:
+        if not self._shares.claim_ahead(self._fetch):
+            if self.lease.is_leader:
+                with open_session(self.worker.factory, read_only=True) as session:
+                    numbers = list(BulkPartRepository(session).paths(self.job.id))
+                self._fetch(numbers)
+            self._shares.end()
 
     def has_result(self) -> bool:
-        return (self.folder.path / SIZE_FILE).is_file()
+        return (self.folder.path / DONE_FILE).is_file()
 
     def finish(self, session: Session) -> Outcome:
         """Raises ArtifactCorrupt unless the recorded parts hold each input exactly once."""
@@ -89,8 +123,24 @@ class BulkWork(Work):
 
     def ended(self) -> None:
         spec = self._spec()
-        if spec.dataset_id is None:
+        # What did not succeed may be tried again.
+        if self._has_succeeded and spec.dataset_id is None:
             self.worker.store.delete(spec.input_path)
+
+    def left(self) -> None:
+        try:
+            self._shares.give_back()
+        except SQLAlchemyError as error:
+            log.warning("shards not given back; their leases run out", reason=str(error))
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def _fetch(self, numbers: Collection[int]) -> None:
+        """Bring parts of others here, where they are needed at the end."""
+
+    def _drop(self, numbers: Sequence[int]) -> None:
+        """These are kept in the store."""
+        for number in numbers:
+            RunFolder(self.folder.path).part_path(number).unlink(missing_ok=True)
 
     def _write_input(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> None:
         digest = hashlib.sha256()
@@ -99,17 +149,19 @@ class BulkWork(Work):
                 digest.update(piece)
                 file.write(piece)
                 keep_lease()
-        if spec.dataset_id is None and digest.hexdigest() != spec.input_sha256:
+        if spec.dataset_id is None and spec.input_sha256 not in ("", digest.hexdigest()):
             raise ArtifactCorrupt(f"The stored input {spec.input_path} is damaged: its sha256 differs.")
 
     def _complete(self, session: Session) -> Totals:
-        size = read_size(self.folder)
+        shards = ShardRepository(session)
+        size = shards.size(self.job.id)
         totals = BulkPartRepository(session).totals([self.job.id]).get(self.job.id, Totals())
-        if (totals.n_parts, totals.n_inputs) != (size.n_chunks, size.n_inputs):
+        if not shards.is_complete(self.job.id) or size != (totals.n_inputs, totals.n_parts):
+            expected = f"{size.n_rows:,} in {size.n_chunks} chunks" if size is not None else "more than was read"
             raise ArtifactCorrupt(
-                f"{totals.n_parts} parts with {totals.n_inputs:,} inputs were recorded, but the file has "
-                f"{size.n_inputs:,} in {size.n_chunks} chunks."
+                f"{totals.n_parts} parts with {totals.n_inputs:,} inputs were recorded, but the file has {expected}."
             )
+        self._has_succeeded = True
         return totals
 
     def _models(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> Iterator[Artifact]:
@@ -147,13 +199,11 @@ def part_event(part: PartInfo) -> Event:
     return {"kind": PART_EVENT, "message": f"Part {part.number} is written.", "data": data}
 
 
-def write_size(folder: AttemptFolder, size: RunSize) -> None:
-    """The sign that the run is complete, as its last file."""
-    (folder.path / SIZE_FILE).write_text(f"{size.n_inputs} {size.n_chunks}")
-
-
-def read_size(folder: AttemptFolder) -> RunSize:
-    return RunSize(*map(int, (folder.path / SIZE_FILE).read_text().split()))
+def end_event(n_rows: int, n_chunks: int) -> Event:
+    """What the process tells when it has read the whole input."""
+    return {
+        "kind": END_EVENT, "message": "The input is read.", "data": InputSize(n_rows, n_chunks)._asdict()
+    }  # fmt: skip
 
 
 def _parts_of(events: Sequence[Event]) -> list[PartInfo]:

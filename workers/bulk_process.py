@@ -9,19 +9,19 @@ from pathlib import Path
 
 from app.bulk.file_jobs import COUNTED_EVENT
 from app.bulk.folder import RunFolder
+from app.bulk.grants import GrantFile
 from app.bulk.parts import PartInfo
 from app.bulk.run import RunStopped, run_bulk
 from app.core.logging import configure_logging, get_logger
 from app.core.processes import die_with_parent
 from app.jobs.errors import JobErrorCode
 from workers.attempt import PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder
-from workers.bulk import part_event, write_size
+from workers.bulk import DONE_FILE, end_event, part_event
 from workers.failure import describe_error
 
 log = get_logger(__name__)
 
 MEMORY_ADVICE = "Let fewer processes work at once (XTALFORGE_BULK__PROCESSES)."
-
 
 Step = Callable[[AttemptFolder], None]
 
@@ -37,10 +37,11 @@ def main(folder: Path, parent_pid: int, begin: Step | None = None, complete: Ste
     try:
         if begin is not None:
             begin(attempt)
-        size = run_bulk(run_folder, _Teller(attempt), stop.is_set)
+        teller = _Teller(attempt)
+        run_bulk(run_folder, teller, stop.is_set, GrantFile(folder, teller.found_end))
         if complete is not None:
             complete(attempt)
-        write_size(attempt, size)
+        (folder / DONE_FILE).touch()
     except RunStopped:
         return STOPPED
     except Exception as error:
@@ -57,6 +58,9 @@ class _Teller:
 
     def counted(self, n_rows: int) -> None:
         self._attempt.append_event(COUNTED_EVENT, f"The file has {n_rows:,} inputs.", {"n_rows": n_rows})
+
+    def found_end(self, n_rows: int, n_chunks: int) -> None:
+        self._attempt.append_event(**end_event(n_rows, n_chunks))
 
     def finished(self, part: PartInfo) -> None:
         self._attempt.append_event(**part_event(part))

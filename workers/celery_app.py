@@ -4,14 +4,19 @@ SQL owns every job (lease, fencing token, attempts); the broker only wakes a wor
 or delivered twice costs nothing, and these settings need no result backend and no long broker promises.
 """
 
+import logging
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import celery.apps.worker
 from celery import Celery, signals
 
-from app.core.logging import configure_logging
+from app.core.logging import configure_logging, log_line
 from app.core.settings import Settings
-from app.jobs.queue import QUEUE_NAME
+from app.jobs.kinds import QueueName
+from app.jobs.queue import QUEUES
 from workers import runtime
 
 VISIBILITY_TIMEOUT_S = 6 * 3600
@@ -21,7 +26,7 @@ WORKER_SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],
     "task_serializer": "json",
     "result_serializer": "json",
-    "task_default_queue": QUEUE_NAME,
+    "task_default_queue": QUEUES[QueueName.TRAINING],
     "task_ignore_result": True,
     # Safe because the claim in SQL makes a second delivery a no-op and caps the attempts.
     "task_acks_late": True,
@@ -33,7 +38,8 @@ WORKER_SETTINGS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_TIMEOUT_S,
     "broker_transport_options": {
         "visibility_timeout": VISIBILITY_TIMEOUT_S, "socket_keepalive": True, "health_check_interval": 25,
-        "queue_order_strategy": "priority",
+        # Neither kind of work can keep the other waiting for ever.
+        "queue_order_strategy": "round_robin",
     },
     "broker_connection_retry": True,
     "broker_connection_retry_on_startup": True,
@@ -50,19 +56,29 @@ WORKER_SETTINGS: dict[str, Any] = {
 
 def create_celery_app(settings: Settings) -> Celery:
     app = Celery("xtalforge", broker=settings.resolved_broker_url)
-    app.conf.update(WORKER_SETTINGS)
+    names = [QUEUES[QueueName(queue)] for queue in settings.jobs.served_queues]
+    app.conf.update(WORKER_SETTINGS, task_queues={name: {"exchange": name, "routing_key": name} for name in names})
     return app
 
 
 def _configure_logging(**_: Any) -> None:
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
+    logging.captureWarnings(True)
+
+
+def _say(text: str, *_: Any) -> None:
+    """Write what Celery says while it shuts down as a line like all others: in signal handlers, so it takes no lock."""
+    os.write(sys.__stderr__.fileno(), log_line("celery.worker", text).encode())
 
 
 def _on(action: Callable[[], None]) -> Callable[..., None]:
     return lambda **_: action()
 
 
+celery.apps.worker.safe_say = _say
+# Celery warns before it asks for logging to be set up.
+signals.celeryd_init.connect(_configure_logging)
 signals.setup_logging.connect(_configure_logging)
 signals.worker_init.connect(_on(runtime.name_this_worker), weak=False)
 signals.worker_ready.connect(_on(runtime.start_watch), weak=False)

@@ -1,13 +1,15 @@
 """Screenings: predictions as in bulk, kept at hand to the end, and the choice among them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy.orm import Session
 
+from app.bulk.file_jobs import pieces_of
 from app.bulk.folder import RunFolder
 from app.bulk.repository import BulkPartRepository
 from app.bulk.spec import BulkSpec
 from app.core.db import open_session
+from app.jobs.models import Job
 from app.screening.selecting import (
     COUNTS_FILE,
     STRUCTURES_FILE,
@@ -15,27 +17,38 @@ from app.screening.selecting import (
     read_counts,
     write_wish,
 )
-from app.screening.spec import RESULT_PATH, SPEC_FILE, STRUCTURES_PATH, ScreeningSpec
-from workers.bulk import BulkWork
+from app.screening.spec import GENERATED_EVENT, RESULT_PATH, SPEC_FILE, STRUCTURES_PATH, ScreeningSpec
+from workers.attempt import AttemptFolder
+from workers.bulk import INPUT_FILE, BulkWork
+from workers.lease import Lease
 from workers.work import Event, Outcome
 
 
 class ScreeningWork(BulkWork):
-    module = "workers.screening_process"
+    def __init__(self, lease: Lease, job: Job, folder: AttemptFolder) -> None:
+        super().__init__(lease, job, folder)
+        # A helper only predicts.
+        self.module = "workers.screening_process" if lease.is_leader else BulkWork.module
+        self._is_input_kept = False
 
     def prepare(self, keep_lease: Callable[[], None]) -> None:
         super().prepare(keep_lease)
-        folder = RunFolder(self.folder.path)
-        write_wish(folder, self._screening().wish)
-        with open_session(self.worker.factory, read_only=True) as session:
-            kept = BulkPartRepository(session).paths(self.job.id)
-        # What earlier attempts predicted is ranked together with the rest.
-        for number, path in kept.items():
-            folder.part_path(number).write_bytes(self.worker.store.get(path))
-            keep_lease()
+        write_wish(RunFolder(self.folder.path), self._screening().wish)
+
+    def keep(self, events: Sequence[Event]) -> None:
+        super().keep(events)
+        if any(event["kind"] == GENERATED_EVENT for event in events):
+            with (self.folder.path / INPUT_FILE).open("rb") as file:
+                self.worker.store.put_stream(self._spec().input_path, pieces_of(file))
 
     def recorded(self, events: Sequence[Event]) -> None:
-        """Parts stay until the end."""
+        super().recorded(events)
+        self._is_input_kept = self._is_input_kept or any(event["kind"] == GENERATED_EVENT for event in events)
+
+    def look_after(self) -> None:
+        # Nobody can help before the candidates are there for all.
+        if self._is_input_kept:
+            super().look_after()
 
     def has_result(self) -> bool:
         return super().has_result() and (self.folder.path / COUNTS_FILE).is_file()
@@ -53,10 +66,27 @@ class ScreeningWork(BulkWork):
         return Outcome(result, f"{named:,} of {all_of_them:,} candidates are selected.")
 
     def _write_input(self, spec: BulkSpec, keep_lease: Callable[[], None]) -> None:
-        # Candidates of a generator are made by the process, which may take its time.
         (self.folder.path / SPEC_FILE).write_text(self._screening().model_dump_json())
-        if self._screening().generator is None:
+        # Candidates of a generator are made by the first process, which may take its time.
+        if self._screening().generator is None or self.worker.store.exists(spec.input_path):
             super()._write_input(spec, keep_lease)
+            self._is_input_kept = True
+
+    def _fetch(self, numbers: Collection[int]) -> None:
+        if not self.lease.is_leader:
+            return
+        folder = RunFolder(self.folder.path)
+        missing = {number for number in numbers if not folder.part_path(number).is_file()}
+        with open_session(self.worker.factory, read_only=True) as session:
+            paths = BulkPartRepository(session).paths(self.job.id) if missing else {}
+        for number in missing:
+            folder.part_path(number).write_bytes(self.worker.store.get(paths[number]))
+            self._keep_lease()
+
+    def _drop(self, numbers: Sequence[int]) -> None:
+        """All parts stay with the leader to the end, to be ranked together."""
+        if not self.lease.is_leader:
+            super()._drop(numbers)
 
     def _store_file(self, name: str) -> str | None:
         """Where it was put, beside the parts; None where there is no such file."""

@@ -7,16 +7,18 @@ from pathlib import Path
 from app.bulk.folder import RunFolder
 from app.screening.generation.table import write_candidates
 from app.screening.selecting import select
-from app.screening.spec import SELECTING_EVENT, SPEC_FILE, ScreeningSpec
+from app.screening.spec import GENERATED_EVENT, SELECTING_EVENT, SPEC_FILE, ScreeningSpec
 from workers.attempt import PARENT_PID_VARIABLE, AttemptFolder
 from workers.bulk_process import main
 
 
 def begin(attempt: AttemptFolder) -> None:
     spec = ScreeningSpec.model_validate_json((attempt.path / SPEC_FILE).read_text())
-    if spec.generator is not None:
-        folder = RunFolder(attempt.path)
-        write_candidates(spec.generator, spec.predictions.elements, folder.input_path(folder.run()))
+    folder = RunFolder(attempt.path)
+    path = folder.input_path(folder.run())
+    if spec.generator is not None and not path.exists():
+        write_candidates(spec.generator, spec.predictions.elements, path)
+        attempt.append_event(GENERATED_EVENT, "The candidates are made.", {})
 
 
 def complete(attempt: AttemptFolder) -> None:

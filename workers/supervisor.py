@@ -3,7 +3,6 @@
 import signal
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
@@ -19,10 +18,12 @@ from app.jobs.kinds import JobKind
 from app.jobs.outbox import dispatch
 from app.jobs.reaper import jobs_folder, remove_folder
 from app.jobs.service import JobService
+from app.jobs.sharing import JobSharing
 from app.jobs.status import JobStatus
 from workers.attempt import DISK_FULL, STOPPED, SUCCEEDED, AttemptFolder
 from workers.bulk import BulkWork
 from workers.failure import DISK_FULL_DETAIL
+from workers.lease import Ending, Helping, Leading, Lease, served_queues
 from workers.process import JobProcess
 from workers.runtime import WorkerContext
 from workers.screening import ScreeningWork
@@ -41,31 +42,29 @@ WORKS: dict[JobKind, type[Work]] = {
 }
 
 
-class Ending(Enum):
-    EXITED = auto()
-    CANCELLED = auto()
-    PAUSED = auto()
-    EXPIRED = auto()
-
-
-WISHES = {JobStatus.CANCELLING: Ending.CANCELLED, JobStatus.PAUSING: Ending.PAUSED}
-
-
 def run_attempt(worker: WorkerContext, job_id: str) -> None:
-    """Claim the job and see it to an end; nothing happens when it is not to be had."""
+    """Claim the job and see it to an end, or help whoever does; nothing happens when it is not to be had."""
     with bound_contextvars(job_id=job_id):
         with open_session(worker.factory) as session:
             jobs = JobService(session, worker.settings.jobs)
             token = jobs.claim(job_id, worker.worker_id)
-            tenant = jobs.get(job_id).tenant if token is not None else ""
-            origin = jobs.origin(job_id)
-        if token is None:
-            log.info("job not claimed: it has ended or another worker holds it")
+            helps = None
+            if token is None and job_id not in _given_up:
+                helps = JobSharing(session).join(job_id, worker.worker_id, served_queues(worker))
+            job, origin = jobs.get(job_id), jobs.origin(job_id)
+        own = worker.of_tenant(job.tenant)
+        attempt: Attempt
+        if token is not None:
+            attempt = Attempt(Leading(own, job_id, token))
+        elif helps is not None:
+            attempt = HelperAttempt(Helping(own, job_id, helps, worker))
+        else:
+            log.info("job not claimed: it has ended, or others see to it")
             return
         with span("job", origin, job_id=job_id, worker=worker.worker_id), bound_contextvars(**origin):
-            log.info("attempt begins")
+            log.info("attempt begins", leads=token is not None)
             try:
-                Attempt(worker.of_tenant(tenant), job_id, token).run()
+                attempt.run()
                 log.info("attempt ends")
             except LeaseLost:
                 log.warning("lease lost; the attempt was stopped and wrote nothing more")
@@ -74,11 +73,13 @@ def run_attempt(worker: WorkerContext, job_id: str) -> None:
 class Attempt:
     """Holds the lease of one job; every method raises LeaseLost once it is gone."""
 
-    def __init__(self, worker: WorkerContext, job_id: str, token: str) -> None:
-        self._worker = worker
-        self._settings = worker.settings.jobs
-        self._job_id = job_id
-        self._token = token
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._worker = lease.worker
+        self._settings = lease.worker.settings.jobs
+        self._job_id = lease.job_id
+        self._token = lease.token
+        self._work: Work | None = None
         self._started_at = time.monotonic()
         self._renewed_at = self._started_at
         self._watched_at = self._started_at
@@ -88,8 +89,8 @@ class Attempt:
         try:
             with open_session(self._worker.factory, read_only=True) as session:
                 job = JobService(session, self._settings).get(self._job_id)
-            folder = AttemptFolder.create(jobs_folder(self._worker.settings) / self._job_id, self._token)
-            work = WORKS[JobKind(job.kind)](self._worker, job, folder)
+            work = WORKS[JobKind(job.kind)](self._lease, job, self._new_folder())
+            self._work = work
             work.prepare(self._renew)
             self._work_and_record(work)
         except LeaseLost:
@@ -105,6 +106,9 @@ class Attempt:
             # Not sent at once: whatever is away for a while would use up all attempts within a second.
             self._release(work, f"The worker could not run the job ({_name(error)}).", send=False)
 
+    def _new_folder(self) -> AttemptFolder:
+        return AttemptFolder.create(jobs_folder(self._worker.settings) / self._job_id, self._token)
+
     def _work_and_record(self, work: Work) -> None:
         process = JobProcess(work.module, work.folder.path)
         try:
@@ -113,6 +117,10 @@ class Attempt:
                 process.stop()
         finally:
             process.stop(grace_s=0)
+        self._conclude(work, ending, process.poll() or 0)
+
+    def _conclude(self, work: Work, ending: Ending, exit_code: int) -> None:
+        """Write how the attempt ended; the process is gone."""
         if ending is Ending.CANCELLED:
             self._write(lambda jobs, _: jobs.cancelled(self._job_id, self._token))
         elif ending is Ending.EXPIRED:
@@ -122,7 +130,7 @@ class Attempt:
             self._give_back(work, lambda jobs: jobs.paused(self._job_id, self._token))
             return
         else:
-            self._record_exit(work, process.poll() or 0)
+            self._record_exit(work, exit_code)
             return
         self._clean_up(work)
 
@@ -137,6 +145,7 @@ class Attempt:
                 if (wish := self._wish()) is not None:
                     return wish
                 self._renew()
+                work.look_after()
             except DATABASE_AWAY as error:
                 log.warning("database unreachable", reason=str(error.orig))
                 self._check_own_clock()
@@ -151,10 +160,9 @@ class Attempt:
             return
         work.keep(events)
         with open_session(self._worker.factory) as session:
-            jobs = JobService(session, self._settings)
-            jobs.held(self._job_id, self._token)
+            self._lease.hold(session)
             for event in work.record(session, events):
-                jobs.add_event(self._job_id, self._token, event["kind"], event["message"], event["data"])
+                self._lease.tell(session, event)
         process.mark_read(position)
         work.recorded(events)
 
@@ -163,17 +171,18 @@ class Attempt:
         if time.monotonic() - self._watched_at < self._settings.cancel_poll_s:
             return None
         with open_session(self._worker.factory, read_only=True) as session:
-            status = JobService(session, self._settings).watch(self._job_id, self._token)
+            wish = self._lease.wish(session)
         self._watched_at = time.monotonic()
-        return WISHES.get(status)
+        return wish
 
     def _renew(self) -> None:
         now = time.monotonic()
         if now - self._renewed_at < self._settings.heartbeat_s:
             return
         with open_session(self._worker.factory) as session:
-            if not JobService(session, self._settings).heartbeat(self._job_id, self._token):
-                raise LeaseLost(self._job_id)
+            self._lease.renew(session)
+            if self._work is not None:
+                self._work.renew(session)
         self._renewed_at = now
 
     def _check_own_clock(self) -> None:
@@ -250,6 +259,37 @@ class Attempt:
         remove_folder(self._worker.settings, self._job_id)
         if work is not None:
             work.ended()
+
+
+class HelperAttempt(Attempt):
+    """Helps with a job that another worker leads: what it did is recorded, how it ended concerns only itself."""
+
+    def _new_folder(self) -> AttemptFolder:
+        return AttemptFolder.join(jobs_folder(self._worker.settings) / self._job_id, self._token)
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            if self._work is not None:
+                self._work.left()
+
+    def _conclude(self, work: Work, ending: Ending, exit_code: int) -> None:
+        if ending is Ending.EXITED and exit_code != SUCCEEDED:
+            error = work.folder.read_error()
+            self._fail(work, error.code if error else work.failure_code, error.detail if error else f"exit {exit_code}")
+
+    def _fail(self, work: Work | None, code: str, detail: str) -> None:  # noqa: ARG002
+        """The leader comes to the same rows and says what is wrong with them; this worker does not come again."""
+        log.warning("could not help", code=code, reason=detail)
+        _given_up.add(self._job_id)
+
+    def _release(self, work: Work | None, reason: str, *, send: bool = True) -> None:  # noqa: ARG002
+        self._fail(work, JobErrorCode.RUN_FAILED, reason)
+
+
+_given_up: set[str] = set()
+"""Jobs that this process could not help with."""
 
 
 def _name(error: Exception) -> str:

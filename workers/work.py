@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from app.jobs.errors import JobErrorCode
 from app.jobs.models import Job
 from workers.attempt import AttemptFolder
-from workers.runtime import WorkerContext
+
+if TYPE_CHECKING:
+    from workers.lease import Lease
 
 Event = dict[str, Any]
 """`kind`, `message` and `data`."""
@@ -25,15 +27,16 @@ class Outcome(NamedTuple):
 class Work(ABC):
     """One attempt at a job of one kind. Errors it raises end the attempt, XtalforgeError the job."""
 
-    module: ClassVar[str]
+    module: str
     """Run as `python -m MODULE FOLDER`; its exit codes are those of `workers.attempt`."""
 
     failure_code: ClassVar[JobErrorCode]
     memory_advice: ClassVar[str]
     """What to do when the process was killed, which is mostly for want of memory."""
 
-    def __init__(self, worker: WorkerContext, job: Job, folder: AttemptFolder) -> None:
-        self.worker = worker
+    def __init__(self, lease: "Lease", job: Job, folder: AttemptFolder) -> None:
+        self.lease = lease
+        self.worker = lease.worker
         self.job = job
         self.folder = folder
 
@@ -51,6 +54,12 @@ class Work(ABC):
     def recorded(self, events: Sequence[Event]) -> None:  # noqa: B027
         """Called once what `record` wrote is committed."""
 
+    def renew(self, session: Session) -> None:  # noqa: B027
+        """Renew what else the attempt has leased. Raises LeaseLost."""
+
+    def look_after(self) -> None:  # noqa: B027
+        """Called a few times a second while the process runs. Raises LeaseLost."""
+
     @abstractmethod
     def has_result(self) -> bool:
         """Whether the process, which ended well, left a result."""
@@ -61,3 +70,6 @@ class Work(ABC):
 
     def ended(self) -> None:  # noqa: B027
         """The job has ended, however; nothing of it will run again."""
+
+    def left(self) -> None:  # noqa: B027
+        """This attempt is over, and the job may go on without it."""

@@ -2,8 +2,9 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar, Generic, Self, TypeVar
+from uuid import uuid4
 
 import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,7 +14,7 @@ from app.bulk.quota import require_rows
 from app.bulk.repository import BulkPartRepository, Totals
 from app.bulk.spec import DELETED_AT, BulkSpec
 from app.core.db import open_session
-from app.core.errors import ArtifactCorrupt, JobNotFinished, PayloadTooLarge, ResultsDeleted
+from app.core.errors import ArtifactCorrupt, JobNotFinished, JobNotRetryable, PayloadTooLarge, ResultsDeleted
 from app.core.orm import utc_now
 from app.core.settings import LimitSettings, Settings
 from app.jobs.kinds import JobKind
@@ -59,6 +60,10 @@ class FileJobs(ABC, Generic[ReadT]):
         """The predictions that the job consists of."""
 
     @abstractmethod
+    def _with_bulk_spec(self, job: Job, spec: BulkSpec) -> dict[str, Any]:
+        """The job's spec with these predictions instead of its own."""
+
+    @abstractmethod
     def _view(self, job: Job, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None) -> ReadT:
         """What is shown of the job."""
 
@@ -76,13 +81,44 @@ class FileJobs(ABC, Generic[ReadT]):
 
     def cancel(self, job_id: str) -> ReadT:
         """Raises JobNotFound, JobNotCancellable."""
+        return self._order(job_id, JobService.request_cancel)
+
+    def pause(self, job_id: str) -> ReadT:
+        """Raises JobNotFound, JobNotPausable."""
+        return self._order(job_id, JobService.request_pause)
+
+    def resume(self, job_id: str) -> ReadT:
+        """Raises JobNotFound, JobNotResumable."""
+        return self._order(job_id, JobService.request_resume)
+
+    def retry(self, job_id: str, idempotency_key: str | None) -> ReadT:
+        """A new job that asks for the same as one that failed, expired or was cancelled, from the beginning.
+
+        Raises JobNotFound, JobNotRetryable, also when the input is gone, IdempotencyConflict, QuotaExceeded.
+        """
+        with open_session(self._sessions, read_only=True) as session:
+            job = JobRepository(session).get_of_kind(job_id, self.kind)
+            request_sha256 = JobService(session, self._settings.jobs).require_retryable(job)
+        replay = self._replay(idempotency_key, request_sha256)
+        if replay is not None:
+            return replay
+        spec, folder = self._bulk_spec(job), f"{STORE_FOLDER}/{uuid4().hex}"
+        own = spec.dataset_id is None
+        moved = {"parts_prefix": f"{folder}/parts", **({"input_path": f"{folder}/input"} if own else {})}
+        document = self._with_bulk_spec(job, spec.model_copy(update=moved))
+        has_input = self._store.exists(spec.input_path)
+        if own and has_input:
+            pieces = self._store.stream(spec.input_path)
+            return self._create_with_input(document, moved["input_path"], pieces, idempotency_key, request_sha256, job)
+        if not has_input and spec.input_sha256:
+            raise JobNotRetryable(f"The input of job {job_id} is no longer kept: send it again.", job_status=job.status)
+        return self._create(document, idempotency_key, request_sha256, job)[1]
+
+    def _order(self, job_id: str, order: Callable[[JobService, str], Job]) -> ReadT:
         with open_session(self._sessions) as session:
             JobRepository(session).get_of_kind(job_id, self.kind)
-            job = JobService(session, self._settings.jobs).request_cancel(job_id)
-            read = self._read(session, [job])[0]
-        if JobStatus(job.status).is_terminal:
-            self._remove_input(job)
-        return read
+            job = order(JobService(session, self._settings.jobs), job_id)
+            return self._read(session, [job])[0]
 
     def delete(self, job_id: str) -> None:
         """Remove results and input; the job itself stays listed. Raises JobNotFound, JobNotFinished."""
@@ -105,20 +141,26 @@ class FileJobs(ABC, Generic[ReadT]):
             raise ResultsDeleted(f"The results of {self.kind.label} {job_id} were deleted at {deleted_at}.")
         return job
 
-    def _create(self, spec: dict[str, Any], key: str | None, request_sha256: str) -> tuple[Job, ReadT]:
+    def _create(
+        self, spec: dict[str, Any], key: str | None, request_sha256: str, retried: Job | None = None
+    ) -> tuple[Job, ReadT]:
         with open_session(self._sessions) as session:
             jobs = JobService(session, self._settings.jobs)
-            job = jobs.create(self.kind, spec, key, request_sha256, self._webhook)
+            if retried is None:
+                job = jobs.create(self.kind, spec, key, request_sha256, self._webhook)
+            else:
+                job = jobs.retry(retried.id, key, spec)
             require_rows(session, self._settings.bulk.rows_per_tenant_and_day, job, self._bulk_spec)
             return job, self._read(session, [job])[0]
 
     def _create_with_input(
-        self, spec: dict[str, Any], input_path: str, pieces: Iterator[bytes], key: str | None, request_sha256: str
-    ) -> ReadT:
+        self, spec: dict[str, Any], input_path: str, pieces: Iterator[bytes], key: str | None, request_sha256: str,
+        retried: Job | None = None,
+    ) -> ReadT:  # fmt: skip
         """The same with a file of its own; nothing is kept of a request that is refused or that came before."""
         self._store.put_stream(input_path, pieces)
         try:
-            job, read = self._create(spec, key, request_sha256)
+            job, read = self._create(spec, key, request_sha256, retried)
         except BaseException:
             self._store.delete(input_path)
             raise

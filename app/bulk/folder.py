@@ -32,7 +32,10 @@ PARTS_FOLDER = "parts"
 
 
 class BulkRun(BaseModel):
-    """What a run is told. The two bounds on chunks are part of it: a run goes on only with the chunks it began with."""
+    """What a run is told. The two bounds on chunks are part of it: a run goes on only with the chunks it began with.
+
+    `counts`: whether it counts the rows first where nothing else tells their number.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +43,7 @@ class BulkRun(BaseModel):
     input: InputFile
     models: tuple[ModelUse, ...]
     limits: LimitSettings
-    done: frozenset[int] = frozenset()
+    counts: bool = True
     chunk_rows: int = CHUNK_ROWS
     chunk_characters: int = CHUNK_CHARACTERS
     interval_level: float = DEFAULT_LEVEL

@@ -22,7 +22,7 @@ from app.core.logging import get_logger
 from app.core.processes import die_with_parent
 
 ROW_TIMEOUT_S = 60.0
-POLL_S = 0.2
+POLL_S, STARVING_POLL_S = 0.2, 0.05
 STOP_S = 5.0
 MAX_LOSSES = 3
 _LONGEST_STEP_S = 1.0
@@ -127,6 +127,27 @@ class _Worker:
         self.connection.close()
 
 
+class _Source:
+    """Tasks with one looked at ahead, so that it is read while the processes work."""
+
+    def __init__(self, tasks: Iterator[Task | None]) -> None:
+        self._tasks = tasks
+        self._next: Task | None = None
+        self.is_through = False
+
+    def take(self) -> Task | None:
+        self.look_ahead()
+        task, self._next = self._next, None
+        return task
+
+    def look_ahead(self) -> None:
+        if self._next is None and not self.is_through:
+            try:
+                self._next = next(self._tasks)
+            except StopIteration:
+                self.is_through = True
+
+
 class Pool:
     """Runs tasks in `n_processes` fresh interpreters (spawn); use it as a context manager.
 
@@ -155,30 +176,30 @@ class Pool:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             worker.kill()
 
-    def run(self, tasks: Iterator[Task], should_stop: Callable[[], bool]) -> Iterator[tuple[Task, Any]]:
+    def run(self, tasks: Iterator[Task | None], should_stop: Callable[[], bool]) -> Iterator[tuple[Task, Any]]:
         """Each task's answers as they come, until all tasks are done or it is told to stop.
 
-        At most one task beyond those that are worked on is taken from `tasks`. Raises ProcessesLost, and the errors
-        of the processes.
+        At most one task beyond those that are worked on is taken from `tasks`; None there means that none is to be had
+        at the moment. Raises ProcessesLost, and the errors of the processes.
         """
-        following = next(tasks, None)
+        source = _Source(tasks)
         while not should_stop():
             for worker in [worker for worker in self._workers if worker.task is None]:
-                task = self._again.popleft() if self._again else following
+                task = self._again.popleft() if self._again else source.take()
                 if task is None:
                     break
-                following = following if task is not following else None
                 if not worker.give(task):
                     self._replace(worker)
-                following = following or next(tasks, None)
-            if following is None and not self._again and all(worker.task is None for worker in self._workers):
+            source.look_ahead()
+            idle = [worker for worker in self._workers if worker.task is None]
+            if len(idle) == len(self._workers) and source.is_through and not self._again:
                 return
-            yield from self._received()
+            yield from self._received(STARVING_POLL_S if idle and not source.is_through else POLL_S)
             self._give_up_hanging_rows()
 
-    def _received(self) -> Iterator[tuple[Task, Any]]:
+    def _received(self, longest_s: float) -> Iterator[tuple[Task, Any]]:
         by_connection: dict[Any, _Worker] = {w.connection: w for w in self._workers if w.task is not None}
-        for connection in wait(list(by_connection), POLL_S):
+        for connection in wait(list(by_connection), longest_s):
             worker = by_connection[connection]
             task = worker.task
             assert task is not None

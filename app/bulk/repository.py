@@ -28,8 +28,10 @@ class BulkPartRepository:
         self._session.add_all(parts)
         self._session.flush()
 
-    def numbers(self, job_id: str) -> frozenset[int]:
-        return frozenset(self._session.scalars(select(BulkPart.number).where(BulkPart.job_id == job_id)))
+    def numbers(self, job_id: str, first: int, n: int) -> frozenset[int]:
+        """Of the parts that are there among `n` from `first` on."""
+        query = select(BulkPart.number).where(BulkPart.job_id == job_id, BulkPart.number.between(first, first + n - 1))
+        return frozenset(self._session.scalars(query))
 
     def paths(self, job_id: str) -> dict[int, str]:
         """By number, in the order of the input."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from app.bulk.chunks import cut
-from app.bulk.folder import BulkRun, RunFolder
-from app.bulk.inputs import read_rows
+from app.bulk.feeder import Feeder
+from app.bulk.folder import RunFolder
+from app.bulk.grants import Everything, Grants
 from app.bulk.parts import Lines, PartInfo
 from app.bulk.pool import Piece, Pool, Task
 from app.bulk.worker import answer_chunks, load_answerer, read_chunks, write_chunk
@@ -38,22 +38,25 @@ class Listener(Protocol):
     def finished(self, part: PartInfo) -> None: ...
 
 
-def run_bulk(folder: RunFolder, listener: Listener, should_stop: Callable[[], bool]) -> RunSize:
-    """Answer every row that no part holds yet.
+def run_bulk(
+    folder: RunFolder, listener: Listener, should_stop: Callable[[], bool], grants: Grants | None = None
+) -> RunSize | None:
+    """Answer every row that no part holds yet, or only those that are granted; None when the end was not reached.
 
     Raises RunStopped, what `read_rows` raises, ArtifactCorrupt for a damaged model, ProcessesLost, and RuntimeError
     for an error inside a process.
     """
     run = folder.run()
-    feeder = _Feeder(folder, run)
+    feeder = Feeder(folder, run, grants or Everything())
+    tasks = feeder.tasks(has_to_count=run.counts and run.input.n_rows is None)
     is_gpu = has_gpu(run.device)
     with Pool(read_chunks if is_gpu else answer_chunks, folder.path, run.n_processes) as pool:
-        answers = pool.run(feeder.tasks(), should_stop)
+        answers = pool.run(tasks, should_stop)
         for part in _answer_here(folder, answers, listener) if is_gpu else _answered(answers, listener):
             listener.finished(part)
         if should_stop():
             raise RunStopped
-    return RunSize(feeder.n_rows, feeder.n_chunks)
+    return RunSize(feeder.n_rows, feeder.n_chunks) if feeder.n_chunks is not None else None
 
 
 def default_processes() -> int:
@@ -71,26 +74,6 @@ def has_gpu(device: Device) -> bool:
     from app.learning.device import torch_device
 
     return torch_device(device).type == "cuda"
-
-
-class _Feeder:
-    """Cuts the input into tasks, and knows its size when it is through."""
-
-    def __init__(self, folder: RunFolder, run: BulkRun) -> None:
-        self._folder, self._run = folder, run
-        self.n_rows = 0
-        self.n_chunks = 0
-
-    def tasks(self) -> Iterator[Task]:
-        run = self._run
-        if run.input.n_rows is None:
-            yield Task(None)
-        rows = read_rows(self._folder.input_path(run), run.input, run.limits)
-        for chunk in cut(rows, run.chunk_rows, run.chunk_characters):
-            self.n_rows += len(chunk.rows)
-            self.n_chunks += 1
-            if chunk.number not in run.done and not self._folder.part_path(chunk.number).exists():
-                yield Task(chunk)
 
 
 def _answered(answers: Iterator[tuple[Task, object]], listener: Listener) -> Iterator[PartInfo]:

@@ -92,6 +92,9 @@ class BulkService(FileJobs[BulkPredictionRead]):
     def _bulk_spec(self, job: Job) -> BulkSpec:
         return BulkSpec.model_validate(job.spec)
 
+    def _with_bulk_spec(self, job: Job, spec: BulkSpec) -> dict[str, Any]:  # noqa: ARG002
+        return spec.model_dump(mode="json")
+
     def _view(
         self, job: Job, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None
     ) -> BulkPredictionRead:

@@ -43,6 +43,21 @@ class JobSettings(_Group):
         default=0, description="Most jobs of one tenant that wait or run; 0 = any number."
     )
     max_run_s: PositiveFloat = Field(default=86_400.0, description="An attempt that takes longer ends the job.")
+    queues: str = Field(
+        default="training,bulk",
+        description="What a worker does, with commas between: `training`, `bulk` (bulk predictions and screenings).",
+    )
+
+    @field_validator("queues")
+    @classmethod
+    def _are_queues(cls, queues: str) -> str:
+        if not _listed(queues) or not set(_listed(queues)) <= {"training", "bulk"}:
+            raise ValueError(f"jobs.queues: {queues!r} must be training, bulk or both, with a comma between")
+        return queues
+
+    @property
+    def served_queues(self) -> tuple[str, ...]:
+        return _listed(self.queues)
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> Self:

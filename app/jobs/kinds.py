@@ -3,6 +3,13 @@
 from enum import StrEnum
 
 
+class QueueName(StrEnum):
+    """Queues of the broker, by the names that `XTALFORGE_JOBS__QUEUES` has."""
+
+    TRAINING = "training"
+    BULK = "bulk"
+
+
 class JobKind(StrEnum):
     FINE_TUNING = "fine_tuning"
     BULK_PREDICTION = "bulk_prediction"
@@ -12,6 +19,11 @@ class JobKind(StrEnum):
     def label(self) -> str:
         """In words: `bulk prediction`."""
         return _LABELS[self]
+
+    @property
+    def queue(self) -> QueueName:
+        """Where its messages go."""
+        return QueueName.TRAINING if self is JobKind.FINE_TUNING else QueueName.BULK
 
     @property
     def path(self) -> str:
@@ -27,3 +39,7 @@ _PATHS = {
     JobKind.FINE_TUNING: "/v1/fine-tuning/jobs", JobKind.BULK_PREDICTION: "/v1/bulk-predictions",
     JobKind.SCREENING: "/v1/screenings",
 }  # fmt: skip
+
+
+def kinds_of(queue: QueueName) -> list[JobKind]:
+    return [kind for kind in JobKind if kind.queue is queue]

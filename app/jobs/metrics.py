@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, union
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.db import READ_ONLY_OPTION
@@ -15,7 +15,7 @@ from app.core.logging import get_logger
 from app.core.orm import utc_now
 from app.jobs.errors import JobErrorCode
 from app.jobs.kinds import JobKind
-from app.jobs.models import Job
+from app.jobs.models import Job, JobShard
 from app.jobs.queue import JobQueue
 from app.jobs.status import HELD, JobStatus
 
@@ -59,9 +59,10 @@ class JobMetrics:
 
     def _of_broker(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("xtalforge_broker_up", "Whether the broker answers.")
-        waiting = GaugeMetricFamily("xtalforge_broker_messages", "Messages that wait for a worker.")
+        waiting = GaugeMetricFamily("xtalforge_broker_messages", "Messages that wait for a worker.", labels=["queue"])
         try:
-            waiting.add_metric([], self._queue.n_waiting())
+            for queue, n_messages in self._queue.n_waiting().items():
+                waiting.add_metric([queue], n_messages)
             up.add_metric([], 1)
         except BrokerUnavailable:
             up.add_metric([], 0)
@@ -86,8 +87,13 @@ def _jobs(connection: Connection) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "xtalforge_jobs_with_expired_lease", "Jobs whose worker is silent and that nobody has taken back.", expired
     )
-    workers = connection.scalar(select(func.count(job.worker_id.distinct())).where(held, job.lease_expires_at >= now))
-    yield GaugeMetricFamily("xtalforge_workers_at_work", "Workers that hold a job.", workers)
+    shard = JobShard.__table__.c
+    at_work = union(
+        select(job.worker_id).where(held, job.lease_expires_at >= now),
+        select(shard.worker_id).where(shard.worker_id.is_not(None), shard.lease_expires_at >= now),
+    ).subquery()
+    workers = connection.scalar(select(func.count()).select_from(at_work))
+    yield GaugeMetricFamily("xtalforge_workers_at_work", "Workers that hold a job or help with one.", workers)
     repeated = connection.scalar(select(func.sum(job.attempts - 1)).where(job.attempts > 1))
     lost = connection.scalar(select(func.count()).where(job.error_code == JobErrorCode.WORKER_LOST))
     yield GaugeMetricFamily(

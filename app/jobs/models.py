@@ -44,6 +44,24 @@ class Job(Owned, Base):
     finished_at: Mapped[datetime | None]
 
 
+class JobShard(Owned, Base):
+    """Chunks `first` to `first + n - 1` of a job's input, while the job is open; `token` fences as the job's does.
+
+    `input_rows`, the rows of the whole input, is known where the input ends in this shard.
+    """
+
+    __tablename__ = "job_shard"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    first: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int]
+    input_rows: Mapped[int | None]
+    token: Mapped[str | None]
+    worker_id: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+
+
 class JobEvent(Owned, Base):
     """What happened in a job, in order; `seq` counts from 1 within the job."""
 

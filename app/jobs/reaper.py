@@ -17,6 +17,7 @@ from app.jobs.outbox import dispatch
 from app.jobs.queue import JobQueue
 from app.jobs.repository import JobRepository
 from app.jobs.service import JobService
+from app.jobs.sharing import JobSharing
 
 log = get_logger(__name__)
 
@@ -80,13 +81,17 @@ class Reaper:
 
     def _send_pending(self) -> None:
         try:
-            is_broker_empty = self._queue.is_empty()
+            empty = [queue for queue, n in self._queue.n_waiting().items() if n == 0]
+            with open_session(self._factory, read_only=True) as session:
+                pending = JobService(session, self._settings.jobs).pending_enqueue(empty_queues=empty)
+                shared = {queue: JobSharing(session).wanting_help(queue) for queue in empty}
+            dispatch(self._factory, self._settings.jobs, self._queue, pending)
+            # One call for help at a time: a worker that follows it repeats it.
+            for queue, job_ids in shared.items():
+                for job_id in job_ids[:1]:
+                    self._queue.send(job_id, queue)
         except BrokerUnavailable as error:
             log.warning("broker unreachable", reason=error.detail)
-            return
-        with open_session(self._factory, read_only=True) as session:
-            pending = JobService(session, self._settings.jobs).pending_enqueue(is_broker_empty=is_broker_empty)
-        dispatch(self._factory, self._settings.jobs, self._queue, pending)
 
     def _sweep_folders(self) -> None:
         root = jobs_folder(self._settings)

@@ -50,6 +50,10 @@ class JobRepository:
     def by_idempotency_key(self, kind: str, key: str) -> Job | None:
         return self._session.scalar(select(Job).where(Job.kind == kind, Job.idempotency_key == key))
 
+    def kinds(self, job_ids: Sequence[str]) -> dict[str, str]:
+        query = select(Job.id, Job.kind).where(Job.id.in_(job_ids))
+        return {row.id: row.kind for row in self._session.execute(query)}
+
     def n_open(self) -> int:
         """How many jobs have not ended."""
         query = select(func.count()).select_from(Job).where(Job.status.not_in(TERMINAL))
@@ -109,10 +113,12 @@ class JobRepository:
         query = select(Job).where(at_work, Job.worker_id == worker_id)
         return list(self._session.scalars(query.execution_options(populate_existing=True)))
 
-    def unsent(self, sent_before: datetime | None, limit: int) -> list[str]:
-        """Ids of queued jobs whose message never left, or left before `sent_before`; oldest first."""
-        never = Job.enqueued_at.is_(None)
-        due = never if sent_before is None else or_(never, Job.enqueued_at < sent_before)
+    def unsent(self, sent_before: datetime, lost: ColumnElement[bool], limit: int) -> list[str]:
+        """Ids of queued jobs whose message never left or, of those that are `lost`, left before `sent_before`.
+
+        The oldest come first.
+        """
+        due = or_(Job.enqueued_at.is_(None), and_(lost, Job.enqueued_at < sent_before))
         query = select(Job.id).where(Job.status == JobStatus.QUEUED, due).order_by(Job.created_at).limit(limit)
         return list(self._session.scalars(query))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -22,9 +22,12 @@ from app.core.errors import (
 )
 from app.core.settings import JobSettings
 from app.jobs.errors import JobErrorCode, LeaseLost
+from app.jobs.kinds import QueueName
 from app.jobs.models import Job, JobEvent
 from app.jobs.origin import origin_of, request_origin
 from app.jobs.repository import JobRepository, lease_end
+from app.jobs.shards import ShardRepository
+from app.jobs.sharing import in_queues
 from app.jobs.status import HELD, JobStatus, sources_of
 from app.jobs.views import job_notice
 from app.webhooks.kinds import WebhookEvent
@@ -42,6 +45,7 @@ class JobService:
         self._session = session
         self._settings = settings
         self._jobs = JobRepository(session)
+        self._shards = ShardRepository(session)
 
     def create(
         self, kind: str, spec: dict[str, Any], idempotency_key: str | None = None, request_sha256: str | None = None,
@@ -137,29 +141,35 @@ class JobService:
             raise JobNotResumable(f"Job {job_id} is '{status}': there is nothing to go on with.", job_status=status)
         return self.get(job_id)
 
-    def retry(self, job_id: str, idempotency_key: str | None = None) -> Job:
-        """A new job that asks for the same as one that failed, expired or was cancelled.
+    def require_retryable(self, job: Job) -> str:
+        """What requests to try this job again go by. Raises JobNotRetryable for one that has not come to a bad end."""
+        status = JobStatus(job.status)
+        if not status.is_terminal or status is JobStatus.SUCCEEDED:
+            raise JobNotRetryable(
+                f"Job {job.id} is '{status}': only what failed, expired or was cancelled can be tried again.",
+                job_status=status,
+            )
+        return hashlib.sha256(f"retry {job.id}".encode()).hexdigest()
+
+    def retry(self, job_id: str, idempotency_key: str | None = None, spec: dict[str, Any] | None = None) -> Job:
+        """A new job that asks for the same as one that failed, expired or was cancelled, or for `spec`.
 
         Raises JobNotFound, JobNotRetryable for any other, IdempotencyConflict, QuotaExceeded.
         """
         job = self.get(job_id)
-        status = JobStatus(job.status)
-        if not status.is_terminal or status is JobStatus.SUCCEEDED:
-            raise JobNotRetryable(
-                f"Job {job_id} is '{status}': only what failed, expired or was cancelled can be tried again.",
-                job_status=status,
-            )
-        request_sha256 = hashlib.sha256(f"retry {job_id}".encode()).hexdigest()
+        request_sha256 = self.require_retryable(job)
         replay = self.find_replay(job.kind, idempotency_key, request_sha256)
         if replay is not None:
             return replay
-        retried = self.create(job.kind, job.spec, idempotency_key, request_sha256)
+        retried = self.create(job.kind, spec or job.spec, idempotency_key, request_sha256)
         self.add_event(retried.id, None, "message", f"Job {job_id} is tried again.", {"retry_of": job_id})
         return retried
 
     def claim(self, job_id: str, worker_id: str) -> str | None:
         """Take the job: the new fencing token, or None when it is not to be had."""
         now, token = self._jobs.now(), secrets.token_hex(16)
+        before = self._jobs.get(job_id)
+        lost = before.fencing_token if before is not None else None
         taken = self._jobs.update_where(
             job_id, self._jobs.claimable(now), status=JobStatus.RUNNING, fencing_token=token, worker_id=worker_id,
             lease_expires_at=lease_end(now, self._settings.lease_s), attempts=Job.attempts + 1, status_reason=None,
@@ -167,6 +177,8 @@ class JobService:
         if not taken:
             return None
         self._jobs.update_where(job_id, Job.started_at.is_(None), started_at=now)
+        if lost is not None:
+            self._shards.free(job_id, lost)
         job = self.get(job_id)
         reason = f"Attempt {job.attempts} of {job.max_attempts} started."
         self._note(job_id, JobStatus.RUNNING, reason, attempt=job.attempts, worker=worker_id)
@@ -235,7 +247,8 @@ class JobService:
         return self._requeue(self.get(job_id), reason, counts_as_attempt=counts_as_attempt)
 
     def release_worker(self, worker_id: str) -> list[str]:
-        """Give back all jobs of a worker that stops as planned; this costs them no attempt."""
+        """Give back all jobs and shards of a worker that stops as planned; this costs them no attempt."""
+        self._shards.free_worker(worker_id)
         reason = "The worker was stopped; the job goes on with the next one."
         return self._requeue_all(self._jobs.running_of(worker_id), reason, counts_as_attempt=False)
 
@@ -243,18 +256,20 @@ class JobService:
         """End or re-queue jobs whose lease ran out; ids of those queued again."""
         now = self._jobs.now()
         # After a clock was set back, leases from before would hold for as long as it went back.
-        self._jobs.shorten_leases(lease_end(now, self._settings.lease_s))
+        latest = lease_end(now, self._settings.lease_s)
+        self._jobs.shorten_leases(latest)
+        self._shards.shorten_leases(latest)
         jobs = self._jobs.with_expired_lease(now, REAP_LIMIT)
         reason = "The worker that ran the job stopped answering."
         return self._requeue_all(jobs, reason, Job.lease_expires_at < now, counts_as_attempt=True)
 
-    def pending_enqueue(self, *, is_broker_empty: bool = False) -> list[str]:
+    def pending_enqueue(self, *, empty_queues: Collection[QueueName] = ()) -> list[str]:
         """Queued jobs whose message is to be sent (again).
 
-        A job may wait long behind others, so age alone does not say that its message is lost; an empty broker does.
+        A job may wait long behind others, so age alone does not say that its message is lost; an empty queue does.
         """
-        sent_before = self._jobs.now() - timedelta(seconds=self._settings.lease_s) if is_broker_empty else None
-        return self._jobs.unsent(sent_before, REAP_LIMIT)
+        sent_before = self._jobs.now() - timedelta(seconds=self._settings.lease_s)
+        return self._jobs.unsent(sent_before, in_queues(empty_queues), REAP_LIMIT)
 
     def mark_enqueued(self, job_id: str) -> None:
         self._jobs.update_where(job_id, Job.status == JobStatus.QUEUED, enqueued_at=self._jobs.now())
@@ -313,6 +328,12 @@ class JobService:
             wanted.append(Job.fencing_token == token)
         if not self._jobs.update_where(job_id, *wanted, status=to, status_reason=reason, **values):
             raise LeaseLost(job_id)
+        if to.is_terminal:
+            self._shards.remove_all([job_id])
+        elif to is JobStatus.PAUSED:
+            self._shards.free(job_id)
+        elif to is JobStatus.QUEUED and token is not None:
+            self._shards.free(job_id, token)
         self._note(job_id, to, reason, **({"error_code": values["error_code"]} if "error_code" in values else {}))
 
     def _note(self, job_id: str, status: JobStatus, reason: str, **data: Any) -> None:

@@ -149,6 +149,10 @@ class ScreeningService(FileJobs[ScreeningRead]):
     def _bulk_spec(self, job: Job) -> BulkSpec:
         return ScreeningSpec.model_validate(job.spec).predictions
 
+    def _with_bulk_spec(self, job: Job, spec: BulkSpec) -> dict[str, Any]:
+        screening = ScreeningSpec.model_validate(job.spec)
+        return screening.model_copy(update={"predictions": spec}).model_dump(mode="json")
+
     def _view(
         self, job: Job, totals: Totals, counted: dict[str, Any] | None, rate_per_s: float | None
     ) -> ScreeningRead:

@@ -7,6 +7,7 @@ from app.screening.generator import Generator
 from app.screening.wish import ScreeningWish
 
 SELECTING_EVENT = "selecting"
+GENERATED_EVENT = "generated"
 SPEC_FILE = "screening.json"
 """In the folder of an attempt."""
 
@@ -17,7 +18,7 @@ RESULT_PATH, STRUCTURES_PATH = "result_path", "structures_path"
 class ScreeningSpec(BaseModel):
     """Predictions of every property that is asked about, and the choice among them.
 
-    With a `generator` the input of the predictions is no stored object: the worker makes it.
+    With a `generator` the worker makes the input of the predictions, and stores it at its path.
     """
 
     model_config = ConfigDict(frozen=True)

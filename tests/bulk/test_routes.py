@@ -166,7 +166,7 @@ def test_cancelled_before_a_worker_took_it(service: Service) -> None:
     job_id = service.submit(COMPOSITIONS)["id"]
     answer = service.client.post(f"{URL}/{job_id}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
-    assert _stored(service) == []
+    assert len(_stored(service)) == 1  # it may be tried again
     assert service.client.post(f"{URL}/{job_id}/cancel").json()["code"] == "job_not_cancellable"
     assert service.client.get(f"{URL}/{job_id}/results").json()["code"] == "job_not_finished"
 

@@ -7,7 +7,8 @@ import pytest
 import redis
 
 from app.core.db import open_session
-from app.jobs.queue import QUEUE_NAME, JobQueue
+from app.jobs.kinds import QueueName
+from app.jobs.queue import QUEUES, JobQueue
 from app.learning.methods import Method
 from app.learning.presets import fields_used
 from app.registry.manifest import Architecture
@@ -19,7 +20,7 @@ EPOCH = {"epoch": 1, "max_epochs": 9, "val_mae": 2.5, "best_val_mae": 2.5, "unit
 
 def messages(service: Service) -> int:
     with redis.Redis.from_url(service.broker_url) as broker:
-        return int(broker.llen(QUEUE_NAME))
+        return int(broker.llen(QUEUES[QueueName.TRAINING]))
 
 
 def test_methods_name_what_they_fit(service: Service) -> None:

@@ -29,7 +29,7 @@ class JobTable:
 
     def create(self, key: str | None = None) -> str:
         with self.service() as jobs:
-            return jobs.create("test", {"x": 1}, key, "0" * 64 if key else None).id
+            return jobs.create("fine_tuning", {"x": 1}, key, "0" * 64 if key else None).id
 
     def claim(self, job_id: str, worker: str = "w1") -> str | None:
         with self.service() as jobs:

@@ -5,7 +5,8 @@ import pytest
 import redis
 
 from app.core.errors import BrokerUnavailable
-from app.jobs.queue import QUEUE_NAME, JobQueue
+from app.jobs.kinds import QueueName
+from app.jobs.queue import QUEUES, JobQueue
 
 
 def test_a_message_holds_the_job_id_only(broker_url: str) -> None:
@@ -14,8 +15,8 @@ def test_a_message_holds_the_job_id_only(broker_url: str) -> None:
     queue.send("job_1")
     assert not queue.is_empty()
     with redis.Redis.from_url(broker_url) as client:
-        assert client.llen(QUEUE_NAME) == 1
-        assert b"application/json" in client.lindex(QUEUE_NAME, 0)
+        assert client.llen(QUEUES[QueueName.TRAINING]) == 1
+        assert b"application/json" in client.lindex(QUEUES[QueueName.TRAINING], 0)
         client.flushall()
     assert queue.is_empty()
     queue.close()

@@ -15,6 +15,7 @@ from app.core.errors import (
 )
 from app.core.orm import utc_now
 from app.jobs.errors import LeaseLost
+from app.jobs.kinds import QueueName
 from app.jobs.models import Job
 from app.jobs.repository import JobRepository
 from tests.jobs.conftest import JobTable
@@ -127,12 +128,14 @@ def test_outbox_sends_the_unsent_and_what_an_empty_broker_lost(table: JobTable) 
     with table.service() as jobs:
         assert jobs.pending_enqueue() == [job_id]
         jobs.mark_enqueued(job_id)
-        assert jobs.pending_enqueue(is_broker_empty=True) == []  # its message may just be on the way to a worker
+        assert (
+            jobs.pending_enqueue(empty_queues=[QueueName.TRAINING]) == []
+        )  # its message may just be on the way to a worker
     with open_session(table.sessions) as session:
         session.execute(update(Job).values(enqueued_at=utc_now() - timedelta(hours=1)))
     with table.service() as jobs:
-        assert jobs.pending_enqueue(is_broker_empty=False) == []  # it waits behind other jobs
-        assert jobs.pending_enqueue(is_broker_empty=True) == [job_id]
+        assert jobs.pending_enqueue(empty_queues=[QueueName.BULK]) == []  # it waits behind other jobs
+        assert jobs.pending_enqueue(empty_queues=[QueueName.TRAINING]) == [job_id]
 
 
 def test_cancelling_what_waits_runs_and_has_ended(table: JobTable) -> None:
@@ -216,7 +219,7 @@ def test_a_pause_keeps_what_waits_and_asks_what_runs(table: JobTable) -> None:
     row = table.row(running)
     assert (row.status, row.attempts, row.fencing_token) == ("paused", 0, None)
     with table.service() as jobs:
-        assert jobs.pending_enqueue(is_broker_empty=True) == []
+        assert jobs.pending_enqueue(empty_queues=[QueueName.TRAINING]) == []
         assert jobs.request_resume(running).status == "queued"
         assert jobs.pending_enqueue() == [running]
         assert jobs.request_cancel(waiting).status == "cancelled"

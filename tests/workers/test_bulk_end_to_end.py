@@ -46,6 +46,10 @@ class Bulk:
         assert dispatch(self.here.sessions, self.here.settings.jobs, self.here.queue, [job_id]) == 1
         return job_id
 
+    def resume(self, job_id: str) -> None:
+        self.service.resume(job_id)
+        assert dispatch(self.here.sessions, self.here.settings.jobs, self.here.queue, [job_id]) == 1
+
     def wait_for(self, job_id: str, *, n_done: int) -> BulkPredictionRead:
         def probe() -> BulkPredictionRead | None:
             job = self.service.get(job_id)
@@ -112,7 +116,8 @@ def test_a_killed_worker_costs_an_attempt_and_each_input_is_answered_once(
     n_bad = N_ROWS // 10
     assert Counter(line["error_code"] for line in lines) == {None: N_ROWS - n_bad, "unparsable_structure": n_bad}
     told = [event.kind for event in any_installation.events(job_id)]
-    assert told.count("counted") >= 1 and told.count("status") == 6
+    # The next worker takes it back itself, unless a reaper comes first.
+    assert told.count("counted") >= 1 and told.count("status") in (5, 6)
     assert not (jobs_folder(any_installation.settings) / job_id).exists() and bulk.inputs_left() == []
 
 
@@ -134,7 +139,7 @@ def test_a_lost_process_costs_nothing_and_cancelling_keeps_what_is_done(
     wait_until(lambda: not any(map(_is_alive, runners)), "the processes to end", 5)
     lines = bulk.lines(job_id, is_partial=True)
     assert len(lines) == len({line["row"] for line in lines}) == job.progress.done >= 11 * CHUNK
-    wait_until(lambda: bulk.inputs_left() == [], "the input to be removed", 5)
+    assert len(bulk.inputs_left()) == 1  # it may be tried again
 
 
 def _is_alive(process: psutil.Process) -> bool:
