@@ -16,12 +16,12 @@ ABOUT_SECRETS = (
 )
 
 
-def _checked_secret(value: object) -> SecretStr:
+def _checked_secret(value: object) -> str:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str):
         raise ValueError("A secret is a text.")
     secret_bytes(text)
-    return SecretStr(text)
+    return text
 
 
 WebhookUrl = Annotated[
