@@ -46,6 +46,7 @@ from app.predictions.front import Predictions
 from app.predictions.pool import FeaturisingPool
 from app.predictions.properties_routes import router as properties_router
 from app.predictions.queue import PredictionQueue
+from app.predictions.quick_route import QuickPredictions
 from app.predictions.routes import router as predictions_router
 from app.predictions.routes import upload_router
 from app.predictions.warm_up import WarmUp
@@ -103,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=problem_responses(XtalforgeError),
         lifespan=_lifespan(settings),
     )
+    app.router.routes.append(QuickPredictions())
     for router in (
         predictions_router, upload_router, structures_router, embedding_router, bulk_router, suggestions_router,
         screening_router, properties_router, registry_router, datasets_router, fine_tuning_router, webhooks_router,

@@ -38,6 +38,8 @@ def configure_logging(level: LogLevel = "INFO", log_format: LogFormat = "console
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PlainFormatter(_formatter(log_format), log_format))
+    # No line shows which thread, task or process wrote it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

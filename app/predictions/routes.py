@@ -1,13 +1,10 @@
 """Predictions over HTTP. Nothing here blocks the event loop: the work is done by the compute process."""
 
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, File, Query, Request, Response, UploadFile
-from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from fastapi import APIRouter, Body, Depends, File, Query, Response, UploadFile
 
 from app.core.errors import (
     AliasNotFound,
@@ -23,7 +20,7 @@ from app.core.errors import (
     TooManyInputs,
 )
 from app.predictions.answers import Wishes
-from app.predictions.deps import DirectoryDep, directory_of
+from app.predictions.deps import DirectoryDep
 from app.predictions.examples import REQUEST_EXAMPLES
 from app.predictions.front import Predictions, choose
 from app.predictions.input_errors import INPUT_ERRORS
@@ -42,30 +39,10 @@ from app.predictions.schemas import (
 from app.predictions.service import Asked, NotLight
 from app.predictions.tasks import LANE_CHARACTERS
 from app.predictions.uploads import UploadedFile, base_name, expected_inputs, read_uploads
-from app.web.deps import SettingsDep, resource, resources_of
+from app.web.deps import SettingsDep, resource
 from app.web.problems import problem_responses
 
-
-class QuickRoute(APIRoute):
-    """Takes a well-formed JSON request the short way. All others go through the framework, which says what is wrong."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        thorough = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            if request.scope["query_string"] or request.headers.get("content-type") != "application/json":
-                return await thorough(request)
-            try:
-                asked = PredictionRequest.model_validate_json(await request.body())
-            except ValidationError:
-                return await thorough(request)
-            get = resources_of(request).get
-            return await predict(asked, get(Predictions), directory_of(request), get(PredictionQueue))
-
-        return handle
-
-
-router = APIRouter(prefix="/v1/predictions", tags=["predictions"], route_class=QuickRoute)
+router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 upload_router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
 
 PredictionsDep = Annotated[Predictions, Depends(resource(Predictions))]

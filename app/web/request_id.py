@@ -4,8 +4,8 @@ import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from secrets import token_hex
 from typing import cast
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -43,7 +43,7 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _ACCEPTED.fullmatch(given) else uuid4().hex
+        request_id = given if _ACCEPTED.fullmatch(given) else token_hex(16)
         scope[_SCOPE_KEY] = request_id
         status: int | None = None
 

@@ -6,6 +6,7 @@ array, not the arithmetic, are what costs.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,18 @@ from app.learning.graphs.batch import GraphBatch
 from app.learning.networks.cgcnn import Cgcnn, GatedConvolution, RadialBasis
 
 Activation = Callable[[Tensor], Tensor]
+
+
+class _Edges(NamedTuple):
+    """Edges of a batch, as bags: `ends` (2E,) are rows of the node parts, two for each of `pairs` (E,), `order` (E,)
+    the edges themselves, one bag a node from `starts` (N,) on, with `weights` (E,); `radial` (E, R)."""
+
+    ends: Tensor
+    pairs: Tensor
+    order: Tensor
+    starts: Tensor
+    weights: Tensor
+    radial: Tensor
 
 
 class InferenceCgcnn(nn.Module):
@@ -40,16 +53,20 @@ class InferenceCgcnn(nn.Module):
     def embed(self, batch: GraphBatch) -> Tensor:
         """Crystal features before the fully connected layers, (B, F)."""
         nodes = self.embedded.index_select(0, batch.atomic_numbers)
-        radial = self.radial(batch.distances)
-        n_nodes, n_edges = nodes.shape[0], radial.shape[0]
-        ends = torch.stack([batch.centre, batch.neighbour + n_nodes], dim=1)
-        edges = torch.arange(n_edges, device=radial.device)
-        starts = torch.searchsorted(batch.centre, torch.arange(n_nodes, device=radial.device))
+        n_nodes, n_edges, device = nodes.shape[0], batch.distances.shape[0], nodes.device
+        order = torch.arange(max(n_nodes, n_edges), device=device)
+        edges = _Edges(
+            torch.stack([batch.centre, batch.neighbour + n_nodes], dim=1).view(-1),
+            torch.arange(0, 2 * n_edges, 2, device=device),
+            order[:n_edges],
+            torch.searchsorted(batch.centre, order[:n_nodes]),
+            batch.edge_weights,
+            self.radial(batch.distances),
+        )
         for convolution in self.convolutions:
-            nodes = convolution(nodes, radial, ends, edges, starts, batch.edge_weights)
-        order = torch.arange(n_nodes, device=radial.device)
-        firsts = torch.searchsorted(batch.crystal_index, torch.arange(batch.n_crystals, device=radial.device))
-        return functional.embedding_bag(order, nodes, firsts, mode="sum", per_sample_weights=batch.node_weights)
+            nodes = convolution(nodes, edges)
+        firsts = torch.searchsorted(batch.crystal_index, order[: batch.n_crystals])
+        return _weighted_sums(nodes, order[:n_nodes], firsts, batch.node_weights)
 
     @torch.inference_mode()
     def answer(self, crystals: Tensor) -> Tensor:
@@ -67,12 +84,13 @@ class InferenceCgcnn(nn.Module):
 class _FoldedConvolution(nn.Module):
     """v + norm(sum of messages), with both normalisations inside the weights.
 
-    Buffers: ends (F, 4F) gives the centre and the neighbour part of a node, ends_bias (4F,), edge (R, 2F),
+    Buffers: centre and neighbour (F, 2F), what a node is to an edge at either end, bias (2F,), edge (R, 2F),
     update_scale and update_shift (F,).
     """
 
-    ends: Tensor
-    ends_bias: Tensor
+    centre: Tensor
+    neighbour: Tensor
+    bias: Tensor
     edge: Tensor
     update_scale: Tensor
     update_shift: Tensor
@@ -80,13 +98,11 @@ class _FoldedConvolution(nn.Module):
     def __init__(self, convolution: GatedConvolution) -> None:
         super().__init__()
         scale, shift = _affine(convolution.norm_message)
-        centre = convolution.centre.weight * scale[:, None]
-        neighbour = convolution.neighbour.weight * scale[:, None]
-        bias = convolution.centre.bias * scale + shift
         update_scale, update_shift = _affine(convolution.norm_update)
         for name, value in {
-            "ends": torch.cat([centre, neighbour]).t(),
-            "ends_bias": torch.cat([bias, torch.zeros_like(bias)]),
+            "centre": (convolution.centre.weight * scale[:, None]).t(),
+            "neighbour": (convolution.neighbour.weight * scale[:, None]).t(),
+            "bias": convolution.centre.bias * scale + shift,
             "edge": (convolution.edge.weight * scale[:, None]).t(),
             "update_scale": update_scale,
             "update_shift": update_shift,
@@ -94,19 +110,24 @@ class _FoldedConvolution(nn.Module):
             self.register_buffer(name, value.detach().contiguous(), persistent=False)
         self.activation = _ACTIVATIONS["softplus" if isinstance(convolution.activation, nn.Softplus) else "silu"]
 
-    def forward(
-        self, nodes: Tensor, radial: Tensor, ends: Tensor, edges: Tensor, starts: Tensor, weights: Tensor
-    ) -> Tensor:
-        """nodes (N, F), radial (E, R), ends (E, 2) rows of the stacked node parts, starts (N,) -> (N, F)."""
+    def forward(self, nodes: Tensor, edges: _Edges) -> Tensor:
+        """nodes (N, F) -> (N, F)."""
         n_nodes, width = nodes.shape
-        parts = torch.addmm(self.ends_bias, nodes, self.ends).view(n_nodes, 2, 2 * width)
-        stacked = parts.transpose(0, 1).reshape(2 * n_nodes, 2 * width)
-        z = functional.embedding_bag(ends, stacked, mode="sum")
-        z.addmm_(radial, self.edge)
+        parts = nodes.new_empty(2 * n_nodes, 2 * width)
+        torch.addmm(self.bias, nodes, self.centre, out=parts[:n_nodes])
+        torch.mm(nodes, self.neighbour, out=parts[n_nodes:])
+        z = torch.embedding_bag(parts, edges.ends, edges.pairs)[0]
+        z.addmm_(edges.radial, self.edge)
         message = torch.sigmoid(z[:, :width]).mul_(self.activation(z[:, width:]))
-        total = functional.embedding_bag(edges, message, starts, mode="sum", per_sample_weights=weights)
+        total = _weighted_sums(message, edges.order, edges.starts, edges.weights)
         updated = torch.addcmul(nodes, total, self.update_scale).add_(self.update_shift)
         return self.activation(updated)
+
+
+def _weighted_sums(rows: Tensor, order: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+    """Of rows (n, F) in their `order` (n,), from each of `starts` (m,) to the next, (m, F)."""
+    # For few rows functional.embedding_bag takes longer to begin than to work.
+    return torch.embedding_bag(rows, order, starts, False, 0, False, weights)[0]
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:

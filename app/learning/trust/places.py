@@ -139,8 +139,9 @@ class Points:
         if hidden is not None:
             order = np.where(hidden, np.float32(np.inf), order)
         k = min(k, order.shape[1])
-        rows = np.argpartition(order, k - 1, axis=1)[:, :k]
-        found = np.take_along_axis(order, rows, axis=1)
-        places = np.argsort(found, axis=1, kind="stable")
-        squares = 2.0 * np.take_along_axis(found, places, axis=1) + np.einsum("ij,ij->i", asked, asked)[:, None]
-        return np.take_along_axis(rows, places, axis=1), np.sqrt(np.maximum(squares, np.float32(0.0)))
+        each = np.arange(len(order))[:, None]
+        rows = order.argpartition(k - 1, axis=1)[:, :k]
+        found = order[each, rows]
+        places = found.argsort(axis=1, kind="stable")
+        squares = 2.0 * found[each, places] + np.einsum("ij,ij->i", asked, asked)[:, None]
+        return rows[each, places], np.sqrt(np.maximum(squares, np.float32(0.0)))

@@ -75,6 +75,8 @@ class Reference:
 
     def look(self, places: Places, hidden: Mask | None = None) -> Looks:
         """Of B places. Rows that are `hidden` (B, R) are not there."""
+        if 0 < len(places) <= _ROWS_AT_ONCE:
+            return self._look(places, hidden)
         features, novelty = [np.zeros((0, 4))], [np.zeros(0)]
         for start in range(0, len(places), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
