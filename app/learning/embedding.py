@@ -16,7 +16,8 @@ Embeddings = npt.NDArray[np.float32]
 @torch.inference_mode()
 def embedded_outputs(network: nn.Module, samples: Samples, device: torch.device) -> tuple[FloatArray, Embeddings]:
     """Answers on the learned scale (B,) and feature vectors (B, F) of a network in evaluation mode; (0, 0) for none."""
-    network.eval()
+    if network.training:
+        network.eval()
     outputs, embeddings = [], []
     for indices in evaluation_batches(samples, EVALUATION_COST[device.type]):
         answers, vectors = outputs_and_embeddings(network, samples.batch(indices, device))

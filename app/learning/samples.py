@@ -75,7 +75,11 @@ class GraphSamples:
         return self.source if self.rows is None else self.source.take(self.rows)
 
     def batch(self, indices: IntArray, device: torch.device) -> GraphBatch:
-        return GraphBatch.from_packed(self.source.take(self._rows(indices))).to(device)
+        rows = self._rows(indices)
+        # Of a whole set nothing has to be copied, unless it lies in a file.
+        is_whole = len(rows) == len(self.source) and bool((rows == np.arange(len(rows))).all())
+        is_in_memory = self.source.distances.flags.writeable
+        return GraphBatch.from_packed(self.source if is_whole and is_in_memory else self.source.take(rows)).to(device)
 
     def take(self, indices: IntArray) -> "GraphSamples":
         return GraphSamples(self.source, self._rows(indices))

@@ -33,6 +33,8 @@ _SAVE_SHARE = 0.05
 """Share of the time that may go into writing the state."""
 EVALUATION_COST = {"cpu": 20_000, "cuda": 500_000}
 """Edges of one evaluation batch: on a CPU larger ones leave the cache, cost time and hundreds of megabytes."""
+_MOST_AT_ONCE = 4096
+"""Samples of one evaluation batch."""
 
 
 class TrainingStopped(Exception):
@@ -94,9 +96,12 @@ class LabelledSamples:
 def evaluation_batches(samples: Samples, budget: int) -> Iterator[IntArray]:
     """Indices in order, as many at a time as the cost budget allows (at least one)."""
     costs = np.minimum(samples.costs, budget)
+    if 0 < len(costs) <= _MOST_AT_ONCE and costs.sum() <= budget:
+        yield np.arange(len(costs))
+        return
     start, used = 0, 0
     for index, cost in enumerate(costs):
-        if used + cost > budget or index - start >= 4096:
+        if used + cost > budget or index - start >= _MOST_AT_ONCE:
             yield np.arange(start, index)
             start, used = index, 0
         used += int(cost)
