@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.core.settings import PROJECT_ROOT
 from tests.faults.campaign import FAULTS_PER_ROUND, Campaign, read_records
+from tests.faults.faults import FAULTS
 from tests.faults.report import write_report
 from tests.faults.stack import Stack
 
@@ -28,7 +29,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="xtalforge-faults-"))
     stack = Stack(arguments.stack, folder / "stack")
     try:
-        campaign = Campaign(stack, arguments.seed)
+        chosen = [fault for fault in FAULTS if arguments.only in fault.name]
+        campaign = Campaign(stack, arguments.seed, chosen)
         campaign.prepare()
         while n_done < arguments.faults:
             record = campaign.run_round(len(records), min(FAULTS_PER_ROUND, arguments.faults - n_done))
@@ -52,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=500, help="how many in all; a run that was broken off goes on")
     parser.add_argument("--stack", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--only", default="", help="faults whose name holds this text, such as API")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the report and its records")
     parser.add_argument("--fresh", action="store_true", help="forget the rounds that were run before")
     parser.add_argument("--keep", action="store_true", help="keep logs and database when something is broken")
