@@ -106,12 +106,13 @@ class FileJobs(ABC, Generic[ReadT]):
         own = spec.dataset_id is None
         moved = {"parts_prefix": f"{folder}/parts", **({"input_path": f"{folder}/input"} if own else {})}
         document = self._with_bulk_spec(job, spec.model_copy(update=moved))
-        has_input = self._store.exists(spec.input_path)
-        if own and has_input:
-            pieces = self._store.stream(spec.input_path)
-            return self._create_with_input(document, moved["input_path"], pieces, idempotency_key, request_sha256, job)
-        if not has_input and spec.input_sha256:
-            raise JobNotRetryable(f"The input of job {job_id} is no longer kept: send it again.", job_status=job.status)
+        if own and spec.input_sha256:
+            if not self._store.exists(spec.input_path):
+                raise JobNotRetryable(
+                    f"The input of job {job_id} is no longer kept: send it again.", job_status=job.status
+                )
+            self._store.copy(spec.input_path, moved["input_path"])
+            return self._create_beside(document, moved["input_path"], idempotency_key, request_sha256, job)
         return self._create(document, idempotency_key, request_sha256, job)[1]
 
     def _order(self, job_id: str, order: Callable[[JobService, str], Job]) -> ReadT:
@@ -154,11 +155,16 @@ class FileJobs(ABC, Generic[ReadT]):
             return job, self._read(session, [job])[0]
 
     def _create_with_input(
-        self, spec: dict[str, Any], input_path: str, pieces: Iterator[bytes], key: str | None, request_sha256: str,
-        retried: Job | None = None,
-    ) -> ReadT:  # fmt: skip
+        self, spec: dict[str, Any], input_path: str, pieces: Iterator[bytes], key: str | None, request_sha256: str
+    ) -> ReadT:
         """The same with a file of its own; nothing is kept of a request that is refused or that came before."""
         self._store.put_stream(input_path, pieces)
+        return self._create_beside(spec, input_path, key, request_sha256)
+
+    def _create_beside(
+        self, spec: dict[str, Any], input_path: str, key: str | None, request_sha256: str, retried: Job | None = None
+    ) -> ReadT:
+        """The same with an input that is stored already."""
         try:
             job, read = self._create(spec, key, request_sha256, retried)
         except BaseException:

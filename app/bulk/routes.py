@@ -3,58 +3,23 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import ValidationError
-from sse_starlette import EventSourceResponse
 
 from app.bulk.download import answer_download, etag_of
 from app.bulk.formats import ResultFormat
+from app.bulk.job_routes import CREATE_PROBLEMS, JSON, add_job_calls, json_content, results_responses, validated
 from app.bulk.results import MEDIA_TYPES, encode
 from app.bulk.schemas import MAX_MODELS, BulkPredictionCreate, BulkPredictionRead, ModelChoice
 from app.bulk.service import BulkService
-from app.core.errors import (
-    AliasNotFound,
-    DatasetInvalid,
-    DatasetNotFound,
-    IdempotencyConflict,
-    InputKindMismatch,
-    InvalidArchive,
-    InvalidRequest,
-    JobNotCancellable,
-    JobNotFinished,
-    JobNotFound,
-    ModelNotFound,
-    ModelVersionNotFound,
-    PayloadTooLarge,
-    PropertyNotFound,
-    ResultsDeleted,
-    StorageFull,
-    TooManyInputs,
-    WebhookRefused,
-)
+from app.core.errors import InvalidRequest
 from app.jobs.deps import IdempotencyKey, JobId, JobSenderDep
 from app.jobs.kinds import JobKind
-from app.jobs.schemas import JobEventList
-from app.jobs.status import JobStatus
-from app.jobs.stream import (
-    EVENT_STREAM,
-    EVENTS_PER_READ,
-    EventsAfter,
-    EventsLimit,
-    EventStream,
-    LastEventId,
-    answer_events,
-)
 from app.predictions.deps import DirectoryDep
 from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
 from app.registry.deps import StoreDep
 from app.web.deps import SessionsDep, SettingsDep
-from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
 from app.webhooks.deps import WebhookFields
-
-JSON = "application/json"
 
 router = APIRouter(prefix="/v1/bulk-predictions", tags=["bulk predictions"])
 
@@ -66,14 +31,8 @@ def _service(sessions: SessionsDep, store: StoreDep, settings: SettingsDep, dire
 ServiceDep = Annotated[BulkService, Depends(_service)]
 
 
-async def _dataset_request(request: Request) -> BulkPredictionCreate | None:
-    """The body of a request in JSON; None for one with a file."""
-    if not request.headers.get("content-type", "").startswith(JSON):
-        return None
-    try:
-        return BulkPredictionCreate.model_validate_json(await request.body())
-    except ValidationError as error:
-        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in error.errors()]) from None
+def _dataset_request(content: Annotated[bytes | None, Depends(json_content)]) -> BulkPredictionCreate | None:
+    return validated(BulkPredictionCreate, content, "body") if content is not None else None
 
 
 _JSON_BODY: dict[str, Any] = {
@@ -86,11 +45,8 @@ _JSON_BODY: dict[str, Any] = {
     status_code=201,
     summary="Predict from a file of any length",
     openapi_extra=_JSON_BODY,
-    responses=problem_responses(
-        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, StorageFull, DatasetNotFound,
-        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict, WebhookRefused,
-    ),
-)  # fmt: skip
+    responses=problem_responses(*CREATE_PROBLEMS),
+)
 def create_bulk_prediction(
     service: ServiceDep, sender: JobSenderDep, response: Response,
     dataset_request: Annotated[BulkPredictionCreate | None, Depends(_dataset_request)],
@@ -130,64 +86,17 @@ def create_bulk_prediction(
     return job
 
 
-@router.get("", responses=problem_responses(), summary="Bulk predictions")
-def list_bulk_predictions(
-    service: ServiceDep,
-    status: Annotated[list[JobStatus] | None, Query(description="Only those in these states.")] = None,
-    limit: PageLimit = 50,
-    cursor: PageCursor = None,
-) -> Page[BulkPredictionRead]:
-    """Newest first."""
-    items, following = service.page(status or [], cursor, limit)
-    return Page(items=items, next=following)
-
-
-@router.get("/{job_id}", responses=problem_responses(JobNotFound), summary="One bulk prediction")
-def get_bulk_prediction(job_id: JobId, service: ServiceDep) -> BulkPredictionRead:
-    """Its state, the models that answer, and how far it is."""
-    return service.get(job_id)
-
-
-@router.post(
-    "/{job_id}/cancel",
-    status_code=202,
-    responses=problem_responses(JobNotFound, JobNotCancellable),
-    summary="Cancel a bulk prediction",
-)
-def cancel_bulk_prediction(job_id: JobId, service: ServiceDep) -> BulkPredictionRead:
-    """What waits is cancelled at once, what runs within seconds. The results it has are kept."""
-    return service.cancel(job_id)
-
-
-@router.get(
-    "/{job_id}/events",
-    summary="What happened in a bulk prediction",
-    response_model=JobEventList,
-    responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
-)
-def list_bulk_events(
-    job_id: JobId, request: Request, sessions: SessionsDep, after: EventsAfter = 0,
-    limit: EventsLimit = EVENTS_PER_READ, last_event_id: LastEventId = None,
-) -> JobEventList | EventSourceResponse:  # fmt: skip
-    """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
-    stream = EventStream(sessions, JobKind.BULK_PREDICTION, job_id, after if last_event_id is None else last_event_id)
-    return answer_events(request, stream, limit)
+add_job_calls(
+    router, _service, JobKind.BULK_PREDICTION, BulkPredictionRead,
+    "Its state, the models that answer, and how far it is.",
+)  # fmt: skip
 
 
 @router.get(
     "/{job_id}/results",
     summary="The results",
     response_class=StreamingResponse,
-    responses={
-        200: {
-            "description": "One line for each input and model.",
-            "content": {
-                media_type.split(";")[0]: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()
-            },
-        },
-        206: {"description": "The range that was asked for."},
-        **problem_responses(JobNotFound, JobNotFinished, ResultsDeleted),
-    },
+    responses=results_responses("One line for each input and model."),
 )
 def get_bulk_results(
     job_id: JobId,
@@ -207,14 +116,3 @@ def get_bulk_results(
     etag = etag_of(job_id, fmt, *parts.paths)
     name = f"{job_id}.{fmt.value}"
     return answer_download(request, lambda: encode(parts, fmt), etag, MEDIA_TYPES[fmt], name)
-
-
-@router.delete(
-    "/{job_id}",
-    status_code=204,
-    responses=problem_responses(JobNotFound, JobNotFinished),
-    summary="Delete the results",
-)
-def delete_bulk_results(job_id: JobId, service: ServiceDep) -> None:
-    """Frees what results and input take on disk; the job stays listed. Refused before it has ended."""
-    service.delete(job_id)

@@ -112,6 +112,13 @@ class ArtifactStore:
         except _ABSENT:
             raise ArtifactCorrupt(f"The stored object {path} is missing.") from None
 
+    def copy(self, path: str, to: str) -> None:
+        """The same content under a path nobody else uses; ArtifactCorrupt when there is none."""
+        try:
+            obstore.copy(self._store, path, to)
+        except _ABSENT:
+            raise ArtifactCorrupt(f"The stored object {path} is missing.") from None
+
     def list(self, prefix: str = "") -> list[str]:
         """Paths of all objects under a folder, sorted."""
         return sorted(found.path for found in self.walk(prefix))

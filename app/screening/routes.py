@@ -1,50 +1,18 @@
 """The calls under /v1/screenings."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ValidationError
-from sse_starlette import EventSourceResponse
 
 from app.bulk.download import answer_download, etag_of
 from app.bulk.formats import ResultFormat
+from app.bulk.job_routes import CREATE_PROBLEMS, JSON, add_job_calls, json_content, results_responses, validated
 from app.bulk.results import MEDIA_TYPES, encode
-from app.core.errors import (
-    AliasNotFound,
-    DatasetInvalid,
-    DatasetNotFound,
-    IdempotencyConflict,
-    InputKindMismatch,
-    InvalidArchive,
-    InvalidRequest,
-    JobNotCancellable,
-    JobNotFinished,
-    JobNotFound,
-    ModelNotFound,
-    ModelVersionNotFound,
-    PayloadTooLarge,
-    PropertyNotFound,
-    ResultsDeleted,
-    StorageFull,
-    TooManyInputs,
-    WebhookRefused,
-)
+from app.core.errors import InputKindMismatch, InvalidRequest, JobNotFinished, JobNotFound, ResultsDeleted
 from app.jobs.deps import IdempotencyKey, JobId, JobSenderDep
 from app.jobs.kinds import JobKind
-from app.jobs.schemas import JobEventList
-from app.jobs.status import JobStatus
-from app.jobs.stream import (
-    EVENT_STREAM,
-    EVENTS_PER_READ,
-    EventsAfter,
-    EventsLimit,
-    EventStream,
-    LastEventId,
-    answer_events,
-)
 from app.predictions.deps import DirectoryDep
 from app.registry.deps import StoreDep
 from app.screening.examples import EXAMPLES
@@ -53,15 +21,10 @@ from app.screening.service import ScreeningService
 from app.screening.table import pieces
 from app.screening.wish import ScreeningWish
 from app.web.deps import SessionsDep, SettingsDep
-from app.web.pagination import Page, PageCursor, PageLimit
 from app.web.problems import problem_responses
 from app.webhooks.deps import WebhookFields
 
-JSON = "application/json"
-
 router = APIRouter(prefix="/v1/screenings", tags=["screening"])
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def _service(
@@ -73,18 +36,8 @@ def _service(
 ServiceDep = Annotated[ScreeningService, Depends(_service)]
 
 
-async def _json_request(request: Request) -> ScreeningCreate | None:
-    """The body of a request in JSON; None for one with a file."""
-    if not request.headers.get("content-type", "").startswith(JSON):
-        return None
-    return _validated(ScreeningCreate, await request.body(), "body")
-
-
-def _validated(model: type[M], content: str | bytes, where: str) -> M:
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        raise RequestValidationError([{**e, "loc": (where, *e["loc"])} for e in error.errors()]) from None
+def _json_request(content: Annotated[bytes | None, Depends(json_content)]) -> ScreeningCreate | None:
+    return validated(ScreeningCreate, content, "body") if content is not None else None
 
 
 _JSON_BODY: dict[str, Any] = {
@@ -99,11 +52,8 @@ _JSON_BODY: dict[str, Any] = {
     status_code=201,
     summary="Screen candidates",
     openapi_extra=_JSON_BODY,
-    responses=problem_responses(
-        DatasetInvalid, InvalidArchive, TooManyInputs, InputKindMismatch, PayloadTooLarge, StorageFull, DatasetNotFound,
-        ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound, IdempotencyConflict, WebhookRefused,
-    ),
-)  # fmt: skip
+    responses=problem_responses(*CREATE_PROBLEMS),
+)
 def create_screening(
     service: ServiceDep, sender: JobSenderDep, response: Response,
     request: Annotated[ScreeningCreate | None, Depends(_json_request)],
@@ -130,71 +80,24 @@ def create_screening(
             "Send JSON with `dataset_id`, `candidates` or `generator`, or a `file` and a `wish` as multipart/form-data."
         )
     else:
-        asked = _validated(ScreeningWish, wish, "wish")
+        asked = validated(ScreeningWish, wish, "wish")
         job = service.announcing(webhook).create_from_file(file.filename or "", file.file, asked, idempotency_key)
     sender.send(job.id, job.status)
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return job
 
 
-@router.get("", responses=problem_responses(), summary="Screenings")
-def list_screenings(
-    service: ServiceDep,
-    status: Annotated[list[JobStatus] | None, Query(description="Only those in these states.")] = None,
-    limit: PageLimit = 50,
-    cursor: PageCursor = None,
-) -> Page[ScreeningRead]:
-    """Newest first."""
-    items, following = service.page(status or [], cursor, limit)
-    return Page(items=items, next=following)
-
-
-@router.get("/{job_id}", responses=problem_responses(JobNotFound), summary="One screening")
-def get_screening(job_id: JobId, service: ServiceDep) -> ScreeningRead:
-    """Its state, what is looked for, how far it is, and what became of the candidates."""
-    return service.get(job_id)
-
-
-@router.post(
-    "/{job_id}/cancel",
-    status_code=202,
-    responses=problem_responses(JobNotFound, JobNotCancellable),
-    summary="Cancel a screening",
-)
-def cancel_screening(job_id: JobId, service: ServiceDep) -> ScreeningRead:
-    """What waits is cancelled at once, what runs within seconds."""
-    return service.cancel(job_id)
-
-
-@router.get(
-    "/{job_id}/events",
-    summary="What happened in a screening",
-    response_model=JobEventList,
-    responses={200: {"content": {EVENT_STREAM: {}}}, **problem_responses(JobNotFound)},
-)
-def list_screening_events(
-    job_id: JobId, request: Request, sessions: SessionsDep, after: EventsAfter = 0,
-    limit: EventsLimit = EVENTS_PER_READ, last_event_id: LastEventId = None,
-) -> JobEventList | EventSourceResponse:  # fmt: skip
-    """What happened, in order: as a list, or live with `Accept: text/event-stream` until the job has ended."""
-    stream = EventStream(sessions, JobKind.SCREENING, job_id, after if last_event_id is None else last_event_id)
-    return answer_events(request, stream, limit)
+add_job_calls(
+    router, _service, JobKind.SCREENING, ScreeningRead,
+    "Its state, what is looked for, how far it is, and what became of the candidates.",
+)  # fmt: skip
 
 
 @router.get(
     "/{job_id}/results",
     summary="The candidates",
     response_class=StreamingResponse,
-    responses={
-        200: {
-            "description": "One line for each candidate, units in the names of columns.",
-            "content": {
-                media_type.split(";")[0]: {"schema": {"type": "string"}} for media_type in MEDIA_TYPES.values()
-            },
-        },
-        206: {"description": "The range that was asked for."},
-        **problem_responses(JobNotFound, JobNotFinished, ResultsDeleted),
-    },
+    responses=results_responses("One line for each candidate, units in the names of columns."),
 )
 def get_screening_results(
     job_id: JobId,
@@ -231,14 +134,3 @@ def get_screening_structures(job_id: JobId, service: ServiceDep) -> StreamingRes
     """A zip of CIFs, in P1, named by rank and id; refused for candidates that are compositions."""
     headers = {"Content-Disposition": f'attachment; filename="{job_id}.zip"'}
     return StreamingResponse(service.structures(job_id), media_type="application/zip", headers=headers)
-
-
-@router.delete(
-    "/{job_id}",
-    status_code=204,
-    responses=problem_responses(JobNotFound, JobNotFinished),
-    summary="Delete the results",
-)
-def delete_screening_results(job_id: JobId, service: ServiceDep) -> None:
-    """Frees what results and input take on disk; the job stays listed. Refused before it has ended."""
-    service.delete(job_id)

@@ -171,6 +171,31 @@ def test_cancelled_before_a_worker_took_it(service: Service) -> None:
     assert service.client.get(f"{URL}/{job_id}/results").json()["code"] == "job_not_finished"
 
 
+def test_paused_resumed_and_tried_again_with_an_input_of_its_own(service: Service) -> None:
+    first = service.submit(COMPOSITIONS)
+
+    def order(job_id: str, what: str, **headers: str) -> tuple[int, Any]:
+        answer = service.client.post(f"{URL}/{job_id}/{what}", headers=headers)
+        return answer.status_code, answer.json()
+
+    assert order(first["id"], "retry")[1]["code"] == "job_not_retryable"
+    assert [order(first["id"], what)[1]["status"] for what in ("pause", "pause", "resume")] == [
+        "paused", "paused", "queued",
+    ]  # fmt: skip
+    order(first["id"], "cancel")
+    assert [order(first["id"], what)[1]["code"] for what in ("pause", "resume")] == [
+        "job_not_pausable", "job_not_resumable",
+    ]  # fmt: skip
+    status, again = order(first["id"], "retry", **{"Idempotency-Key": "k"})
+    assert (status, again["status"], again["input"]) == (201, "queued", first["input"]) and again["id"] != first["id"]
+    assert order(first["id"], "retry", **{"Idempotency-Key": "k"})[1]["id"] == again["id"]
+    assert service.client.delete(f"{URL}/{first['id']}").status_code == 204
+    assert service.store.get(_spec(service, again["id"]).input_path) == COMPOSITIONS
+    assert len(_stored(service)) == 1
+    gone = order(first["id"], "retry")[1]
+    assert gone["code"] == "job_not_retryable" and "no longer kept" in gone["detail"]
+
+
 def test_results_and_progress_while_parts_are_finished(service: Service, tmp_path: Path) -> None:
     job_id = service.submit(as_parquet(rows(30)))["id"]
     results = f"{URL}/{job_id}/results"

@@ -56,6 +56,9 @@ def test_a_generator_becomes_a_job_with_one_model_for_each_property(service: Ser
         assert service.client.get(f"{URL}/{job['id']}/{path}").json()["code"] == "job_not_finished"
     cancelled = service.client.post(f"{URL}/{job['id']}/cancel")
     assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
+    again = service.client.post(f"{URL}/{job['id']}/retry").json()
+    assert (again["status"], again["wish"], again["generator"]) == ("queued", job["wish"], job["generator"])
+    assert _spec(service, again["id"]).predictions.input_path != _spec(service, job["id"]).predictions.input_path
 
 
 def test_candidates_come_as_a_file_in_the_request_or_from_a_data_set(service: Service) -> None:

@@ -893,6 +893,24 @@ class ParentRead(BaseModel):
     """
 
 
+class PerovskiteFit(BaseModel):
+    """
+    Which ions fit into a perovskite, by Shannon's radii.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    tolerance: list[Any] = [0.8, 1.1]
+    """
+    Goldschmidt's tolerance factor t = (r_A + r_X) / (√2 (r_B + r_X)), lowest and highest; near 1 perovskites are not distorted.
+    """
+    octahedral: list[Any] = [0.37, 0.9]
+    """
+    Octahedral factor r_B / r_X, lowest and highest; far below 0.41 B is too small for six neighbours.
+    """
+
+
 class Prediction(BaseModel):
     """
     One value of one property of one input, from one model.
@@ -2490,6 +2508,10 @@ class PrototypeGenerator(BaseModel):
     elements: list[str] | None = None
     """
     Elements for every other site; default: all that are stable enough.
+    """
+    perovskite_fit: PerovskiteFit | None = None
+    """
+    Of `perovskite` and `double_perovskite` only those whose ions fit, `{}` for the usual limits; what has an ion without a tabulated radius is left out. Other structure types are not held to it.
     """
 
 

@@ -1,4 +1,4 @@
-"""What all kinds of jobs have in common: looked at, followed, waited for, cancelled."""
+"""What all kinds of jobs have in common: looked at, followed, waited for, ordered about."""
 
 import json
 import time
@@ -38,6 +38,18 @@ class AsyncJobs(Generic[Answer]):
     async def cancel(self, job_id: str) -> Answer:
         """Stop it, at once or within seconds. Raises Conflict when it has ended."""
         return await self._change(job_id, "cancel")
+
+    async def pause(self, job_id: str) -> Answer:
+        """Stop it where it is, to go on from there. Raises Conflict when it cannot be paused."""
+        return await self._change(job_id, "pause")
+
+    async def resume(self, job_id: str) -> Answer:
+        """Let a paused one go on. Raises Conflict when it is not paused."""
+        return await self._change(job_id, "resume")
+
+    async def retry(self, job_id: str) -> Answer:
+        """Queue one again that ended without success. Raises Conflict when there is nothing to try again."""
+        return await self._change(job_id, "retry")
 
     async def list(self, status: str | Sequence[str] | None = None) -> AsyncIterator[Answer]:
         """All of them, newest first; `status`: only those in these states."""
@@ -121,6 +133,6 @@ async def all_pages(transport: AsyncTransport, call: Call) -> AsyncIterator[Any]
         page = (await transport.send(Call(call.method, call.path, call.values, params))).json()
         for item in page["items"]:
             yield item
-        cursor = page["next"]
+        cursor = page.get("next")
         if cursor is None:
             return

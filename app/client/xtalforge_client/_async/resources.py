@@ -100,18 +100,6 @@ class AsyncFineTuning(AsyncJobs[FineTuningJobRead]):
         call = Call("POST", self._path, json=body, headers=new_idempotency_key(idempotency_key))
         return await self._transport.ask(call, FineTuningJobRead)
 
-    async def pause(self, job_id: str) -> FineTuningJobRead:
-        """Stop it at its last checkpoint, to go on from there. Raises Conflict when it cannot be paused."""
-        return await self._change(job_id, "pause")
-
-    async def resume(self, job_id: str) -> FineTuningJobRead:
-        """Let a paused one go on. Raises Conflict when it is not paused."""
-        return await self._change(job_id, "resume")
-
-    async def retry(self, job_id: str) -> FineTuningJobRead:
-        """Queue one again that ended without success. Raises Conflict when there is nothing to try again."""
-        return await self._change(job_id, "retry")
-
     async def report(self, job_id: str) -> FineTuningReport:
         """What a succeeded job found. Raises Conflict before its end."""
         call = Call("GET", self._path + "/{job_id}/report", {"job_id": job_id}, params={"format": "json"})

@@ -1,5 +1,5 @@
 # Written by app/client/generate.py: edit _async/jobs.py instead.
-"""What all kinds of jobs have in common: looked at, followed, waited for, cancelled."""
+"""What all kinds of jobs have in common: looked at, followed, waited for, ordered about."""
 
 import json
 import time
@@ -39,6 +39,18 @@ class Jobs(Generic[Answer]):
     def cancel(self, job_id: str) -> Answer:
         """Stop it, at once or within seconds. Raises Conflict when it has ended."""
         return self._change(job_id, "cancel")
+
+    def pause(self, job_id: str) -> Answer:
+        """Stop it where it is, to go on from there. Raises Conflict when it cannot be paused."""
+        return self._change(job_id, "pause")
+
+    def resume(self, job_id: str) -> Answer:
+        """Let a paused one go on. Raises Conflict when it is not paused."""
+        return self._change(job_id, "resume")
+
+    def retry(self, job_id: str) -> Answer:
+        """Queue one again that ended without success. Raises Conflict when there is nothing to try again."""
+        return self._change(job_id, "retry")
 
     def list(self, status: str | Sequence[str] | None = None) -> Iterator[Answer]:
         """All of them, newest first; `status`: only those in these states."""
@@ -122,6 +134,6 @@ def all_pages(transport: Transport, call: Call) -> Iterator[Any]:
         page = (transport.send(Call(call.method, call.path, call.values, params))).json()
         for item in page["items"]:
             yield item
-        cursor = page["next"]
+        cursor = page.get("next")
         if cursor is None:
             return

@@ -101,18 +101,6 @@ class FineTuning(Jobs[FineTuningJobRead]):
         call = Call("POST", self._path, json=body, headers=new_idempotency_key(idempotency_key))
         return self._transport.ask(call, FineTuningJobRead)
 
-    def pause(self, job_id: str) -> FineTuningJobRead:
-        """Stop it at its last checkpoint, to go on from there. Raises Conflict when it cannot be paused."""
-        return self._change(job_id, "pause")
-
-    def resume(self, job_id: str) -> FineTuningJobRead:
-        """Let a paused one go on. Raises Conflict when it is not paused."""
-        return self._change(job_id, "resume")
-
-    def retry(self, job_id: str) -> FineTuningJobRead:
-        """Queue one again that ended without success. Raises Conflict when there is nothing to try again."""
-        return self._change(job_id, "retry")
-
     def report(self, job_id: str) -> FineTuningReport:
         """What a succeeded job found. Raises Conflict before its end."""
         call = Call("GET", self._path + "/{job_id}/report", {"job_id": job_id}, params={"format": "json"})
