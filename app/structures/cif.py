@@ -25,7 +25,7 @@ from app.structures.geometry import lattice_from_parameters
 from app.structures.limits import DEFAULT_LIMITS, StructureLimits
 from app.structures.result import StructureResult
 from app.structures.symmetry import ExpandedSites, expand_sites, metric_mismatch
-from app.structures.validation import check_lattice, check_site_count, make_crystal
+from app.structures.validation import check_lattice, make_crystal
 
 METRIC_TOLERANCE = 0.05
 """A cell farther than this from its own symmetry would be filled with misplaced atoms."""
@@ -124,8 +124,9 @@ def _read_block(block: cif.Block, file_notes: tuple[str, ...], limits: Structure
         )
     if operations.count > 1 and metric_mismatch(lattice, operations) > METRIC_TOLERANCE:
         raise UnphysicalStructure("The cell lengths and angles do not have the symmetry the file states.")
-    expanded = expand_sites(lattice, sites.coordinates, operations)
-    check_site_count(len(expanded.origins), limits)
+    expanded = expand_sites(lattice, sites.coordinates, operations, limits.max_sites)
+    if len(expanded.origins) > limits.max_sites:
+        raise StructureTooLarge(f"The cell holds more than {limits.max_sites} atoms, which is the most that are read.")
     crystal = make_crystal(
         lattice,
         expanded.coordinates,

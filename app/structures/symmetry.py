@@ -12,6 +12,7 @@ from app.structures.crystal import FloatArray, IntArray
 MERGE_DISTANCE = 0.25
 """Copies of one site nearer than this (Å) are one atom on a special position."""
 
+_IMAGES_AT_ONCE = 5_000
 _REFINEMENTS = 4
 _GRID = 1 << 20
 _GRID_OFFSET = 0.3819660112501051
@@ -76,15 +77,35 @@ def metric_mismatch(lattice: FloatArray, operations: Operations) -> float:
     return float((np.abs(images - metric) / np.outer(lengths, lengths)).max())
 
 
-def expand_sites(lattice: FloatArray, coordinates: FloatArray, operations: Operations) -> ExpandedSites:
+def expand_sites(lattice: FloatArray, coordinates: FloatArray, operations: Operations, most: int) -> ExpandedSites:
     """Apply M operations to the listed sites (n, 3) and merge the copies that fall together.
 
     A site nearer than MERGE_DISTANCE to a special position is moved onto it first (to the mean of its near copies),
-    so that its remaining copies are exact. Work and memory grow with n x M: bound that before.
+    so that its remaining copies are exact. Once there are more than `most` atoms the remaining sites are left out.
+    Work grows with n x M, which is to be bounded before, and memory hardly.
     """
     n_listed = len(coordinates)
     if operations.count == 1:
         return ExpandedSites(coordinates, np.arange(n_listed), np.zeros(n_listed))
+    parts: list[ExpandedSites] = []
+    n_at_once, n_atoms = max(1, _IMAGES_AT_ONCE // operations.count), 0
+    for start in range(0, n_listed, n_at_once):
+        part = _expand(lattice, coordinates[start : start + n_at_once], operations)
+        parts.append(ExpandedSites(part.coordinates, part.origins + start, part.moved))
+        n_atoms += len(part.origins)
+        if n_atoms > most:
+            break
+    if len(parts) == 1:
+        return parts[0]
+    return ExpandedSites(
+        np.concatenate([part.coordinates for part in parts]),
+        np.concatenate([part.origins for part in parts]),
+        np.concatenate([part.moved for part in parts]),
+    )
+
+
+def _expand(lattice: FloatArray, coordinates: FloatArray, operations: Operations) -> ExpandedSites:
+    n_listed = len(coordinates)
     sites, images = coordinates, _images(coordinates, operations)
     for _ in range(_REFINEMENTS):
         shifts = images - sites[:, None, :]

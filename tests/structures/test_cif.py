@@ -347,6 +347,19 @@ def test_bombs_are_refused_at_once(text: str, error: type[StructureError]) -> No
     assert time.process_time() - start < 0.5
 
 
+def test_a_few_sites_at_a_time_give_the_same_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some on special positions, one a little off its own, in a cell with room for all."""
+    rows = ["Na1 0 0 0", "Cl1 0.5 0.5 0.5", "O1 0.25 0.25 0.2504", "C1 0.11 0.22 0.37", "N1 0 0.3 0.3"]
+    text = cif_text(rows, cell=(40, 40, 40, 90, 90, 90), extra="_symmetry_space_group_name_H-M 'F m -3 m'\n")
+    at_once = read(text)
+    monkeypatch.setattr("app.structures.symmetry._IMAGES_AT_ONCE", 400)
+    in_parts = read(text)
+    assert at_once.n_sites == 4 + 4 + 8 + 192 + 48
+    assert np.array_equal(in_parts.fractional_coordinates, at_once.fractional_coordinates)
+    assert np.array_equal(in_parts.atomic_numbers, at_once.atomic_numbers)
+    assert in_parts.notes == at_once.notes
+
+
 def test_many_blocks_share_one_budget() -> None:
     blocks = [bomb("F m -3 m", 10, 40.0).replace("data_test", f"data_{i}") for i in range(400)]
     results = read_structures("".join(blocks))
