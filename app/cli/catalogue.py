@@ -28,7 +28,7 @@ def methods(as_json: JsonOption = False, server: ServerOption = None, data_dir: 
 
 def status(server: ServerOption = "http://127.0.0.1:8000", as_json: JsonOption = False) -> None:
     """Ask a server whether it is ready, and what your key allows. Exit status 5: it does not answer or is not ready."""
-    with Server(server or "") as service:
+    with Server(server or "", attempts=1) as service:
         try:
             service.get("/health/ready")
             problem = None

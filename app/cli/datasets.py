@@ -64,7 +64,7 @@ def upload(
     """Check and store DATA. Exit status 0: every row can be used. 3: some cannot."""
     fields = {"property": property_key, "name": name, "unit": unit, "transform": transform and transform.value}
     with _api(server, data_dir) as service:
-        stored = service.upload_dataset(data, {key: value for key, value in fields.items() if value})
+        stored = service.create(PATH, file=data, fields={key: value for key, value in fields.items() if value})
     if as_json:
         print_json(stored)
     else:

@@ -1,24 +1,39 @@
 """`xtalforge fine-tune`: from a file of labelled crystals to a registered model, here or on a server."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from app.cli.datasets import DataArgument, PropertyOption, TransformOption, UnitOption
+from app.cli.datasets import PATH as DATASETS
+from app.cli.datasets import TransformOption, UnitOption
 from app.cli.follow import JobSource, follow, print_result
 from app.cli.installation import DataDirOption, settings_with
-from app.cli.output import EXIT_ERROR, JsonOption, ServerOption, print_error, print_json
+from app.cli.output import EXIT_ERROR, JsonOption, ServerOption, print_error, print_json, print_record
 from app.cli.server import Server
+from app.cli.starting import DatasetOption, DetachOption, Started, WebhookOption, WebhookSecretOption
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
+from app.jobs.kinds import JobKind
 from app.jobs.status import JobStatus
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 
+JOBS = JobKind.FINE_TUNING.path
+
 
 def fine_tune(
-    data: DataArgument,
-    property_key: PropertyOption,
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL, Parquet, or zip of CIFs with id_prop.csv."),
+    ] = None,
+    property_key: Annotated[
+        str | None,
+        typer.Option(
+            "--property", "-p", help="What the labels of DATA are: a key of the catalogue, or one of your own."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the model; one that exists gets a new version.")],
     base: Annotated[str, typer.Option(help="NAME, NAME@ALIAS, NAME/VERSION or auto.")] = AUTO,
     method: Annotated[Method, typer.Option(help="How the base model is used.")] = Method.FINE_TUNE,
@@ -30,12 +45,20 @@ def fine_tune(
     ] = None,
     unit: UnitOption = None,
     transform: TransformOption = None,
+    dataset: DatasetOption = None,
+    is_detached: DetachOption = False,
+    webhook: WebhookOption = None,
+    webhook_secret_file: WebhookSecretOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
 ) -> None:
     """Train a model on DATA and register it. Ctrl-C cancels the job."""
-
+    started = Started(server, webhook, webhook_secret_file, is_detached)
+    if (data is None) == (dataset is None):
+        raise typer.BadParameter("give a file, or --dataset")
+    if (data is None) != (property_key is None):
+        raise typer.BadParameter("it goes with a file, which does not say it", param_hint="--property")
     hyperparameters = _hyperparameters(max_epochs, settings_given or [])
 
     def request(dataset_id: str) -> FineTuningJobCreate:
@@ -51,16 +74,21 @@ def fine_tune(
     # Nothing is stored for a request that cannot be made.
     request("ds_checked_first")
     if server is not None:
-        fields = {"property": property_key, **({"unit": unit} if unit else {})}
-        fields |= {"transform": transform.value} if transform else {}
+        fields = {"property": property_key, "unit": unit, "transform": transform and transform.value}
         with Server(server) as remote:
-            uploaded = remote.upload_dataset(data, fields)
-            job = follow(_RemoteJob(remote, remote.create_job(request(uploaded["id"])).id))
+            stored = dataset or remote.create(DATASETS, file=data, fields=fields)["id"]
+            body = request(stored).model_dump(mode="json", exclude_none=True)
+            created = remote.create(JOBS, {**body, **started.as_json()})
+            if is_detached:
+                print_record(created, as_json=as_json)
+                return
+            job = follow(_RemoteJob(remote, created["id"]))
     else:
         from app.cli.local_job import run_locally
 
         settings = settings_with(data_dir=data_dir)
-        job = run_locally(settings, data, (property_key, unit, transform), request)
+        label = (property_key or "", unit, transform)
+        job = run_locally(settings, (data, label) if data is not None else dataset or "", request)
     _print(job, as_json)
 
 
@@ -84,10 +112,10 @@ class _RemoteJob(JobSource):
         self._job_id = job_id
 
     def read(self) -> FineTuningJobRead:
-        return self._server.read_job(self._job_id)
+        return FineTuningJobRead.model_validate(self._server.get(f"{JOBS}/{self._job_id}"))
 
     def cancel(self) -> None:
-        self._server.cancel_job(self._job_id)
+        self._server.send("POST", f"{JOBS}/{self._job_id}/cancel")
 
 
 def _print(job: FineTuningJobRead, as_json: bool) -> None:

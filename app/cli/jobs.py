@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from app.bulk.formats import ResultFormat
 from app.cli.api import api
 from app.cli.installation import DataDirOption
 from app.cli.output import EXIT_REFUSED, JsonOption, ServerOption, print_error, print_record, print_records, stdout
+from app.cli.result_file import result_format
 from app.cli.server import Server, ServerError
 from app.jobs.kinds import JobKind
 from app.jobs.status import JobStatus
@@ -112,7 +112,7 @@ def cancel(
 def pause(
     job: JobArgument, as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None
 ) -> None:
-    """Pause a training; it gives its place to others and keeps what it has learned."""
+    """Pause a job; it gives its place to others and keeps what it has done."""
     _order(job, "pause", as_json, server, data_dir)
 
 
@@ -120,7 +120,7 @@ def pause(
 def resume(
     job: JobArgument, as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None
 ) -> None:
-    """Let a paused training go on where it was."""
+    """Let a paused job go on where it was."""
     _order(job, "resume", as_json, server, data_dir)
 
 
@@ -128,7 +128,7 @@ def resume(
 def retry(
     job: JobArgument, as_json: JsonOption = False, server: ServerOption = None, data_dir: DataDirOption = None
 ) -> None:
-    """Let a training that failed begin again."""
+    """Let a job that failed, expired or was cancelled begin again."""
     _order(job, "retry", as_json, server, data_dir)
 
 
@@ -143,13 +143,11 @@ def results(
     data_dir: DataDirOption = None,
 ) -> None:
     """Fetch the results of a bulk prediction or a screening."""
-    suffix = output.suffix.lower().removeprefix(".")
-    if suffix not in list(ResultFormat):
-        raise typer.BadParameter("must end with .csv, .jsonl or .parquet", param_hint="--output")
+    fmt = result_format(output)
     with _api(server, data_dir) as service:
         kind = _find(service, job)[1]
         _require_results(kind, f"{job} is a training: see `xtalforge report {job}`.")
-        parameters = {"format": suffix}
+        parameters = {"format": fmt.value}
         if is_partial and kind is JobKind.BULK_PREDICTION:
             parameters["partial"] = "true"
         if everything and kind is JobKind.SCREENING:

@@ -20,20 +20,19 @@ from app.properties.catalogue import Transform
 WORKER_MODULE = "workers.run_job"
 WORKER_STOP_S = 10.0
 
+LabelledFile = tuple[Path, tuple[str, str | None, Transform | None]]
+"""A table and what its labels are: property key, unit, transform."""
+
 
 def run_locally(
-    settings: Settings,
-    data: Path,
-    label: tuple[str, str | None, Transform | None],
-    request: Callable[[str], FineTuningJobCreate],
+    settings: Settings, data: LabelledFile | str, request: Callable[[str], FineTuningJobCreate]
 ) -> FineTuningJobRead:
-    """Store the data set, create the job and follow it to its end.
+    """Store the data set, unless `data` is the id of one, create the job and follow it to its end.
 
-    `label` is property key, unit and transform; `request` makes the job's request from the data set's id. Raises what
-    an upload and a new job raise.
+    `request` makes the job's request from the data set's id. Raises what an upload and a new job raise.
     """
     with open_installation(settings) as local:
-        dataset_id = _store_dataset(local, data, *label)
+        dataset_id = data if isinstance(data, str) else _store_dataset(local, data[0], *data[1])
         with open_session(local.sessions) as session:
             created = FineTuningService(session, local.store, settings).create(request(dataset_id), None)
         with _worker(local, created.id):

@@ -57,29 +57,36 @@ def structures_on_server(server: Server, paths: Sequence[Path]) -> dict[str, Any
     """The crystals of all files as the server reads them. Raises ServerError, InvalidRequest."""
     whole: dict[str, Any] = {"structures": [], "errors": []}
     for chunk in _chunks(paths, (), whole["errors"]):
-        _add(whole, server.send("POST", "/v1/structures", {"inputs": chunk}), ("structures", "errors"))
+        _add(whole, server.compute("/v1/structures", {"inputs": chunk}), ("structures", "errors"))
     return whole
 
 
-def suggest_on_server(url: str, path: Path, wish: SuggestionWish) -> SuggestionAnswer:
-    """From the rows of a file, which must be few enough for one request. Raises ServerError and for the file what
-    `look_at` raises."""
+def suggest_on_server(url: str, source: Path | str, wish: SuggestionWish) -> SuggestionAnswer:
+    """From the rows of a file, which must be few enough for one request, or of the data set of that id there. Raises
+    ServerError and for the file what `look_at` raises."""
+    body: dict[str, Any] = wish.model_dump(mode="json", exclude_none=True)
+    failed: list[dict[str, Any]] = []
+    if isinstance(source, str):
+        body["dataset_id"] = source
+    else:
+        body["candidates"], failed = _as_json(_rows(source))
+    with Server(url) as server:
+        answer = server.compute("/v1/suggestions", body)
+    answer["errors"] += failed
+    return SuggestionAnswer.model_validate(answer)
+
+
+def _rows(path: Path) -> list[RawInput]:
     settings = Settings()
     with path.open("rb") as file:
         found = look_at(file, settings.limits, _MOST_ROWS)
-    rows = [candidate_of(row) for row in read_rows(path, found, settings.limits)]
-    candidates, failed = _as_json(rows)
-    body = {**wish.model_dump(mode="json", exclude_none=True), "candidates": candidates}
-    with Server(url) as server:
-        answer = server.send("POST", "/v1/suggestions", body)
-    answer["errors"] += failed
-    return SuggestionAnswer.model_validate(answer)
+    return [candidate_of(row) for row in read_rows(path, found, settings.limits)]
 
 
 def _answered(server: Server, path: str, inputs: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:
     """A request of which nothing can be used is refused by the server; here that is an answer of errors only."""
     try:
-        return server.send("POST", path, {"inputs": inputs, **asked})
+        return server.compute(path, {"inputs": inputs, **asked})
     except ServerError as error:
         listed = error.body.get("errors")
         if error.status != HTTPStatus.UNPROCESSABLE_ENTITY or not listed or "input_id" not in listed[0]:

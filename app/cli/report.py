@@ -8,6 +8,7 @@ import typer
 from app.cli.installation import DataDirOption, open_installation, settings_with
 from app.cli.output import EXIT_ERROR, JsonOption, ServerOption, print_error, print_json, print_table, stdout
 from app.cli.server import Server
+from app.jobs.kinds import JobKind
 
 if TYPE_CHECKING:
     from app.fine_tuning.report_schemas import FineTuningReport, TournamentReport
@@ -25,7 +26,7 @@ def report(
     """Show what the job JOB found: errors, and of method auto the ranking of all that competed."""
     if server is not None:
         with Server(server) as remote:
-            found = remote.read_report(job)
+            found = _remote_report(remote, job)
     else:
         found = _local_report(job, data_dir)
     if page is not None:
@@ -34,6 +35,12 @@ def report(
         print_json(found)
     elif page is None:
         _print(found)
+
+
+def _remote_report(remote: Server, job_id: str) -> "FineTuningReport":
+    from app.fine_tuning.report_schemas import FineTuningReport
+
+    return FineTuningReport.model_validate(remote.get(f"{JobKind.FINE_TUNING.path}/{job_id}/report"))
 
 
 def _local_report(job_id: str, data_dir: Path | None) -> "FineTuningReport":

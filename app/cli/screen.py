@@ -16,9 +16,12 @@ from app.cli.output import (
     ServerOption,
     print_error,
     print_json,
+    print_record,
     print_table,
     stderr,
 )
+from app.cli.result_file import result_format
+from app.cli.starting import DatasetOption, DetachOption, Started, WebhookOption, WebhookSecretOption
 from app.predictions.schemas import DEFAULT_LEVEL
 
 if TYPE_CHECKING:
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from app.screening.schemas import ScreeningCreate
     from app.screening.wish import ScreeningWish
 
-_FORMATS = {f".{fmt.value}": fmt for fmt in ResultFormat}
 _SHOWN = 20
 
 Repeated = list[str] | None
@@ -40,7 +42,7 @@ def screen(
             exists=True,
             dir_okay=False,
             help="CSV, JSONL or Parquet with a column cif, poscar, structure, composition or formula, and id if you "
-            "like; or a zip of structure files. Without it: --prototype, --substitute, --mix or --request.",
+            "like; or a zip of structure files. Without it: --prototype, --substitute, --mix, --dataset or --request.",
         ),
     ] = None,
     output: Annotated[
@@ -63,6 +65,9 @@ def screen(
     mix: Annotated[Repeated, typer.Option(help="Formula of an end of a solid solution; give two or more.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps from end to end. [default: 20]")] = None,
     any_charge: Annotated[bool, typer.Option("--any-charge", help="Not only what can be neutral.")] = False,
+    perovskite_fit: Annotated[
+        bool, typer.Option("--perovskite-fit", help="Of perovskites only those whose ions fit (Goldschmidt).")
+    ] = False,
     has: Annotated[str | None, typer.Option(help="O,Ti: elements that must be there.")] = None,
     without: Annotated[str | None, typer.Option(help="Pb,Cd: elements that must not.")] = None,
     only: Annotated[str | None, typer.Option(help="Li,O,P: nothing but these.")] = None,
@@ -83,6 +88,10 @@ def screen(
     ] = None,
     level: IntervalLevelOption = DEFAULT_LEVEL,
     processes: Annotated[int | None, typer.Option(min=1, help="[default: one for each core]")] = None,
+    dataset: DatasetOption = None,
+    is_detached: DetachOption = False,
+    webhook: WebhookOption = None,
+    webhook_secret_file: WebhookSecretOption = None,
     as_json: JsonOption = False,
     server: ServerOption = None,
     data_dir: DataDirOption = None,
@@ -92,9 +101,8 @@ def screen(
     Stopped with Ctrl-C, the same command goes on where it was. Exit status 0: at least one is selected. 3: so, but
     some candidates have no value. 1: none is selected.
     """
-    fmt = _FORMATS.get(output.suffix.lower())
-    if fmt is None:
-        raise typer.BadParameter("must end with .csv, .jsonl or .parquet", param_hint="--output")
+    started = Started(server, webhook, webhook_secret_file, is_detached)
+    fmt = result_format(output)
     if server is not None and processes is not None:
         raise typer.BadParameter("a server has its own number of processes", param_hint="--processes")
     with stderr.status("loading"):
@@ -106,11 +114,11 @@ def screen(
     others: dict[str, Any] = {
         "models": model, "properties": wanted, "count": count, "min_probability": min_probability, "rank_by": rank_by,
         "diverse": diverse or None, "in_domain": False if any_domain else None,
-        "interval_level": level if level != DEFAULT_LEVEL else None,
+        "interval_level": level if level != DEFAULT_LEVEL else None, "dataset_id": dataset,
     }  # fmt: skip
     options = Options(
         request, where or (), maximise or (), minimise or (), near or (), elements, prototype or (), site or (),
-        substitute or (), swap or (), mix or (), steps, not any_charge, others,
+        substitute or (), swap or (), mix or (), steps, not any_charge, perovskite_fit, others,
     )  # fmt: skip
     wish, whole = requested(options, candidates is not None)
     if server is None:
@@ -119,21 +127,31 @@ def screen(
         here = LocalScreening(settings_with(data_dir=data_dir), candidates, wish, whole)
         counts, table = here.run(output, processes, cifs)
     else:
-        counts, table = _on_server(server, candidates, wish, whole, cifs)
+        found = _on_server(server, candidates, wish, whole, cifs, started, as_json)
+        if found is None:
+            return
+        counts, table = found
     _write(table, output, fmt, everything)
     _report(counts, table, output, as_json)
 
 
 def _on_server(
-    url: str, data: Path | None, wish: "ScreeningWish", request: "ScreeningCreate | None", cifs: Path | None
-) -> "tuple[dict[str, int], pa.Table]":
-    from app.cli.remote_screening import screen_on_server
+    url: str, data: Path | None, wish: "ScreeningWish", request: "ScreeningCreate | None", cifs: Path | None,
+    started: Started, as_json: bool,
+) -> "tuple[dict[str, int], pa.Table] | None":  # fmt: skip
+    """Counts and table of all candidates; None: nothing is waited for."""
+    from app.cli.remote_screening import fetch_from_server, start_on_server
+    from app.cli.server import Server
     from app.screening.schemas import ResultScope
     from app.screening.table import read_table
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, Server(url) as remote:
+        job = start_on_server(remote, data, wish, request, started)
+        if started.is_detached:
+            print_record(job, as_json=as_json)
+            return None
         downloaded = Path(folder) / "results.parquet"
-        counts = screen_on_server(url, data, wish, request, downloaded, cifs)
+        counts = fetch_from_server(remote, job, downloaded, cifs)
         return counts, read_table(downloaded, ResultScope.ALL)
 
 

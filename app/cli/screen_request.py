@@ -32,6 +32,7 @@ class Options:
     mix: Sequence[str] = ()
     steps: int | None = None
     is_balanced: bool = True
+    only_fitting: bool = False
     others: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `ScreeningWish` as they are; None: not given."""
 
@@ -97,11 +98,14 @@ def _generator(options: Options) -> dict[str, Any] | None:
     given = [bool(options.prototypes or options.sites), bool(options.substitute or options.swaps), bool(options.mix)]
     if sum(given) > 1:
         raise typer.BadParameter("--prototype, --substitute and --mix are three ways to make candidates: give one")
+    if options.only_fitting and not given[0]:
+        raise typer.BadParameter("it goes with --prototype", param_hint="--perovskite-fit")
     balanced = {"charge_balanced": options.is_balanced}
     if given[0]:
         sites = dict(_listed(text, "--site") for text in options.sites)
         chosen = {"prototypes": list(options.prototypes)} if options.prototypes else {}
-        return {"kind": "prototypes", "sites": sites, **chosen, **balanced}
+        fit: dict[str, Any] = {"perovskite_fit": {}} if options.only_fitting else {}
+        return {"kind": "prototypes", "sites": sites, **chosen, **balanced, **fit}
     if given[1]:
         structures = [_template(path) for path in options.substitute]
         swaps = dict(_listed(text, "--swap") for text in options.swaps)

@@ -16,6 +16,7 @@ from app.cli.output import (
     print_table,
     stderr,
 )
+from app.cli.starting import DatasetOption
 from app.learning.acquisition.strategy import Optimum, Strategy
 from app.predictions.schemas import DEFAULT_LEVEL
 
@@ -24,15 +25,16 @@ if TYPE_CHECKING:
 
 
 def suggest(
+    *,
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             exists=True,
             dir_okay=False,
             help="Candidates: CSV, JSONL or Parquet with a column cif, poscar, structure, composition or formula, and "
             "id if you like; or a zip of structure files.",
         ),
-    ],
+    ] = None,
     model: Annotated[str, typer.Option("--model", "-m", help="NAME, NAME@ALIAS or NAME/VERSION.")],
     count: Annotated[int, typer.Option("--count", "-k", "--k", min=1, help="How many to suggest, at most.")] = 10,
     strategy: Annotated[Strategy, typer.Option(help="What a label is to be good for.")] = Strategy.BATCH,
@@ -42,6 +44,7 @@ def suggest(
         Optimum | None, typer.Option(help="Target: better than every training label that goes with the model.")
     ] = None,
     level: IntervalLevelOption = DEFAULT_LEVEL,
+    dataset: DatasetOption = None,
     as_json: JsonOption = False,
     server: ServerOption = None,
     data_dir: DataDirOption = None,
@@ -52,6 +55,8 @@ def suggest(
     errors. `diversity`: what is farthest from everything that has a label. `target`: what is likeliest to be within
     --above and --below, or to beat the best label (--optimum). Exit status 3: some candidates cannot be used.
     """
+    if (file is None) == (dataset is None):
+        raise typer.BadParameter("give a file, or --dataset of a server")
     has_target = any(each is not None for each in (above, below, optimum))
     if has_target != (strategy is Strategy.TARGET):
         raise typer.BadParameter("--strategy target goes with --above, --below or --optimum, and these with it")
@@ -62,7 +67,9 @@ def suggest(
     if server is not None:
         from app.cli.remote_inputs import suggest_on_server
 
-        answer = suggest_on_server(server, file, wish)
+        answer = suggest_on_server(server, file or dataset or "", wish)
+    elif file is None:
+        raise typer.BadParameter("it is read where it is stored: give --server, or a file", param_hint="--dataset")
     else:
         from app.cli.local_suggestion import suggest_locally
 

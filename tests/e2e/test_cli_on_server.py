@@ -19,7 +19,7 @@ from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from app.webhooks.signing import new_secret
 from tests.e2e.conftest import Running, free_port, running_up, wait_for
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
-from tests.webhooks.receiver import Receiver, is_signed_with, running_receiver
+from tests.webhooks.receiver import Received, Receiver, is_signed_with, running_receiver
 from tests.workers.conftest import poscar
 
 COMMANDS = {
@@ -241,6 +241,35 @@ def _webhooks(run: Run, receiver: Receiver) -> str:
     return str(made["id"])
 
 
+def _jobs_that_are_not_waited_for(run: Run, server: Running, receiver: Receiver, out: Path) -> None:
+    """Started over a stored data set, told of by a webhook, fetched later."""
+    secret = new_secret()
+    (out / "secret").write_text(f"{secret}\n")
+    told = ("--detach", "--webhook", f"{receiver.url}/detached", "--webhook-secret-file", str(out / "secret"))
+    stored = run("datasets", "upload", "salts.jsonl", "-p", "k_vrh")["id"]
+    begun = [
+        run("predict-bulk", "--dataset", stored, "-m", ENERGY_MODEL, *told),
+        run("predict-bulk", "formulas.csv", "-m", COMPOSITION_MODEL, *told),
+        run("screen", "--dataset", stored, "--maximise", "band_gap", "--any-domain", *told),
+        run(
+            "screen", "--mix", "NaCl", "--mix", "KCl", "--minimise", "formation_energy_per_atom", "--any-domain", *told
+        ),
+        run("fine-tune", "--dataset", stored, "-n", "mine", "--max-epochs", "1", "--method", "scratch", *told),
+    ]
+    assert {job["status"] for job in begun} <= {"queued", "running", "validating"}
+    suggested = run("suggest", "--dataset", stored, "-m", ENERGY_MODEL, "-k", "1", "--strategy", "diversity")
+    assert suggested["n_ranked"] + len(suggested["set_aside"]) == len(salts())
+
+    def bodies() -> dict[str, Received]:
+        return {json.loads(each.body)["data"]["id"]: each for each in receiver.received if "detached" in each.path}
+
+    wait_for(lambda: bodies().keys() == {job["id"] for job in begun}, "the messages of all jobs", 120)
+    for job in begun:
+        assert is_signed_with(secret, bodies()[job["id"]]) and run("jobs", "show", job["id"])["status"] == "succeeded"
+    run("jobs", "results", begun[0]["id"], "-o", str(out / "later.csv"))
+    assert len((out / "later.csv").read_text().splitlines()) == 1 + len(salts())
+
+
 def _a_job_with_its_own_receiver(server: Running, receiver: Receiver) -> None:
     """An upload names it in the form; what is refused is not repeated."""
     files = {"file": ("formulas.csv", "composition\nNaCl\n")}
@@ -275,6 +304,7 @@ def test_a_user_without_a_browser(run: Run, server: Running, folder: Path, recei
     _models(run, tmp_path)
     _predictions(run, tmp_path)
     _jobs_over_files(run, server, tmp_path)
+    _jobs_that_are_not_waited_for(run, server, receiver, tmp_path)
     _a_job_with_its_own_receiver(server, receiver)
     for arguments in (["jobs", "events", job], ["models", "show", "mine"]):
         done = CliRunner(env={"XTALFORGE_URL": server.url}).invoke(app, arguments)
@@ -282,6 +312,25 @@ def test_a_user_without_a_browser(run: Run, server: Running, folder: Path, recei
     run("webhooks", "delete", hook)
     assert run("webhooks", "list") == []
     assert COMMANDS.keys() - _calls_made(server) == set()
+
+
+def test_what_only_a_service_does(folder: Path) -> None:
+    """Refused before anything is read or stored."""
+    rows, out = str(folder / "formulas.csv"), str(folder / "none.csv")
+    for arguments, named in (
+        (["predict-bulk", rows, "-o", out, "--webhook", "https://lab.example.org/h"], "--webhook"),
+        (["predict-bulk", rows, "--detach"], "--detach"),
+        (["predict-bulk", rows], "--output"),
+        (["predict-bulk", "--dataset", "ds_1", "-o", out], "--dataset"),
+        (["predict-bulk", "-o", out], "give a file"),
+        (["screen", rows, "--detach"], "--detach"),
+        (["fine-tune", rows, "-n", "m"], "--property"),
+        (["fine-tune", "-n", "m"], "give a file"),
+        (["suggest", "--dataset", "ds_1", "-m", "m"], "--dataset"),
+        (["fine-tune", "--dataset", "ds_1", "-n", "m", "--server", "http://x", "--webhook-secret-file", rows], "both"),
+    ):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2 and named in done.output, (arguments, done.output)
 
 
 def test_nobody_there(folder: Path) -> None:
