@@ -45,6 +45,35 @@ class _Generator(BaseModel):
     )
 
 
+Window = tuple[Annotated[float, Field(ge=0, le=10)], Annotated[float, Field(ge=0, le=10)]]
+
+
+class PerovskiteFit(BaseModel):
+    """Which ions fit into a perovskite, by Shannon's radii."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tolerance: Window = Field(
+        default=(0.8, 1.1),
+        description="Goldschmidt's tolerance factor t = (r_A + r_X) / (√2 (r_B + r_X)), lowest and highest; near 1 "
+        "perovskites are not distorted.",
+        examples=[[0.8, 1.1]],
+    )
+    octahedral: Window = Field(
+        default=(0.37, 0.9),
+        description="Octahedral factor r_B / r_X, lowest and highest; far below 0.41 B is too small for six "
+        "neighbours.",
+        examples=[[0.37, 0.9]],
+    )
+
+    @model_validator(mode="after")
+    def _lowest_first(self) -> Self:
+        for name, (low, high) in (("tolerance", self.tolerance), ("octahedral", self.octahedral)):
+            if low > high:
+                raise ValueError(f"`{name}` is the lowest and then the highest, not {low:g} and then {high:g}")
+        return self
+
+
 class PrototypeGenerator(_Generator):
     """Every choice of elements for the sites of structure types."""
 
@@ -63,6 +92,12 @@ class PrototypeGenerator(_Generator):
         min_length=1,
         description="Elements for every other site; default: all that are stable enough.",
         examples=[["Li", "Na", "K", "F", "Cl"]],
+    )
+    perovskite_fit: PerovskiteFit | None = Field(
+        default=None,
+        description="Of `perovskite` and `double_perovskite` only those whose ions fit, `{}` for the usual limits; "
+        "what has an ion without a tabulated radius is left out. Other structure types are not held to it.",
+        examples=[None],
     )
 
 

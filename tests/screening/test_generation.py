@@ -11,9 +11,11 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from app.bulk.filtering import ElementFilter
 from app.core.errors import InvalidRequest, TooManyInputs, XtalforgeError
+from app.screening.generation.assignments import prototype_assignments
 from app.screening.generation.candidates import Candidate, count_candidates, make_candidates
 from app.screening.generation.prototypes import Prototype, prototypes
-from app.screening.generator import Generator, PrototypeName
+from app.screening.generation.tolerance import Factors, perovskite_factors
+from app.screening.generator import Generator, PrototypeGenerator, PrototypeName
 from app.screening.writing import cif_text
 from app.structures.composition import parse_composition
 from app.structures.crystal import Crystal
@@ -70,6 +72,46 @@ def test_every_prototype_has_candidates_whose_atoms_keep_apart() -> None:
         structure = as_pymatgen(crystal_of(candidate))
         distances = structure.distance_matrix[~np.eye(len(structure), dtype=bool)]
         assert distances.min() > 1.4, candidate.id
+
+
+def _factors(elements: str) -> Factors | None:
+    """Of a perovskite with these elements on its sites, in the order of their letters."""
+    sites = dict(zip("ABX" if elements.count(" ") == 2 else "ABCX", ([each] for each in elements.split()), strict=True))
+    name = PrototypeName.PEROVSKITE if len(sites) == 3 else PrototypeName.DOUBLE_PEROVSKITE
+    made_of = PrototypeGenerator(kind="prototypes", prototypes=(name,), sites=sites)
+    (assignment,) = prototype_assignments(prototypes()[name], made_of, None)
+    return perovskite_factors(prototypes()[name], assignment)
+
+
+@pytest.mark.parametrize(
+    ("elements", "tolerance", "octahedral"),
+    [  # from Shannon's radii (1976) by hand
+        ("Sr Ti O", (1.44 + 1.40) / (2**0.5 * (0.605 + 1.40)), 0.605 / 1.40),
+        ("Cs Pb I", (1.88 + 2.20) / (2**0.5 * (1.19 + 2.20)), 1.19 / 2.20),
+        ("Ba Mg W O", (1.61 + 1.40) / (2**0.5 * (0.66 + 1.40)), 0.66 / 1.40),
+    ],
+)
+def test_goldschmidt(elements: str, tolerance: float, octahedral: float) -> None:
+    found = _factors(elements)
+    assert found is not None
+    assert (found.tolerance, found.octahedral) == (pytest.approx(tolerance, abs=2e-3), pytest.approx(octahedral))
+
+
+def test_ions_that_fit_into_a_perovskite() -> None:
+    sites = {"A": ["Li", "Ca", "Sr", "Ba", "Cs"], "B": ["Ti", "Pb", "Ge"], "X": ["O", "I"]}
+    fields = {"prototypes": ["perovskite", "rocksalt"], "sites": sites}
+
+    def names(**fit: Any) -> set[str]:
+        return {candidate.id for candidate in made(generator("prototypes", **fields, **fit))}
+
+    everything, fitting = names(), names(perovskite_fit={})
+    assert fitting < everything and not any("rocksalt" in name for name in everything - fitting)
+    assert {"perovskite-SrTiO3", "perovskite-BaTiO3", "perovskite-CsPbI3"} <= fitting
+    assert "perovskite-LiPbI3" in everything - fitting
+    assert "perovskite-BaTiO3" not in names(perovskite_fit={"tolerance": [0.8, 1.05]})
+    assert "perovskite-SrTiO3" not in names(perovskite_fit={"octahedral": [0.5, 0.9]})
+    with pytest.raises(ValueError, match="the lowest and then the highest"):
+        generator("prototypes", perovskite_fit={"tolerance": [1.1, 0.8]})
 
 
 def test_perovskites_are_neutral_and_about_as_large_as_measured() -> None:

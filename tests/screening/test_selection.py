@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,13 @@ ROWS: list[tuple[str, float, float, bool]] = [
 ]  # fmt: skip
 
 
-def trust(transform: Transform, lower: float, difficulty: float = 1.0, n: int = 999) -> Trust:
+def trust(transform: Transform, lower: float, scores: Any = None, labels: Any = (1.0,)) -> Trust:
     """Errors over difficulties are spread evenly between 0 and 1; what else a model knows is not asked for."""
-    scores = ScoreTable.of(np.linspace(0.0, 1.0, n), [str(i) for i in range(n)])
+    scores = np.linspace(0.0, 1.0, 999) if scores is None else scores
     fields: dict[str, Any] = {field.name: None for field in dataclasses.fields(Trust)}
-    return Trust(**{**fields, "transform": transform, "lower": lower, "upper": np.inf, "scores": scores})
+    fields["scores"] = ScoreTable.of(scores, [str(i) for i in range(len(scores))])
+    fields["reference"] = SimpleNamespace(labels=np.array(labels))
+    return Trust(**{**fields, "transform": transform, "lower": lower, "upper": np.inf})
 
 
 TRUSTS: list[Trust | None] = [trust(Transform.IDENTITY, 0.0), trust(Transform.LOG10, 0.01)]
@@ -171,3 +174,21 @@ def test_values_that_cannot_be_are_not_expected() -> None:
     moduli = trust(Transform.LOG10, 0.01)
     assert probability_within(moduli, np.array([100.0]), np.array([0.1]), 100.0, None)[0] == pytest.approx(0.5)
     assert probability_within(moduli, np.array([100.0]), np.array([0.1]), None, -1.0)[0] == 0.0
+
+
+def test_certain_metals_make_no_gap_more_certain() -> None:
+    """Of half of the rows label and prediction are zero; the others err by a normal distribution of known width."""
+    rng = np.random.default_rng(7)
+    sigma, n = 0.4, 4000
+    values = np.concatenate([np.zeros(n), rng.uniform(0.8, 4.0, n)])
+    labels = values + np.concatenate([np.zeros(n), sigma * rng.standard_normal(n)])
+    difficulties = np.full(2 * n, sigma)
+    known = trust(Transform.IDENTITY, 0.0, np.abs(labels - values) / difficulties, labels)
+    for bound in (1.5, 2.5):
+        said = probability_within(known, values, difficulties, bound, None)
+        met = labels >= bound
+        for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9)):
+            here = (said > low) & (said < high)
+            assert here.sum() > 50 and said[here].mean() == pytest.approx(met[here].mean(), abs=0.09)
+        assert said[:n].max() == 0.0
+    assert expected_value(known, values[n:], difficulties[n:]).mean() == pytest.approx(values[n:].mean(), abs=0.02)

@@ -67,7 +67,7 @@ def margins(pool: Pool, target: Target) -> FloatArray:
 
 def _below(pool: Pool, bound: float) -> FloatArray:
     """Probability that labels lie below a bound on the learned scale, (N,)."""
-    return share_below(pool.learned, pool.difficulties, pool.scores, bound)
+    return share_below(pool.trust, pool.learned, pool.difficulties, bound)
 
 
 def _learned(pool: Pool, value: float) -> float:

@@ -1,50 +1,82 @@
 """How a value is distributed about its prediction, from the errors that the model is known to make.
 
 Errors are taken to go up as often as down. Their sizes are difficulty times the conformity scores of the model, on the
-scale the model learns; values are cut at the physical bounds of the property. Dimensions: N predictions, M scores.
+scale the model learns; values are cut at the physical bounds of the property.
+
+Where many labels lie on a bound, as the gaps of metals do, the smallest scores are those of inputs that are predicted
+there and lie there. Other predictions are not among them: of their distribution these scores are left out, as many as
+there are such labels among the reference rows (an approximation to scores kept apart by prediction, which is Mondrian
+conformal prediction; Vovk, Gammerman & Shafer 2005). Dimensions: N predictions, M scores.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from app.learning.targets import apply_transform, invert_transform
 from app.learning.trust.assessment import Trust
 from app.learning.trust.conformal import ScoreTable
-from app.learning.trust.places import FloatArray
+from app.learning.trust.places import FloatArray, IntArray
 from app.properties.catalogue import Transform
 
 _N_QUANTILES = 200
 _ROWS_AT_ONCE = 4096
+_ON_BOUND = 1e-3
+"""Of the unit: such labels lie on the bound."""
+_NEAR = 0.5
+"""Difficulties from a bound within which a prediction may be one of those that lie on it."""
+_MOST_LEFT_OUT = 0.9
 
 
-def score_quantiles(table: ScoreTable) -> FloatArray:
-    """Absolute errors over difficulties at evenly spaced levels, sorted, (M,).
+def score_quantiles(table: ScoreTable, left_out: float = 0.0) -> FloatArray:
+    """Absolute errors over difficulties at evenly spaced levels, sorted, (M,), but for that share of the smallest.
 
     The largest that was seen stands for what is beyond it.
     """
-    levels = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
+    levels = left_out + (1.0 - left_out) * (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
     rows = np.minimum(np.searchsorted(table.shares, levels), len(table.scores) - 1)
     return np.asarray(table.scores[rows].astype(np.float64))
 
 
-def share_below(learned: FloatArray, difficulties: FloatArray, scores: FloatArray, bound: float) -> FloatArray:
+def share_on_bounds(trust: Trust) -> float:
+    """Share of the labels of the reference rows that lie on a physical bound."""
+    labels = trust.reference.labels
+    on_bounds = (labels <= trust.lower + _ON_BOUND) | (labels >= trust.upper - _ON_BOUND)
+    return float(on_bounds.mean()) if len(labels) else 0.0
+
+
+def share_below(trust: Trust, learned: FloatArray, difficulties: FloatArray, bound: float) -> FloatArray:
     """Probability that labels lie below a bound, (N,); predictions and bound on the scale the model learns."""
-    away = (bound - learned) / difficulties
-    within = np.searchsorted(scores, np.abs(away)) / len(scores)
-    return np.asarray(0.5 + 0.5 * np.sign(away) * within)
+    found = np.empty(len(learned))
+    for rows, scores in _scores_of(trust, learned, difficulties):
+        away = (bound - learned[rows]) / difficulties[rows]
+        within = np.searchsorted(scores, np.abs(away)) / len(scores)
+        found[rows] = 0.5 + 0.5 * np.sign(away) * within
+    return found
+
+
+def _scores_of(trust: Trust, learned: FloatArray, difficulties: FloatArray) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Rows and the scores that tell of them; every row once."""
+    left_out = min(share_on_bounds(trust), _MOST_LEFT_OUT) if trust.transform is Transform.IDENTITY else 0.0
+    from_bound = np.minimum(learned - trust.lower, trust.upper - learned)
+    is_near = from_bound <= _NEAR * difficulties if left_out else np.ones(len(learned), dtype=bool)
+    yield np.flatnonzero(is_near), score_quantiles(trust.scores)
+    if left_out:
+        yield np.flatnonzero(~is_near), score_quantiles(trust.scores, left_out)
 
 
 def probability_within(
     trust: Trust, values: FloatArray, difficulties: FloatArray, at_least: float | None, at_most: float | None
 ) -> FloatArray:
     """Probability that the true values keep both bounds, in the unit, (N,), from predictions in the unit (N,)."""
-    learned, scores = apply_transform(values, trust.transform), score_quantiles(trust.scores)
+    learned = apply_transform(values, trust.transform)
     found = np.ones(len(values))
     if at_least is not None and at_least > trust.lower:
-        found -= share_below(learned, difficulties, scores, _learned(trust, at_least))
+        found -= share_below(trust, learned, difficulties, _learned(trust, at_least))
     if at_most is not None and (at_most < trust.lower or (at_most <= 0 and trust.transform is Transform.LOG10)):
         return np.zeros(len(values))
     if at_most is not None and at_most < trust.upper:
-        found -= 1.0 - share_below(learned, difficulties, scores, _learned(trust, at_most))
+        found -= 1.0 - share_below(trust, learned, difficulties, _learned(trust, at_most))
     return np.clip(found, 0.0, 1.0)
 
 
@@ -52,14 +84,15 @@ def expected_value(
     trust: Trust, values: FloatArray, difficulties: FloatArray, target: float | None = None
 ) -> FloatArray:
     """Mean of the true values, or of their distance from `target`, in the unit, (N,)."""
-    learned, scores = apply_transform(values, trust.transform), score_quantiles(trust.scores)
-    errors = np.concatenate([-scores, scores])
+    learned = apply_transform(values, trust.transform)
     found = np.empty(len(values))
-    for start in range(0, len(values), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        spread = invert_transform(learned[rows, None] + difficulties[rows, None] * errors, trust.transform)
-        spread = np.clip(spread, trust.lower, trust.upper)
-        found[rows] = (spread if target is None else np.abs(spread - target)).mean(axis=1)
+    for rows, scores in _scores_of(trust, learned, difficulties):
+        errors = np.concatenate([-scores, scores])
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            spread = invert_transform(learned[part, None] + difficulties[part, None] * errors, trust.transform)
+            spread = np.clip(spread, trust.lower, trust.upper)
+            found[part] = (spread if target is None else np.abs(spread - target)).mean(axis=1)
     return found
 
 

@@ -21,6 +21,7 @@ from app.screening.generation.assignments import (
 )
 from app.screening.generation.charges import neutral_charges
 from app.screening.generation.scaling import CellScale
+from app.screening.generation.tolerance import fits
 from app.screening.generator import (
     Generator,
     PrototypeGenerator,
@@ -71,7 +72,8 @@ def count_candidates(generator: Generator, elements: ElementFilter | None, limit
         )
     if n == 0:
         raise InvalidRequest(
-            "The generator makes no candidate: no choice of elements is left by `charge_balanced` and `elements`."
+            "The generator makes no candidate: no choice of elements is left by `charge_balanced`, "
+            "`perovskite_fit` and `elements`."
         )
     return n
 
@@ -115,7 +117,8 @@ def _assignments(
             charges = neutral_charges(old, counts) if prototype.is_ionic else None
             template = _Template(prototype.name, prototype.crystal, old, charges)
             for assignment in prototype_assignments(prototype, generator, elements):
-                yield template, assignment
+                if fits(prototype, assignment, generator.perovskite_fit):
+                    yield template, assignment
         return
     named = [(each.id or f"structure{place}", each) for place, each in enumerate(generator.structures, start=1)]
     crystals = [(name, _read(each, name)) for name, each in named]

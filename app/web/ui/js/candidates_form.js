@@ -32,15 +32,16 @@ function prototypesForm(names) {
   const boxes = names.map((name) => check(TYPE_NAMES[name] ?? words(name), { value: name, checked: name === FIRST_TYPE }));
   const sites = [["A", "Ca, Sr, Ba"], ["B", "Ti, Zr, Hf, Sn"], ["C", ""], ["X", "O, S"]].map(([site, value]) => [site, h("input", { value, autocapitalize: "off" })]);
   const others = h("input", { placeholder: "all that are stable enough", autocapitalize: "off" });
+  const fit = check("Of perovskites only those whose ions fit, by Goldschmidt's tolerance factor and the octahedral factor");
   return {
     element: h("div", {}, h("fieldset", {}, h("legend", {}, "Structure types"), h("div", { class: "fields small" }, boxes)),
-      h("div", { class: "fields" }, sites.map(([site, input]) => field(`Elements on site ${site}`, input)), field("On every other site", others)),
+      h("div", { class: "fields" }, sites.map(([site, input]) => field(`Elements on site ${site}`, input)), field("On every other site", others)), fit,
       h("p", { class: "small muted" }, "Every combination is made, the cell scaled by radii; only those whose common oxidation states balance are kept. X is the anion.")),
     values() {
       const chosen = boxes.map((box) => box.querySelector("input")).filter((input) => input.checked).map((input) => input.value);
       const given = Object.fromEntries(sites.map(([site, input]) => [site, symbols(input.value)]).filter(([, elements]) => elements.length));
       const elements = symbols(others.value);
-      return { json: { generator: { kind: "prototypes", ...(chosen.length ? { prototypes: chosen } : {}), sites: given, ...(elements.length ? { elements } : {}) } } };
+      return { json: { generator: { kind: "prototypes", ...(chosen.length ? { prototypes: chosen } : {}), sites: given, ...(elements.length ? { elements } : {}), ...(fit.querySelector("input").checked ? { perovskite_fit: {} } : {}) } } };
     },
   };
 }
