@@ -1,12 +1,13 @@
 """Bulk predictions of very many structures: rate, memory against rows, and a run killed half way.
 
-    python benchmarks/bulk.py --data-kit DIR --rows 1000000                    # 16 to 40 minutes on 2 cores
-    python benchmarks/bulk.py --data-kit DIR --rows 20000 --processes 1 2      # minutes
+    python -m benchmarks.bulk --data-kit DIR --rows 1000000                    # 16 to 40 minutes on 2 cores
+    python -m benchmarks.bulk --data-kit DIR --rows 20000 --processes 1 2      # minutes
+    python -m benchmarks.bulk --data-kit DIR --rows 60000 --workers 1 2        # see benchmarks/bulk_workers.py
 
 The structures of the data kit, repeated until there are enough rows, as one Parquet file. Each run is a process of its
 own, as a worker starts it, whose memory and that of its children is looked at all the while. The last one is
 killed (SIGKILL, all processes) when half of its parts are there and started again; its results must be those of the
-first run, each input once. Writes benchmarks/results/speed/bulk.json.
+first run, each input once. Writes benchmarks/results/speed/bulk.json, with --workers bulk_workers.json.
 """
 
 import argparse
@@ -34,12 +35,14 @@ from app.bulk.spec import ModelUse
 from app.core.settings import PROJECT_ROOT, LimitSettings
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel
-from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest
+from app.registry.artifact import Artifact
+from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
 from app.registry.models import ModelVersion
+from benchmarks.bulk_workers import measure_workers
 from benchmarks.harness import machine
 
 SOURCE = "source_mp_structures_106k.parquet"
-RESULT = PROJECT_ROOT / "benchmarks/results/speed/bulk.json"
+RESULTS = PROJECT_ROOT / "benchmarks/results/speed"
 BATCH_ROWS = 1000
 SAMPLE_S = 0.5
 MEGABYTE = 1 << 20
@@ -70,18 +73,21 @@ def create_run(folder: Path, source: Path, models: list[str], n_processes: int, 
         }
     )  # fmt: skip
     created = RunFolder(folder)
-    created.create(run, ((model.manifest, weights) for model, weights in loaded))
+    created.create(run, (artifact for _, artifact in loaded))
     return created
 
 
-def _load(reference: str) -> tuple[SelectedModel, bytes]:
+def _load(reference: str) -> tuple[SelectedModel, Artifact]:
     folder = PROJECT_ROOT / "models_store" / reference
     manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
     name, number = reference.split("/")
     version = ModelVersion(id=reference, model_name=name, version=int(number), weights_sha256=manifest.weights_sha256)
     graph = GraphSettings.model_validate(manifest.graph) if manifest.graph is not None else None
     selected = SelectedModel(version, manifest, graph, frozenset(manifest.elements), is_named=False)
-    return selected, (folder / WEIGHTS_FILE).read_bytes()
+    trust = folder / TRUST_FILE
+    return selected, Artifact(
+        manifest, (folder / WEIGHTS_FILE).read_bytes(), trust.read_bytes() if trust.is_file() else None
+    )
 
 
 class Silent:
@@ -180,6 +186,7 @@ def main() -> None:
     parser.add_argument("--data-kit", type=Path)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--processes", type=int, nargs="+", default=[default_processes()])
+    parser.add_argument("--workers", type=int, nargs="+", help="instead: numbers of Celery workers of one process each")
     parser.add_argument("--models", nargs="+", default=["cgcnn-formation-energy/1"])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "auto"])
     parser.add_argument("--no-kill", action="store_true", help="leave the killed run out")
@@ -195,14 +202,34 @@ def main() -> None:
         result = measure(arguments, work)
     finally:
         shutil.rmtree(work)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = "bulk.json" if arguments.workers is None else "bulk_workers.json"
+    (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 
 def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     source = work / "input.parquet"
     write_input(arguments.data_kit, arguments.rows, source)
+    if arguments.workers is not None:
+        found = measure_workers(source, work / "data", arguments.rows, arguments.models, arguments.workers)
+    else:
+        found = _measure_processes(arguments, work, source)
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "command": _command(),
+        "machine": machine(), "models": arguments.models, "device": arguments.device,
+        "input_mb": source.stat().st_size // MEGABYTE, **found,
+    }  # fmt: skip
+
+
+def _command() -> str:
+    """Without the folder of the data kit, which is another one on each machine."""
+    given = sys.argv[1:]
+    shown = ["DIR" if before == "--data-kit" else word for before, word in zip(["", *given], given, strict=False)]
+    return " ".join(["python -m benchmarks.bulk", *shown])
+
+
+def _measure_processes(arguments: argparse.Namespace, work: Path, source: Path) -> dict[str, Any]:
     folders, runs = [], []
     for n_processes in arguments.processes:
         folder = create_run(work / f"run-{n_processes}", source, arguments.models, n_processes, arguments.device)
@@ -213,11 +240,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
     if not arguments.no_kill:
         again = create_run(work / "killed", source, arguments.models, arguments.processes[-1], arguments.device)
         kill = check_kill(folders[-1], again)
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "command": " ".join(["python", *sys.argv]),
-        "machine": machine(), "models": arguments.models, "device": arguments.device,
-        "input_mb": source.stat().st_size // MEGABYTE, "runs": runs, "kill": kill,
-    }  # fmt: skip
+    return {"runs": runs, "kill": kill}
 
 
 if __name__ == "__main__":
