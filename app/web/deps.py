@@ -21,6 +21,9 @@ from app.core.tenants import TenantScope
 
 T = TypeVar("T")
 
+MAX_SESSIONS = 10
+"""Of requests at once, by `SessionDep`; a pool has at least five connections more."""
+
 PRINCIPAL_KEY = "xtalforge.principal"
 """Where the ASGI scope of a request holds its principal."""
 
@@ -86,7 +89,9 @@ SettingsDep = Annotated[Settings, Depends(resource(Settings))]
 # Sessions are bound to the tenant of whoever asks: see `app.core.tenancy`. The unbound factory is never handed out.
 # One request, one transaction: "function" scope commits before the answer is sent, so a client never sees a success
 # that a failing commit takes back. GET is read-only.
-SessionDep = Annotated[Session, Depends(_session, scope="function")]
+# A session holds its connection also while its request waits for a thread. Were all connections held so, the threads
+# would all wait for connections, and nobody would go on: the last ones are for those who have a thread.
+SessionDep = Annotated[Session, Depends(_session, scope="function", max_concurrency=MAX_SESSIONS)]
 
 # For routes that need several short transactions, or none while they compute or stream.
 SessionsDep = Annotated[sessionmaker[Session], Depends(_sessions)]

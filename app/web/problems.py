@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from obstore.exceptions import BaseError as StoreError
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from app.core.db import is_database_away
@@ -109,7 +110,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         log.warning("trouble with what the service needs", reason=str(error))
         return await _known(request, known)
 
-    for failure in (OSError, StoreError, DBAPIError):
+    for failure in (OSError, StoreError, DBAPIError, NoConnection):
         app.add_exception_handler(failure, _from_outside)
 
     @app.exception_handler(RequestValidationError)
@@ -154,7 +155,7 @@ def _known_trouble(error: Exception) -> XtalforgeError | None:
     """What a disk or a database of the service has said, where it may be said to clients."""
     if is_disk_full(error):
         return _storage_full()
-    if isinstance(error, DBAPIError) and is_database_away(error):
+    if isinstance(error, NoConnection) or (isinstance(error, DBAPIError) and is_database_away(error)):
         return NotReady("The database does not answer. Send the same again a little later.", retry_after_s=5)
     return None
 

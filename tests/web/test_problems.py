@@ -168,7 +168,9 @@ def with_database(tmp_path: Path) -> Iterator[tuple[TestClient, Path]]:
     """A service that uses two databases: a file, and one where nobody listens."""
     file = tmp_path / "x.db"
     engines = {
-        "sqlite": create_engine(f"sqlite:///{file}", connect_args={"timeout": 0}),
+        "sqlite": create_engine(
+            f"sqlite:///{file}", connect_args={"timeout": 0}, pool_size=1, max_overflow=0, pool_timeout=0
+        ),
         "postgresql": create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none"),
     }
     app = FastAPI()
@@ -178,6 +180,11 @@ def with_database(tmp_path: Path) -> Iterator[tuple[TestClient, Path]]:
     def run(database: str, statement: str) -> None:
         with engines[database].begin() as connection:
             connection.exec_driver_sql(statement)
+
+    @app.get("/twice")
+    def twice() -> None:
+        with engines["sqlite"].connect(), engines["sqlite"].connect():
+            raise AssertionError
 
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client, file
@@ -192,6 +199,6 @@ def test_a_database_that_is_away_is_said_and_only_that(with_database: tuple[Test
     other.execute("BEGIN EXCLUSIVE")
     locked = client.get("/sqlite/CREATE TABLE x (y)")
     other.close()
-    for answer in (locked, client.get("/postgresql/SELECT 1")):
+    for answer in (locked, client.get("/postgresql/SELECT 1"), client.get("/twice")):
         assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "not_ready", "5")
     assert client.get("/sqlite/SELECT y FROM nowhere").status_code == 500
