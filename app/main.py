@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -180,6 +181,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             reaper.start()
             deliverer.start()
             warm_up.start()
+        # Takes a while, and some requests are checked by it: the first of them should not have to wait.
+        threading.Thread(target=app.openapi, name="openapi", daemon=True).start()
         resources.add(Readiness, _readiness(engine, store, is_migrated))
         watch = asyncio.create_task(gate.run(), name="access-gate")
         try:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
@@ -62,6 +61,8 @@ def _prepare_sqlite(engine: Engine, enforce_foreign_keys: bool) -> None:
 
 def _refuse_nul(context: ExceptionContext) -> None:
     """PostgreSQL, unlike SQLite, cannot even be asked for a text with this character, and nobody means to."""
+    import psycopg
+
     if isinstance(context.original_exception, psycopg.DataError) and "NUL" in str(context.original_exception):
         raise InvalidRequest("A text in the request holds the character NUL (U+0000): remove it.") from None
 
@@ -70,6 +71,8 @@ def is_database_away(error: DBAPIError) -> bool:
     """Whether the same may work a little later: no connection, one that broke, or a lock that others kept too long."""
     if isinstance(error.orig, sqlite3.OperationalError):
         return error.orig.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    import psycopg  # not needed where the database is SQLite, and slow to start with
+
     return error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
 
 

@@ -50,3 +50,17 @@ def keep_freed_memory() -> None:
     library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_INT)
     library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
     library.mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
+
+
+def give_back_freed_memory() -> None:
+    """After large blocks were freed that will not be needed again soon; nothing where the C library is not glibc."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None

@@ -10,6 +10,7 @@ import torch
 
 from app.core.errors import XtalforgeError
 from app.learning.coalescing import Coalescer
+from app.learning.device import give_back_freed_memory
 from app.learning.featurising import FeaturisedCrystal
 from app.learning.graphs.cache import GraphCache
 from app.learning.graphs.crystal_graph import CrystalGraph
@@ -98,6 +99,7 @@ class InferenceEngine:
                 with self._lock:
                     self._loading.pop(key, None)
                 raise
+            give_back_freed_memory()
             with self._lock:
                 self._models[key] = model
                 self._loading.pop(key, None)

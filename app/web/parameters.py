@@ -16,6 +16,9 @@ async def refuse_unknown_parameters(request: Request) -> None:
     Raises InvalidRequest for unknown or needlessly repeated query parameters and form fields, and for control
     characters in the path or query, which no name here has and some databases cannot take.
     """
+    is_form = request.headers.get("content-type", "").startswith(_MULTIPART)
+    if not (request.scope["query_string"] or request.path_params or is_form):
+        return
     operation = _operation(request)
     if operation is None:
         return
@@ -24,7 +27,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     for value in (*request.path_params.values(), *request.query_params.values()):
         if any(ord(character) < 32 for character in str(value)):
             raise InvalidRequest(f"{str(value)[:60]!r} in the address holds a control character.")
-    if request.headers.get("content-type", "").startswith(_MULTIPART) and "requestBody" in operation:
+    if is_form and "requestBody" in operation:
         fields = _form_fields(request, operation)
         if fields is not None:
             _refuse("form field", (await request.form()).multi_items(), fields)
