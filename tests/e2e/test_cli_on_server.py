@@ -34,6 +34,9 @@ COMMANDS = {
     "get /v1/bulk-predictions/{job_id}/results": "jobs results",
     "post /v1/bulk-predictions/{job_id}/cancel": "jobs cancel",
     "delete /v1/bulk-predictions/{job_id}": "jobs delete",
+    "post /v1/bulk-predictions/{job_id}/pause": "jobs pause",
+    "post /v1/bulk-predictions/{job_id}/resume": "jobs resume",
+    "post /v1/bulk-predictions/{job_id}/retry": "jobs retry",
     "post /v1/screenings": "screen",
     "get /v1/screenings": "jobs list",
     "get /v1/screenings/{job_id}": "jobs show",
@@ -42,6 +45,9 @@ COMMANDS = {
     "get /v1/screenings/{job_id}/structures": "jobs structures",
     "post /v1/screenings/{job_id}/cancel": "jobs cancel",
     "delete /v1/screenings/{job_id}": "jobs delete",
+    "post /v1/screenings/{job_id}/pause": "jobs pause",
+    "post /v1/screenings/{job_id}/resume": "jobs resume",
+    "post /v1/screenings/{job_id}/retry": "jobs retry",
     "get /v1/properties": "properties",
     "get /v1/models": "models list",
     "get /v1/models/{name}": "models show",
@@ -220,7 +226,8 @@ def _jobs_over_files(run: Run, server: Running, out: Path) -> None:
         fetched = out / f"{kind}.jsonl"
         run("jobs", "results", job["id"], "-o", str(fetched))
         assert fetched.read_text().startswith("{")
-        run("jobs", "cancel", job["id"], status=4)
+        for order in ("cancel", "pause", "resume", "retry"):  # it has succeeded
+            run("jobs", order, job["id"], status=4)
         if kind == "screening":
             run("jobs", "structures", job["id"], "-o", str(out / "cifs.zip"))
             assert (out / "cifs.zip").read_bytes()[:2] == b"PK"

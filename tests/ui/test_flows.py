@@ -185,6 +185,12 @@ def test_a_training_is_watched_and_reported(visit: Visit, dataset: str) -> None:
     curve = visit.page.locator("figure", has_text="Error on validation rows")
     curve.get_by_text("Numbers").click()
     assert [row.split()[0] for row in curve.locator("tbody tr").all_inner_texts()] == ["1", "2", "3", "4", "5", "6"]
+    assert visit.page.get_by_role("link", name="What to measure next").is_visible()
+    visit.page.get_by_role("link", name="Predict with it").click()
+    visit.page.get_by_label("Formulas, or the text").fill(NACL_CIF)
+    visit.page.get_by_role("button", name="Predict", exact=True).click()
+    assert f"{TRAINED}/1" in _rows(visit.page, "Predictions for")[0][0]
+    visit.page.go_back()
     visit.page.get_by_role("link", name=f"{TRAINED}/1").first.click()
     visit.see(f"{TRAINED}/1")
     boxes = visit.page.locator("svg.lineage text:not(.sub)").all_text_contents()

@@ -12,17 +12,16 @@ const RESUMABLE = new Set(["paused", "pausing"]);
 const RETRYABLE = new Set(["failed", "cancelled", "expired"]);
 
 /**
- * Watch the job at `path`. `onJob(job)` gets it whenever it was read anew, `onEvent(event)` each event. Elements to place:
- * `status`, `log`, `controls`, `problem`. `canPause`: it can be paused, resumed, and tried again; `onRetried(job)` gets the
- * new job.
+ * Watch the job at `path`. `onJob(job)` gets it whenever it was read anew, `onEvent(event)` each event, `onRetried(job)` the
+ * job that was made of it to try again. Elements to place: `status`, `log`, `controls`, `problem`.
  */
-export function watch(path, { job, onJob, onEvent = () => {}, canPause = false, onRetried, signal }) {
+export function watch(path, { job, onJob, onRetried, onEvent = () => {}, signal }) {
   const status = h("p", { role: "status" });
   const problem = h("div");
   const lines = h("ol", { class: "log", tabindex: "0", "aria-label": "What happened" });
   const log = h("details", {}, h("summary", {}, "What happened"), lines);
   const cancel = h("button", { type: "button", class: "danger", onClick: async () => {
-    if (!(await confirm("Cancel this job?", "It stops within seconds. What a training has learned is lost; results of predictions are kept.", "Cancel the job"))) return;
+    if (!(await confirm("Cancel this job?", "It stops within seconds. What a training has learned is lost; results of predictions are kept. To go on later, pause it instead.", "Cancel the job"))) return;
     busy(cancel, problem, async () => update(await request(`${path}/cancel`, { method: "POST" })));
   } }, "Cancel");
   const act = (name, makes) => {
@@ -39,9 +38,9 @@ export function watch(path, { job, onJob, onEvent = () => {}, canPause = false, 
   function show() {
     replace(status, statusBadge(current.status), " ", current.status_reason ?? "", connection && h("span", { class: "muted" }, ` ${connection}`));
     cancel.hidden = FINAL.has(current.status) || current.status === "cancelling";
-    pauseIt.hidden = !canPause || !PAUSABLE.has(current.status);
-    resume.hidden = !canPause || !RESUMABLE.has(current.status);
-    retry.hidden = !canPause || !RETRYABLE.has(current.status);
+    pauseIt.hidden = !PAUSABLE.has(current.status);
+    resume.hidden = !RESUMABLE.has(current.status);
+    retry.hidden = !RETRYABLE.has(current.status);
     replace(problem, current.error && h("div", { class: "notice bad" }, h("h3", {}, "The job failed"), h("p", {}, current.error.detail),
       h("p", { class: "small muted" }, "Code ", h("code", {}, current.error.code))));
   }

@@ -28,10 +28,10 @@ export const labelOf = (key) => labels.get(key) ?? words(key);
 export const forgetProperties = () => { catalogue = null; };
 
 /**
- * A group of controls; `chosen()` gives `{ models }`, `{ properties }` or nothing of both, as requests have them.
+ * A group of controls, at first at the models that are named in `wanted`; `chosen()` gives `{ models }`, `{ properties }` or nothing of both, as requests have them.
  */
-export function modelChoice(signal) {
-  const how = select([["all", "Every model that fits"], ["properties", "Only certain properties"], ["models", "Certain models"]]);
+export function modelChoice(signal, wanted = []) {
+  const how = select([["all", "Every model that fits"], ["properties", "Only certain properties"], ["models", "Certain models"]], { value: wanted.length ? "models" : "all" });
   const list = h("div", { class: "stack small" });
   how.addEventListener("change", () => offer());
 
@@ -42,13 +42,17 @@ export function modelChoice(signal) {
         const served = (await properties()).filter((each) => each.models.some((model) => !model.only_when_named));
         return replace(list, served.map((each) => check(withUnit(each.label, each.unit === "1" ? "" : `(${each.unit})`), { value: each.key })));
       }
-      const models = await all("v1/models", { signal });
-      return replace(list, models.filter((model) => model.champion).map((model) => check(`${model.name} (${model.input_kind})`, { value: model.name })));
+      const models = (await all("v1/models", { signal })).filter((model) => model.champion).map((model) => [model.name, `${model.name} (${model.input_kind})`]);
+      const others = wanted.filter((name) => !models.some(([known]) => known === name)).map((name) => [name, name]);
+      return replace(list, [...others, ...models].map(([name, text]) => check(text, { value: name, checked: wanted.includes(name) })));
     } catch (error) {
       return replace(list, h("p", {}, error.message));
     }
   }
 
+  // What is wanted holds before the list is there.
+  replace(list, wanted.map((name) => check(name, { value: name, checked: true })));
+  if (wanted.length) offer();
   const element = h("div", {}, field("Models", how), list);
   return {
     element,

@@ -14,7 +14,9 @@ export function trainingReport(report) {
   const { test } = report.metrics;
   return h("div", {},
     notice(isChampion ? "good" : "warn", h("h2", {}, link(`#/models/${report.model.name}/${report.model.version}`, model), isChampion ? " is ready and answers for its name" : " is ready, but not promoted"),
-      h("p", {}, report.outcome)),
+      h("p", {}, report.outcome),
+      h("p", {}, link(`#/predict?models=${encodeURIComponent(isChampion ? report.model.name : model)}`, "Predict with it"),
+        isChampion && [" · ", link(`#/suggest?model=${encodeURIComponent(report.model.name)}`, "What to measure next")])),
     test && tiles([
       [withUnit(figure(test.mae), unit), "mean absolute error on test rows"], [withUnit(figure(test.rmse), unit), "root mean square error"],
       test.r2 !== null && [number(test.r2, 3), "R²"], [percent(1 - test.mae / test.mad), "of the error of answering the mean saved"], [count(test.n), "test rows, used for nothing else"],

@@ -20,7 +20,7 @@ export function render(place, { id, signal }) {
 function page(path, job, signal) {
   const bar = progressBar("Progress of the predictions");
   const results = h("div");
-  const live = watch(path, { job, signal, onJob(next) {
+  const live = watch(path, { job, signal, onRetried(next) { location.hash = `#/bulk/${next.id}`; }, onJob(next) {
     const { done, failed, total, rate_per_s: rate, eta_s: eta } = next.progress;
     bar.show(done, total, `${count(done)} of ${total === null ? "an unknown number of" : count(total)} inputs`
       + `${failed ? `, ${count(failed)} without any value` : ""}${rate ? `, ${number(rate, 3)} a second` : ""}`, eta);

@@ -23,7 +23,8 @@ export function render(place, { query, signal }) {
   } });
   const zone = h("div", { class: "drop" }, h("p", {}, h("strong", {}, "Drop CIF or POSCAR files, or a zip of them, here")), picker, chosenFiles);
   const level = levelSelect();
-  const choice = modelChoice(signal);
+  const wanted = query.getAll("models");
+  const choice = modelChoice(signal, wanted);
   const button = h("button", { type: "submit", class: "primary" }, "Predict");
   const problem = h("div");
   const results = h("div", { "aria-live": "off" });
@@ -45,7 +46,7 @@ export function render(place, { query, signal }) {
     h("div", { class: "columns" },
       h("div", {}, h("span", { class: "label" }, "Structure files"), zone),
       field("Formulas, or the text of a CIF or POSCAR", text, "One formula for each line, or separated by commas.")),
-    h("details", {}, h("summary", {}, "Options"), h("div", { class: "fields" }, choice.element,
+    h("details", { open: wanted.length > 0 }, h("summary", {}, "Options"), h("div", { class: "fields" }, choice.element,
       field("Level of the intervals", level, "The share of true values that intervals are made to hold."))),
     h("div", { class: "row" }, button,
       h("button", { type: "button", onClick: () => {
@@ -97,7 +98,7 @@ export function render(place, { query, signal }) {
   if (query.get("formulas")) {
     text.value = query.get("formulas");
     predict();
-  } else if (last) {
+  } else if (last && !wanted.length) {
     text.value = last.text ?? "";
     showAnswer(results, last, again);
   } else showEmpty();

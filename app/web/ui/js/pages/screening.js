@@ -26,7 +26,7 @@ function page(path, job, signal) {
   const bar = progressBar("Progress of the screening");
   const [found, about] = [h("div"), h("div")];
   let isShown = false;
-  const live = watch(path, { job, signal, onJob(next) {
+  const live = watch(path, { job, signal, onRetried(next) { location.hash = `#/screen/${next.id}`; }, onJob(next) {
     const { done, failed, total, rate_per_s: rate, eta_s: eta } = next.progress;
     bar.element.hidden = FINAL.has(next.status);
     bar.show(done, total, `${count(done)} of ${total === null ? "an unknown number of" : count(total)} candidates`

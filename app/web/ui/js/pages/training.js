@@ -75,7 +75,7 @@ function page(path, job, signal) {
   }
 
   const live = watch(path, {
-    job, onJob, onEvent, signal, canPause: true, onRetried(next) { location.hash = `#/train/${next.id}`; },
+    job, onJob, onEvent, signal, onRetried(next) { location.hash = `#/train/${next.id}`; },
   });
   const title = `Training of ${job.model_name}`;
   document.title = `${title} · Xtalforge`;
