@@ -113,6 +113,30 @@ def test_a_job_is_made_once_though_its_answer_was_lost() -> None:
         assert server.seen[0].headers["Idempotency-Key"] == server.seen[1].headers["Idempotency-Key"]
 
 
+def test_jobs_say_where_their_end_is_announced(tmp_path: Path) -> None:
+    """In JSON and in the form of an upload; the answers are cut, what was sent counts."""
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b"composition\nNaCl\n")
+    told = {"webhook": "https://lab.example.org/h", "webhook_secret": "whsec_x"}
+    once = RetryPolicy(attempts=1)
+    with hostile_server([Reply(201, JOB, cut=1)]) as server, Client(server.url, retry=once) as client:
+        for start in (
+            lambda: client.fine_tuning.create("ds_1", "mine", **told),
+            lambda: client.bulk_predictions.create("ds_1", **told),
+            lambda: client.screenings.create(dataset_id="ds_1", objectives=[], **told),
+            lambda: client.bulk_predictions.create(file, **told),
+            lambda: client.screenings.create(file, **told),
+        ):
+            with pytest.raises(ServerUnreachable):
+                start()
+        in_json, in_forms = server.seen[:3], server.seen[3:]
+    expected = {"url": told["webhook"], "secret": told["webhook_secret"]}
+    assert [request.json["webhook"] for request in in_json] == [expected] * 3
+    for request in in_forms:
+        assert b'name="webhook_url"\r\n\r\nhttps://lab.example.org/h\r\n' in request.body
+        assert b'name="webhook_secret"\r\n\r\nwhsec_x\r\n' in request.body
+
+
 def test_what_must_not_happen_twice_is_not_sent_twice() -> None:
     """A rollback whose answer was lost may have happened; one that was refused has not."""
     alias = {"name": "m", "alias": "champion", "version": 1, "revision": 3, "updated_at": "2026-01-01T00:00:00Z"}

@@ -88,14 +88,17 @@ class FineTuning(Jobs[FineTuningJobRead]):
         method: str = "fine_tune",
         hyperparameters: dict[str, Any] | None = None,
         seed: int = 0,
+        webhook: str | None = None,
+        webhook_secret: str | None = None,
         idempotency_key: str | None = None,
         **further: Any,
     ) -> FineTuningJobRead:
         """Start a training. Sent again after a broken connection it still makes one job only; with a key of your own
-        that also holds for a script that is run again."""
+        that also holds for a script that is run again. The end of the job is posted to `webhook`, signed where there
+        is a secret."""
         fields = {
             "dataset_id": dataset_id, "model_name": model_name, "base_model": base_model, "method": method,
-            "hyperparameters": hyperparameters or {}, "seed": seed, **further,
+            "hyperparameters": hyperparameters or {}, "seed": seed, **announced(webhook, webhook_secret), **further,
         }  # fmt: skip
         body = body_of(FineTuningJobCreate.model_validate(fields))
         call = Call("POST", self._path, json=body, headers=new_idempotency_key(idempotency_key))
@@ -124,6 +127,8 @@ class Screenings(Jobs[ScreeningRead]):
         *,
         dataset_id: str | None = None,
         generator: Mapping[str, Any] | None = None,
+        webhook: str | None = None,
+        webhook_secret: str | None = None,
         idempotency_key: str | None = None,
         **wish: Any,
     ) -> ScreeningRead:
@@ -131,13 +136,17 @@ class Screenings(Jobs[ScreeningRead]):
         generator makes, or a list of materials.
 
         `wish` are the fields of a ScreeningWish: `constraints`, `objectives`, `properties`, `elements`, `count`, ...
+        The end of the job is posted to `webhook`, signed where there is a secret.
         """
         headers = new_idempotency_key(idempotency_key)
         if isinstance(candidates, Path) or is_upload(candidates):
             files = [("file", upload_of(candidates))]
-            form = {"wish": ScreeningWish.model_validate(wish).model_dump_json(exclude_unset=True)}
+            form = {
+                "wish": ScreeningWish.model_validate(wish).model_dump_json(exclude_unset=True),
+                "webhook_url": webhook, "webhook_secret": webhook_secret,
+            }  # fmt: skip
             return self._transport.ask(Call("POST", self._path, form=form, files=files, headers=headers), ScreeningRead)
-        fields = {"dataset_id": dataset_id, "generator": generator, **wish}
+        fields = {"dataset_id": dataset_id, "generator": generator, **announced(webhook, webhook_secret), **wish}
         if candidates is not None:
             fields["candidates"] = [{"id": each.name, **each.content} for each in named_inputs(candidates)]
         body = body_of(ScreeningCreate.model_validate({k: v for k, v in fields.items() if v is not None}))
@@ -175,16 +184,21 @@ class BulkPredictions(Jobs[BulkPredictionRead]):
         models: list[str] | None = None,
         properties: list[str] | None = None,
         interval_level: float | None = None,
+        webhook: str | None = None,
+        webhook_secret: str | None = None,
         idempotency_key: str | None = None,
     ) -> BulkPredictionRead:
-        """Predict for each row of a file, or of a stored data set, whose id is given as text."""
+        """Predict for each row of a file, or of a stored data set, whose id is given as text. The end of the job is
+        posted to `webhook`, signed where there is a secret."""
         choice = {"models": models, "properties": properties, "interval_level": interval_level}
         chosen = {name: value for name, value in choice.items() if value is not None}
         headers = new_idempotency_key(idempotency_key)
         if isinstance(source, str):
-            call = Call("POST", self._path, json={"dataset_id": source, **chosen}, headers=headers)
+            body = {"dataset_id": source, **announced(webhook, webhook_secret), **chosen}
+            call = Call("POST", self._path, json=body, headers=headers)
         else:
-            call = Call("POST", self._path, form=chosen, files=[("file", upload_of(source))], headers=headers)
+            form = {**chosen, "webhook_url": webhook, "webhook_secret": webhook_secret}
+            call = Call("POST", self._path, form=form, files=[("file", upload_of(source))], headers=headers)
         return self._transport.ask(call, BulkPredictionRead)
 
     def save_results(
@@ -204,6 +218,11 @@ class BulkPredictions(Jobs[BulkPredictionRead]):
         """Delete the results; the job stays listed. Raises Conflict before its end."""
         call = Call("DELETE", self._path + "/{job_id}", {"job_id": job_id}, is_repeatable=False)
         self._transport.send(call)
+
+
+def announced(webhook: str | None, secret: str | None) -> dict[str, Any]:
+    """The field of a request in JSON that names where the end of its job is announced."""
+    return {} if webhook is None else {"webhook": {"url": webhook, "secret": secret}}
 
 
 def is_upload(candidates: object) -> TypeGuard[Upload]:
