@@ -13,6 +13,7 @@ import asyncio
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -95,7 +96,7 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
     _say(f"capacity: {capacity['requests_per_s']} requests/s, {capacity['jobs_per_minute']} jobs/min")
     sampler = Sampler(stack)
     planned = plan(plan_.seed, plan_.seconds, plan_.n_kills, plan_.kills)
-    killer = Killer(stack, planned, plan_.lease_s * FREEZE_BEYOND_LEASE)
+    killer = Killer(stack, planned, plan_.lease_s * FREEZE_BEYOND_LEASE, users.job_maker())
     begun, cpu_before = time.monotonic(), time.process_time()
     sampler.start()
     killer.start()
@@ -150,6 +151,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing it started stays behind
     options = _options()
     seconds = 60 * options.minutes
     n_kills = options.kills if options.kills is not None else max(len(KINDS), round(0.8 * options.minutes))

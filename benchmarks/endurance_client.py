@@ -6,9 +6,10 @@ Open loop: requests begin when they are due, however long earlier ones take, and
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -23,7 +24,9 @@ from xtalforge_client.errors import ServerError, ServerUnreachable
 from xtalforge_client.retry import REFUSED, RetryPolicy, retry_after_of
 
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)
-KEPT_CONNECTIONS = 32
+N_CLIENTS = 32
+"""Pools of connections. Each request goes through all of its pool: with one pool and thousands waiting, for seconds."""
+KEPT_CONNECTIONS = 2
 _PARTS: dict[str, type[AsyncJobs[Any]]] = {
     "/v1/fine-tuning/jobs": AsyncFineTuning, "/v1/bulk-predictions": AsyncBulkPredictions,
     "/v1/screenings": AsyncScreenings,
@@ -101,8 +104,9 @@ class Users:
 
     def __init__(self, url: str, mix: Mix) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS)
-        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits)
-        self._transport = AsyncTransport(self._http, _Recording())
+        clients = [httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) for _ in range(N_CLIENTS)]
+        self._transports = [AsyncTransport(client, _Recording()) for client in clients]
+        self._turns = cycle(self._transports)
         self.mix = mix
         self.records: list[Record] = []
         self.jobs: list[JobRecord] = []
@@ -112,8 +116,9 @@ class Users:
     async def prepare(self) -> None:
         """What is there before anybody looks: the data set that jobs train on, and the files of the page."""
         _current.set(Record("preparation", time.monotonic()))
-        self.dataset_id = (await self._transport.send(self.mix.dataset())).json()["id"]
-        page = (await self._transport.send(Call("GET", "/"))).text
+        transport = next(self._turns)
+        self.dataset_id = (await transport.send(self.mix.dataset())).json()["id"]
+        page = (await transport.send(Call("GET", "/"))).text
         linked = {part.split('"')[0] for mark in ('src="', 'href="') for part in page.split(mark)[1:]}
         self.mix.pages = ["/", "/docs", *sorted(each for each in linked if each.startswith("/ui/"))]
 
@@ -156,7 +161,16 @@ class Users:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.aclose()
+        await asyncio.gather(*(transport.http.aclose() for transport in self._transports))
+
+    def job_maker(self) -> Callable[[], None]:
+        """For other threads: one more job, now."""
+        loop = asyncio.get_running_loop()
+
+        def make() -> None:
+            loop.call_soon_threadsafe(lambda: self._begin(self._job(time.monotonic())))
+
+        return make
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -179,7 +193,7 @@ class Users:
         _current.set(record)
         response = None
         try:
-            response = await self._transport.send(call)
+            response = await next(self._turns).send(call)
             record.status = response.status_code
         except ServerError as error:
             record.status = error.status
@@ -212,7 +226,7 @@ class Users:
         await self._follow(record)
 
     async def _follow(self, record: JobRecord) -> None:
-        part = _PARTS[record.ask.path](self._transport)
+        part = _PARTS[record.ask.path](next(self._turns))
         calls = Record("events", time.monotonic(), time.monotonic())
         _current.set(calls)
         while True:

@@ -46,12 +46,14 @@ def plan(seed: int, seconds: float, n_kills: int, kinds: Sequence[str]) -> list[
 class Killer:
     """A thread that does what was planned. `done` holds what was done, `missed` what found no target."""
 
-    def __init__(self, stack: Stack, plan: Sequence[Planned], freeze_s: float) -> None:
+    def __init__(self, stack: Stack, plan: Sequence[Planned], freeze_s: float, make_job: Callable[[], None]) -> None:
+        """`make_job` is called where a job is to be hit and none is at work."""
         self.done: list[Kill] = []
         self.missed: list[Planned] = []
         self._stack = stack
         self._plan = plan
         self._freeze_s = freeze_s
+        self._make_job = make_job
         self._stop = threading.Event()
         self._thaws: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, args=(time.monotonic(),), name="killer")
@@ -75,6 +77,8 @@ class Killer:
                 return
             deadline = time.monotonic() + TARGET_PATIENCE_S
             what = self._do(planned.kind)
+            if not what and planned.kind in KILLS_OF_JOBS:
+                self._make_job()
             while not what and time.monotonic() < deadline and not self._stop.wait(0.2):
                 what = self._do(planned.kind)
             if what:

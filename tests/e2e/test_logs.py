@@ -85,11 +85,9 @@ def test_a_request_is_followed_into_its_training(tmp_path: Path, tiny_models: Pa
     api = _lines(running.log, "api")
     assert {line["logger"] for line in api} >= {"uvicorn.error", "app.web.request_id"}
     assert any(line.get("request_id") == REQUEST_ID and line.get("status") == 201 for line in api)
-    of_job = [
-        json.loads(line.partition("| ")[2])
-        for line in running.log.read_text().splitlines()
-        if line.startswith("worker") and job_id in line and "{" in line
-    ]
+    worker = _lines(running.log, "worker")
+    assert any("Warm shutdown" in line["event"] for line in worker)
+    of_job = [line for line in worker if job_id in line.values()]
     followed = {line["event"] for line in of_job if line.get("request_id") == REQUEST_ID}
     assert followed >= {"attempt begins", "training begins", "model version registered", "attempt ends"}
     assert {line["job_id"] for line in of_job if "job_id" in line} == {job_id}
