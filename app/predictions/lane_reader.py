@@ -64,7 +64,7 @@ class LaneReader:
     def _begin(self) -> None:
         self._buffer.clear()
         try:
-            connection = self._process.started()
+            connection = self._process.started(len(self._parts))
             if not is_quiet(connection):
                 raise MalformedAnswer("an answer that nobody asked for")
             send(connection, pack_request(self._limit_s, [part.task for part in self._parts]))

@@ -23,6 +23,9 @@ from app.predictions.tasks import Structures, Task, TextTask
 
 MAX_CHUNK = 8
 MAX_CHUNK_CHARACTERS = 200_000
+REPLACE_AFTER = 200_000
+"""Tasks of one process. Its memory grows by about 1 MB with every 100,000 of them, in use or not: no more than so."""
+
 _MAX_ATTEMPTS = 2
 ANSWER_GRACE_S = 5.0
 _WORKER = "app.predictions.pool_worker"
@@ -143,6 +146,7 @@ class ReaderProcess:
         self._limit_s = limit_s
         self._worker = worker
         self._is_closed = False
+        self._n_tasks = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.connection: socket.socket | None = None
 
@@ -186,7 +190,7 @@ class ReaderProcess:
     def _answers(self, tasks: Sequence[Task]) -> Iterator[Structures]:
         # The process ends itself when a task takes too long; this is for one that cannot or will not.
         within_s = self._limit_s + ANSWER_GRACE_S
-        connection = self.started()
+        connection = self.started(len(tasks))
         if not is_quiet(connection):
             raise MalformedAnswer("an answer that nobody asked for")
         connection.settimeout(within_s)
@@ -194,10 +198,14 @@ class ReaderProcess:
         for task in tasks:
             yield unpack_answer(receive(connection, MAX_ANSWER_BYTES, within_s), task)
 
-    def started(self) -> socket.socket:
-        """The way to the process, which is started where there is none."""
+    def started(self, n_tasks: int) -> socket.socket:
+        """The way to the process for so many tasks more; it is started where there is none, or one that read enough."""
+        if self._n_tasks >= REPLACE_AFTER:
+            self.end()
         if self.connection is None:
+            self._n_tasks = 0
             self.connection = self._started()
+        self._n_tasks += n_tasks
         return self.connection
 
     def _started(self) -> socket.socket:

@@ -18,8 +18,8 @@ from app.predictions.messages import receive, send
 from app.predictions.request_format import unpack_request
 from app.predictions.tasks import Structures, Task, featurise, guarded
 
-TIDY_EVERY = 5_000
-"""Tasks after which memory is given back, which takes about a millisecond."""
+TIDY_EVERY = 1_000
+"""Tasks after which memory is given back, which takes less than a millisecond."""
 
 MAX_ADDRESS_SPACE = 4 << 30
 """Bytes. A structure that needs more is refused before the machine suffers."""

@@ -97,6 +97,18 @@ def test_a_process_that_is_killed_is_replaced(pool: FeaturisingPool) -> None:
     assert all(_good(answer.result(WAIT_S)) for answer in pool.submit([GOOD] * 5))
 
 
+def test_a_process_that_read_enough_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.predictions.pool.REPLACE_AFTER", 3)
+    pool = FeaturisingPool(1, LIMIT_S, MODULE)
+    try:
+        pids = [_pid(pool) for _ in range(3)]
+        assert all(_good(answer.result(WAIT_S)) for answer in pool.submit([GOOD] * 5))
+        pids.append(_pid(pool))
+    finally:
+        pool.close()
+    assert len(set(pids[:3])) == 1 and pids[3] != pids[0] and not psutil.pid_exists(pids[0])
+
+
 def test_a_text_that_hangs_is_given_up(pool: FeaturisingPool) -> None:
     started = time.monotonic()
     answers = pool.submit([GOOD, _text("!hang"), *[GOOD] * 20])
