@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from app.core.settings import PROJECT_ROOT
-from tests.fuzz.campaign import BATCH, Batch, run_batch
+from tests.fuzz.campaign import BATCH, PHASES, Batch, run_batch
 from tests.fuzz.report import write_report
 from tests.fuzz.seeds import SEEDS, Corpus
 from tests.fuzz.targets import TARGETS
@@ -54,7 +54,7 @@ def main() -> int:
 def _http(arguments: argparse.Namespace, results: Path) -> int:
     from tests.fuzz.http import run
 
-    account = run(arguments.inputs, arguments.seed, with_key=arguments.with_key)
+    account = run(arguments.inputs, arguments.seed, with_key=arguments.with_key, phases=arguments.phases)
     with (results / "http.jsonl").open("a") as file:
         file.write(json.dumps(account) + "\n")
     write_report(results)
@@ -88,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--with-key", action="store_true", help="http: of a service that asks for keys")
+    parser.add_argument("--phases", default=PHASES, help="http: those of schemathesis")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the records and the report")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where inputs are kept")
     return parser.parse_args()

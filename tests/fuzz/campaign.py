@@ -16,6 +16,9 @@ import psutil
 from tests.fuzz.seeds import Corpus
 from tests.fuzz.targets import Feed
 
+PHASES = "examples,coverage,fuzzing"
+"""Of schemathesis. There is also `stateful`: what one call answers with (an id, a name) goes into the next."""
+
 HANG_S = 5.0
 BATCH = 5_000
 

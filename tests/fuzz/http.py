@@ -18,13 +18,14 @@ import psutil
 
 from app.cli.broker import free_port
 from app.core.settings import PROJECT_ROOT
+from tests.fuzz.bodies import GOAL, ROWS
+from tests.fuzz.campaign import PHASES
 from tests.fuzz.http_hooks import HELD_VARIABLE, SEED_VARIABLE
 
 # What text fields may hold (formulas, CIFs, names of what there is) no schema can express.
 EXCLUDED_CHECKS = "positive_data_acceptance"
 START_S = 180.0
 ANSWER_S = 5.0
-_ROWS = "id,composition,band_gap\n" + "".join(f"{i},Li{i}Co{i + 1}O{2 * i + 3},{i / 50}\n" for i in range(1, 61))
 _TERMINAL = {"succeeded", "failed", "cancelled", "expired"}
 
 
@@ -46,7 +47,7 @@ class Service:
         return total / 1e6
 
 
-def run(max_examples: int, seed: int, *, with_key: bool, phases: str = "examples,coverage,fuzzing") -> dict[str, Any]:
+def run(max_examples: int, seed: int, *, with_key: bool, phases: str = PHASES) -> dict[str, Any]:
     """Schemathesis' account of a run against a service of its own, with the growth of its memory and its errors."""
     with (
         tempfile.TemporaryDirectory(prefix="xtalforge-fuzz-") as name,
@@ -56,7 +57,9 @@ def run(max_examples: int, seed: int, *, with_key: bool, phases: str = "examples
         before = service.memory_mb()
         account = run_schemathesis(service, held, max_examples, seed, phases, Path(name) / "report.json")
         errors = [line for line in service.log.read_text().splitlines() if "Traceback" in line or "[error" in line]
-        return account | {"memory_mb": [before, service.memory_mb()], "logged_errors": errors[:20], "key": with_key}
+        return account | {
+            "memory_mb": [before, service.memory_mb()], "logged_errors": errors[:20], "key": with_key, "asked": phases
+        }  # fmt: skip
 
 
 def run_schemathesis(
@@ -116,11 +119,11 @@ def populate(service: Service) -> dict[str, list[str]]:
     headers = {"Authorization": f"Bearer {service.key}"} if service.key is not None else {}
     with httpx2.Client(base_url=service.url, headers=headers, timeout=60) as client:
         form = {"property": "band_gap", "name": "fuzz"}
-        dataset = _made(client.post("/v1/datasets", data=form, files={"file": ("a.csv", _ROWS)}))["id"]
+        dataset = _made(client.post("/v1/datasets", data=form, files={"file": ("a.csv", ROWS)}))["id"]
         bulk = _made(client.post("/v1/bulk-predictions", json={"dataset_id": dataset}))["id"]
         tuning = {"dataset_id": dataset, "model_name": "fuzz-model", "method": "pls"}
         trained = _made(client.post("/v1/fine-tuning/jobs", json=tuning))["id"]
-        wish = {"dataset_id": dataset, "objectives": [{"property": "formation_energy_per_atom", "goal": "minimise"}]}
+        wish = {"dataset_id": dataset, "objectives": [GOAL]}
         screened = _made(client.post("/v1/screenings", json=wish))["id"]
         jobs = {"/v1/bulk-predictions": bulk, "/v1/fine-tuning/jobs": trained, "/v1/screenings": screened}
         for path, job in jobs.items():

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz.campaign import PHASES
+
 Record = dict[str, Any]
 
 _TITLE = "# Hostile input: what was fed to the readers"
@@ -20,8 +22,8 @@ _GUIDED_HEAD = (
     "|---|---|---|---|---|---|",
 )
 _HTTP_HEAD = (
-    "| keys | seed | calls | requests | time | failures | errors in the log | memory of all processes |",
-    "|---|---|---|---|---|---|---|---|",
+    "| phases | keys | seed | calls | requests | time | failures | errors in the log | memory of all processes |",
+    "|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -53,6 +55,7 @@ def _http(run: Record) -> Record:
     return {
         "seed": run["seed"],
         "with_key": run["key"],
+        "phases": run.get("asked", PHASES),
         "operations": run["operations"]["tested"],
         "requests": run["test_cases"]["generated"],
         "seconds": round(run["running_time"], 1),
@@ -63,8 +66,9 @@ def _http(run: Record) -> Record:
 
 
 def _http_row(h: Record) -> str:
+    keys = "with a key" if h["with_key"] else "none asked for"
     return (
-        f"| {'with a key' if h['with_key'] else 'none asked for'} | {h['seed']} | {h['operations']} | "
+        f"| {h['phases'].replace(',', ', ')} | {keys} | {h['seed']} | {h['operations']} | "
         f"{h['requests']:,} | {h['seconds']:,.0f} s | {'; '.join(h['failures']) or 'none'} | {h['logged_errors']} | "
         f"{h['memory_mb'][0]} to {h['memory_mb'][1]} MB |"
     )
