@@ -19,14 +19,14 @@ from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 from app.learning.presets import resolve_hyperparameters
 from app.learning.recipes import Recipe
-from app.learning.representations import representation_for
+from app.learning.representations import Described, representation_for
 from app.learning.samples import (
     GraphSamples,
     Samples,
     VectorSamples,
     composition_key,
     elements_of,
-    featurise_composition,
+    make_samples,
 )
 from app.learning.source_rows import SourceRows, file_digest, select_rows
 from app.learning.training_job import PreparedTable, TrainedModel, TrainingEvent, TrainingSpec, train_model
@@ -34,12 +34,14 @@ from app.properties.catalogue import get_property
 from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, Parent, PropertyRecord
 from app.structures.composition import parse_composition
 from app.structures.elements import SYMBOLS
+from app.structures.formula import Composition
 from app.structures.reader import read_structure
 
 FloatArray = npt.NDArray[np.float64]
 
 _CHUNK = 100
 _PART = 5_000
+_AT_ONCE = 10_000
 _ROWS_FILE = "rows.json"
 Featurised = tuple[CrystalGraph, str, tuple[int, ...]]
 
@@ -116,7 +118,8 @@ def prepare_recipe(
         graphs, keys, elements, rows = _structure_samples(path, settings, work_dir, on_featurised)
         samples, sizes = graphs, graphs.source.n_sites
     else:
-        samples, keys, elements, rows = _composition_samples(path, on_featurised)
+        assert isinstance(settings, Described)
+        samples, keys, elements, rows = _composition_samples(path, settings, on_featurised)
         sizes = np.ones(len(rows), dtype=np.int64)
     column = pq.read_table(path, columns=[recipe.label_column]).column(0).to_numpy()
     labels = column.astype(np.float64)[rows]
@@ -194,20 +197,28 @@ def _featurise_one(job: tuple[str, GraphSettings]) -> Featurised | None:
 
 
 def _composition_samples(
-    path: Path, on_featurised: Callable[[int, int], None]
+    path: Path, settings: Described, on_featurised: Callable[[int, int], None]
 ) -> tuple[Samples, list[str], list[tuple[int, ...]], npt.NDArray[np.int64]]:
+    """Descriptors of all readable rows; source row of each."""
     formulas = pq.read_table(path, columns=["formula"]).column(0).to_pylist()
-    rows, vectors, keys, elements = [], [], [], []
-    for index, formula in enumerate(formulas):
-        try:
-            composition = parse_composition(formula)
-            vectors.append(featurise_composition(composition))
-        except XtalforgeError:
-            continue
-        finally:
-            if index % 10_000 == 0 or index + 1 == len(formulas):
-                on_featurised(index + 1, len(formulas))
-        rows.append(index)
-        keys.append(composition_key(composition))
-        elements.append(tuple(sorted(elements_of(composition))))
-    return VectorSamples(np.stack(vectors)), keys, elements, np.array(rows, dtype=np.int64)
+    found: list[npt.NDArray[np.float32]] = []
+    keys, elements, rows = [], [], []
+    for start in range(0, len(formulas), _AT_ONCE):
+        readable = [(start + i, each) for i, each in enumerate(map(_read, formulas[start : start + _AT_ONCE])) if each]
+        samples, errors = make_samples([composition for _, composition in readable], settings)
+        assert isinstance(samples, VectorSamples)
+        found.append(samples.features)
+        for (index, composition), error in zip(readable, errors, strict=True):
+            if error is None:
+                rows.append(index)
+                keys.append(composition_key(composition))
+                elements.append(tuple(sorted(elements_of(composition))))
+        on_featurised(min(start + _AT_ONCE, len(formulas)), len(formulas))
+    return VectorSamples(np.concatenate(found)), keys, elements, np.array(rows, dtype=np.int64)
+
+
+def _read(formula: str) -> Composition | None:
+    try:
+        return parse_composition(formula)
+    except XtalforgeError:
+        return None

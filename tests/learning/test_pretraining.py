@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import safetensors.numpy
 
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.predictor import Predictor
@@ -91,6 +92,18 @@ def test_broken_calculations_are_left_out_and_counted(kit: Path, tmp_path: Path)
     )
     assert model.manifest.metrics.train is not None
     assert model.manifest.metrics.train.max_error < 50
+
+
+def test_a_composition_model_reads_attributes_and_leaves_out_what_is_no_formula(kit: Path, tmp_path: Path) -> None:
+    recipe = RECIPES["elemnet-band-gap/1"]
+    formulas = [*(f"{a}{x}" for a, x in PAIRS), "no formula"]
+    table = pa.table({"formula": formulas, "band_gap_pbe_eV": np.linspace(0.0, 5.0, len(formulas))})
+    pq.write_table(table, kit / recipe.file)
+    model, seen = run("elemnet-band-gap", kit, tmp_path / "work")
+    assert seen[-1] == len(formulas) and model.manifest.training.filters[0].startswith("1 rows left out")
+    assert (model.manifest.input_kind, model.manifest.network["features"]) == ("composition", "physical_attributes")
+    mean = safetensors.numpy.load(model.weights)["mean"]
+    assert mean.shape == (145,) and mean.any(), "attributes are standardised by the training rows"
 
 
 def test_metals_are_left_out_of_the_non_metal_model(kit: Path, tmp_path: Path) -> None:

@@ -193,6 +193,9 @@ def test_entrants_fit_data_and_sources(tmp_path: Path) -> None:
     graph, elements = source_model(tmp_path / "a", structure), source_model(tmp_path / "b", composition)
     assert [reads for _, reads in usable_sources(structure, [graph, elements])] == ["graph"]
     assert [reads for _, reads in usable_sources(composition, [graph, elements])] == ["elemental_fractions"]
+    attributes = source_model(tmp_path / "c", composition, features="physical_attributes")
+    assert [reads for _, reads in usable_sources(composition, [attributes])] == ["physical_attributes"]
+    assert usable_sources(structure, [attributes]) == []
     found = networks(structure, [graph, elements])
     assert [each.method for each in found] == [Method.SCRATCH, Method.FINE_TUNE, Method.FREEZE_EARLY, Method.FREEZE]
     assert [each.after for each in found] == [None, None, "source fine-tuned", "source fine-tuned"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.learning.baselines.families import Family, Parameters
-from app.learning.hyperparameters import Hyperparameters
+from app.learning.hyperparameters import FeatureName, Hyperparameters
 from app.learning.methods import Method
 from app.learning.presets import resolve_hyperparameters
 from app.learning.strategies import automatic
@@ -115,11 +115,13 @@ def open_course(folder: Path, kind: InputKind = InputKind.COMPOSITION, **given: 
 
 
 def source_model(
-    folder: Path, kind: InputKind, name: str = "source", seed: int = 5, key: str = "band_gap", max_epochs: int = 1
-) -> Base:
+    folder: Path, kind: InputKind, name: str = "source", seed: int = 5, key: str = "band_gap", max_epochs: int = 1,
+    features: FeatureName | None = None,
+) -> Base:  # fmt: skip
     """A network that has learned almost nothing, as a pretrained model."""
     architecture = Architecture.CGCNN if kind is InputKind.STRUCTURE else Architecture.ELEMNET
-    chosen = resolve_hyperparameters(architecture, Method.SCRATCH, Hyperparameters(max_epochs=max_epochs), 48)
+    given = Hyperparameters(max_epochs=max_epochs, features=features)
+    chosen = resolve_hyperparameters(architecture, Method.SCRATCH, given, 48)
     spec = TrainingSpec(
         name=name, method=Method.SCRATCH, architecture=architecture,
         property=PropertyRecord.of(get_property(key)), seed=seed, hyperparameters=chosen,

@@ -10,7 +10,7 @@ from app.learning.descriptors.catalogue import VECTOR_NAMES, Descriptor
 from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Method
 from app.learning.networks.ensemble_settings import GRAPH
-from app.learning.representations import ELEMENTAL_FRACTIONS, Composite, representation_of
+from app.learning.representations import ELEMENTAL_FRACTIONS, Composite, Described, representation_of
 from app.learning.transfer import Base
 from app.registry.manifest import Architecture, InputKind
 
@@ -23,6 +23,7 @@ MAX_GAUSSIAN_ROWS = 1500
 CLIP = 6.0
 """Standard deviations: no feature of a kernel machine is farther out, however odd a crystal."""
 
+_OF_COMPOSITIONS = (Described(Descriptor.PHYSICAL_ATTRIBUTES), ELEMENTAL_FRACTIONS)
 _N_MAGPIE = len(VECTOR_NAMES[Descriptor.MAGPIE])
 
 
@@ -158,8 +159,8 @@ def usable_sources(kind: InputKind, sources: Sequence[Base]) -> list[tuple[Base,
         reads = representation_of(base[0])
         if reads == GraphSettings() and kind is InputKind.STRUCTURE:
             found.append((base, GRAPH))
-        elif reads == ELEMENTAL_FRACTIONS and kind is InputKind.COMPOSITION:
-            found.append((base, ELEMENTAL_FRACTIONS.descriptor.value))
+        elif reads in _OF_COMPOSITIONS and kind is InputKind.COMPOSITION:
+            found.append((base, reads.descriptor.value))
     return found
 
 
@@ -167,4 +168,4 @@ def representation_for_all(kind: InputKind) -> Composite:
     """All that any entrant reads of such data."""
     if kind is InputKind.STRUCTURE:
         return Composite(GraphSettings(), (Descriptor.BONDING,))
-    return Composite(None, (Descriptor.PHYSICAL_ATTRIBUTES, ELEMENTAL_FRACTIONS.descriptor))
+    return Composite(None, tuple(each.descriptor for each in _OF_COMPOSITIONS))
