@@ -6,7 +6,6 @@ or delivered twice costs nothing, and these settings need no result backend and 
 
 import logging
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from app.jobs.queue import QUEUES
 from workers import runtime
 
 VISIBILITY_TIMEOUT_S = 6 * 3600
+_STDERR = 2
 
 WORKER_SETTINGS: dict[str, Any] = {
     "include": ["workers.tasks"],
@@ -69,7 +69,7 @@ def _configure_logging(**_: Any) -> None:
 
 def _say(text: str, *_: Any) -> None:
     """Write what Celery says while it shuts down as a line like all others: in signal handlers, so it takes no lock."""
-    os.write(sys.__stderr__.fileno(), log_line("celery.worker", text).encode())
+    os.write(_STDERR, log_line("celery.worker", text).encode())
 
 
 def _on(action: Callable[[], None]) -> Callable[..., None]:
