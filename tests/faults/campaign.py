@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from app.core.settings import PROJECT_ROOT
+from app.jobs.kinds import JobKind
 from app.jobs.status import JobStatus
 from tests.faults.faults import DISK_FULL, FAULTS, Fault, Target
 from tests.faults.invariants import References, check_jobs, check_store, result_digest
@@ -117,6 +118,12 @@ class Campaign:
         done: list[tuple[str, str]] = []
         armed: list[tuple[Point, tuple[str, str]]] = []
 
+        def submit(kind: JobKind | None) -> Submitted:
+            request = next(each for each in tasks if kind is None or each.task.kind is kind)
+            submitted.append(request)
+            self.client.submit(request)
+            return request
+
         while len(done) + len(armed) < n_faults:
             still_armed = {point for point, _ in armed}
             offered = [fault for fault in self._faults if fault.point is None or fault.point not in still_armed]
@@ -125,7 +132,7 @@ class Campaign:
             while time.monotonic() < deadline:
                 self._pause(rng.uniform(0.0, LONGEST_GAP_S))
                 is_open = self._keep_busy(submitted, tasks)
-                text = fault.inject(Target(self.stack, self.client, is_open, rng))
+                text = fault.inject(Target(self.stack, self.client, is_open, rng, submit))
                 if text is not None:
                     told = (fault.name, text)
                     done.append(told) if fault.point is None else armed.append((fault.point, told))

@@ -4,6 +4,7 @@ import random
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from app.core.errors import BrokerUnavailable
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job
 from app.jobs.status import JobStatus
-from tests.faults.points import Point, arm
+from tests.faults.points import Point, arm, disarm, is_armed
 from tests.faults.servers import PostgresDatabase, SqliteDatabase
 from tests.faults.stack import LEASE_S, Stack, Worker
 from tests.faults.workload import Client, Submitted
 
+API_PATIENCE_S = 3.0
 DISK_FULL = "disk_full"
 TINY_FILE_BYTES = 4_000
 """Most bytes of a file of a process whose disk is full: room for a sentence, not for a model."""
@@ -39,6 +41,8 @@ class Target:
     client: Client
     open_jobs: list[Submitted]
     rng: random.Random
+    submit: Callable[[JobKind | None], Submitted]
+    """Submit one more job, of that kind if one is named."""
 
     def worker_at_work(self) -> tuple[Worker, psutil.Process] | None:
         """Any worker that runs a job, with the process that does the work."""
@@ -185,6 +189,20 @@ def freeze_api(target: Target) -> Answer:
     return _freeze(target, target.stack.api.tree(), "the API") if target.stack.api is not None else None
 
 
+def kill_api_at(point: Point) -> Callable[[Target], Answer]:
+    def inject(target: Target) -> Answer:
+        arm(target.stack.points, point)
+        request = target.submit(JobKind.BULK_PREDICTION if point is Point.INPUT_STORED else None)
+        deadline = time.monotonic() + API_PATIENCE_S  # it may come to the point after its answer
+        while is_armed(target.stack.points, point) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if disarm(target.stack.points, point):
+            return None
+        return f"the API that took a request ({request.task.label}) gets SIGKILL at the point '{point}'"
+
+    return inject
+
+
 def die_at(point: Point) -> Callable[[Target], Answer]:
     def inject(target: Target) -> Answer:
         arm(target.stack.points, point)
@@ -314,10 +332,10 @@ FAULTS = (
     Fault("API killed", kill_api, 2),
     Fault("API told to stop", stop_api, 1),
     Fault("API frozen", freeze_api, 1),
-    Fault("API killed between input and row", die_at(Point.INPUT_STORED), 1, Point.INPUT_STORED),
-    Fault("API killed before the commit", die_at(Point.UNCOMMITTED), 2, Point.UNCOMMITTED),
-    Fault("API killed between commit and message", die_at(Point.COMMITTED), 3, Point.COMMITTED),
-    Fault("API killed before it notes the message", die_at(Point.SENT), 2, Point.SENT),
+    Fault("API killed between input and row", kill_api_at(Point.INPUT_STORED), 1),
+    Fault("API killed before the commit", kill_api_at(Point.UNCOMMITTED), 2),
+    Fault("API killed between commit and message", kill_api_at(Point.COMMITTED), 3),
+    Fault("API killed before it notes the message", kill_api_at(Point.SENT), 2),
     Fault("killed after the claim", die_at(Point.CLAIMED), 2, Point.CLAIMED),
     Fault("killed in the upload", die_at(Point.UPLOADING), 2, Point.UPLOADING),
     Fault("killed between upload and row", die_at(Point.UPLOADED), 3, Point.UPLOADED),

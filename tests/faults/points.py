@@ -41,6 +41,10 @@ def arm(folder: Path, point: Point) -> None:
     (folder / point).touch()
 
 
+def is_armed(folder: Path, point: Point) -> bool:
+    return (folder / point).exists()
+
+
 def disarm(folder: Path, point: Point) -> bool:
     """Whether the point was still armed: then nothing came along."""
     try:
