@@ -152,7 +152,7 @@ _FIRST = (
         Architecture.ELEMNET,
         "A narrow ElemNet on physical attributes for the PBE band gap from the composition alone, metals included.",
         **_GAP,
-        scope="Of the polymorphs of a composition, which differ, it answers about the median.",
+        scope="Compositions whose structure is not known: polymorphs differ, and it answers about their median.",
         network={"features": "physical_attributes", "n_features": 145, "widths": _NARROW, "dropout": 0.1},
         hyperparameters=_CGCNN_TRAINING.model_copy(
             update={"max_epochs": 30, "patience": 30, "batch_size": 512, "learning_rate": 1e-3}

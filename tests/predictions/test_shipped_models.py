@@ -33,11 +33,13 @@ def test_a_crystal_gets_every_structure_champion(shipped: TestClient) -> None:
     assert "known to be no metals" in answers["cgcnn-band-gap-nonmetal"]["notes"][0]
 
 
-def test_a_composition_gets_the_composition_model(shipped: TestClient) -> None:
+def test_a_composition_gets_the_composition_models(shipped: TestClient) -> None:
     body = shipped.post("/v1/predictions", json={"inputs": [{"composition": "SrTiO3"}]}).json()
-    (prediction,) = body["predictions"]
-    assert prediction["model"]["name"] == "elemnet-formation-energy"
-    assert prediction["value"] == pytest.approx(-3.45, abs=0.2)
+    answers = {each["model"]["name"]: each for each in body["predictions"]}
+    assert answers.keys() == {"elemnet-formation-energy", "elemnet-band-gap"}
+    assert answers["elemnet-formation-energy"]["value"] == pytest.approx(-3.45, abs=0.2)
+    assert answers["elemnet-band-gap"]["value"] == pytest.approx(1.8, abs=0.3)
+    assert "polymorphs differ" in answers["elemnet-band-gap"]["notes"][0]
 
 
 def test_a_source_for_transfer_answers_who_names_it(shipped: TestClient) -> None:
