@@ -121,8 +121,8 @@ def measure_workers(source: Path, work: Path, n_rows: int, models: list[str], nu
             )  # fmt: skip
             print(runs[-1], file=sys.stderr)
         killed = _run(here, source, models, numbers[-1], n_rows // 2)
-        attempts = here.service.get(killed).attempts
-        kill = {"attempts": attempts, **_rates(here, killed), **_compare(tables[0], here.results(killed), n_rows)}
+        job = here.service.get(killed)
+        kill = {"attempts": job.attempts, "wall_s": _wall_s(job), **_compare(tables[0], here.results(killed), n_rows)}
     ratios = {
         f"ratio_of_{name}": round(runs[-1][name] / runs[0][name], 2) for name in ("rows_per_s", "rows_per_s_at_work")
     }
@@ -149,8 +149,7 @@ def _rates(here: Installation, job_id: str) -> dict[str, Any]:
     """From the first claim to the end, reading of models and processes that start included; and from the time when
     each worker had done its first chunk to the end."""
     job = here.service.get(job_id)
-    assert job.started_at is not None and job.finished_at is not None
-    wall_s = (job.finished_at - job.started_at).total_seconds()
+    wall_s = _wall_s(job)
     with open_session(here.sessions, read_only=True) as session:
         parts = list(session.scalars(select(BulkPart).where(BulkPart.job_id == job_id)))
     by_attempt: dict[str, list[BulkPart]] = {}
@@ -160,11 +159,16 @@ def _rates(here: Installation, job_id: str) -> dict[str, Any]:
     since = sum(part.n_inputs for part in parts if part.created_at > all_at_work)
     last = max(part.created_at for part in parts)
     return {
-        "wall_s": round(wall_s, 1), "rows": job.progress.done, "failed": job.progress.failed,
+        "wall_s": wall_s, "rows": job.progress.done, "failed": job.progress.failed,
         "rows_per_s": round(job.progress.done / wall_s, 1),
         "rows_per_s_at_work": round(since / max(0.1, (last - all_at_work).total_seconds()), 1),
         "rows_of_each_attempt": [sum(part.n_inputs for part in done) for done in by_attempt.values()],
     }  # fmt: skip
+
+
+def _wall_s(job: BulkPredictionRead) -> float:
+    assert job.started_at is not None and job.finished_at is not None
+    return round((job.finished_at - job.started_at).total_seconds(), 1)
 
 
 class _Load:
