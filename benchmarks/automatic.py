@@ -65,7 +65,11 @@ TARGETS = {
     "gap_gllbsc": Target("target_gap_gllbsc_2k.parquet", "band_gap_gllbsc_eV", "band_gap", 225),
     "phonons": Target("target_phonons_1265.parquet", "last_phdos_peak_cm-1", "last_phdos_peak", 0, lower=0),
     "expt_gap": Target(
-        "target_expt_gap_composition_4604.parquet", "band_gap_expt_eV", "band_gap", 0, ("elemnet-formation-energy/1", "elemnet-band-gap/1")
+        "target_expt_gap_composition_4604.parquet",
+        "band_gap_expt_eV",
+        "band_gap",
+        0,
+        ("elemnet-formation-energy/1", "elemnet-band-gap/1"),
     ),
 }
 
