@@ -73,12 +73,13 @@ def _jobs(prefix: str, *ends: str) -> list[Call]:
 
 
 READ_ENDS = ("", "/events", "/results", "/structures", "/report")
+CONTROLS = ("/pause", "/resume", "/retry", "/cancel")
 WANTED_JOB = {"dataset_id": "{dataset}", "model_name": "of-b", "method": "scratch"}
 CALLS = [
     Call("GET", "/v1/datasets/{dataset}"),
-    *_jobs("/v1/fine-tuning/jobs/{job}", "", "/report", "/events", "/pause", "/resume", "/retry", "/cancel"),
-    *_jobs("/v1/bulk-predictions/{bulk}", "", "/events", "/results", "/cancel"),
-    *_jobs("/v1/screenings/{screening}", "", "/events", "/results", "/structures", "/cancel"),
+    *_jobs("/v1/fine-tuning/jobs/{job}", "", "/report", "/events", *CONTROLS),
+    *_jobs("/v1/bulk-predictions/{bulk}", "", "/events", "/results", *CONTROLS),
+    *_jobs("/v1/screenings/{screening}", "", "/events", "/results", "/structures", *CONTROLS),
     *_jobs("/v1/webhooks/{webhook}", "", "/test"),
     Call("POST", "/v1/webhooks/deliveries/{delivery}/retry"),
     Call("GET", "/v1/models/{model}"),
