@@ -21,7 +21,7 @@ serve: $(VENV)/.runtime  ## Set up and run everything: API, worker, broker, data
 	@exec $(BIN)/xtalforge up
 
 test: $(VENV)/.dev  ## Set up and run all tests, a process for each core
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations=40
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40
 
 search: $(VENV)/.dev  ## Property-based tests with new random examples (`make test` repeats the same ones)
 	$(BIN)/python -m pytest --hypothesis-profile=search $$(grep -rl '^from hypothesis' tests --include='test_*.py')

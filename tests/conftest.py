@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import psycopg
@@ -16,6 +17,7 @@ from app.core.db import create_engine_for, session_factory, upgrade_to_head
 from app.core.settings import PROJECT_ROOT, Settings
 from app.core.tenancy import of_tenant
 from app.core.tenants import OPERATOR_SCOPE
+from tests.forked import forked_commands
 from tests.postgres import PostgresUnavailable, running_postgres
 
 DATA_KIT_VARIABLE = "XTALFORGE_DATA_KIT"
@@ -24,6 +26,18 @@ TEMPLATE_DATABASE = "xtalforge_template"
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis_settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("repeatable")
+
+
+SLOW = ("workers", "e2e", "faults", "fuzz", "benchmarks", "ui", "cli", "client")
+"""Folders whose files take longest. Whole files are dealt to processes: a long one at the end leaves others idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _turn(item.path.parent.name))
+
+
+def _turn(folder: str) -> int:
+    return SLOW.index(folder) if folder in SLOW else len(SLOW)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +50,14 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
     except PostgresUnavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def xtalforge() -> Iterator[Path]:
+    """The command, as a program that starts at once."""
+    # Paths of sockets must be short.
+    with TemporaryDirectory() as folder, forked_commands(Path(folder)) as program:
+        yield program
 
 
 @pytest.fixture(scope="session")

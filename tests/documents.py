@@ -76,21 +76,17 @@ def _is_open(command: str) -> bool:
 
 @dataclass
 class Shell:
-    """A folder, a service, and what earlier commands have exported and named."""
+    """A folder, a service, the program `xtalforge`, and what earlier commands have exported and named."""
 
     folder: Path
     url: str
     environment: dict[str, str]
+    xtalforge: Path
     names: dict[str, str] = field(default_factory=dict)
     """What placeholders stand for by now."""
 
     def __post_init__(self) -> None:
-        tools = self.folder / ".tools"
-        tools.mkdir()
-        script = tools / "xtalforge"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m app.cli.main "$@"\n')
-        script.chmod(0o755)
-        path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{self.xtalforge.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {**self.environment, "PATH": path, "COLUMNS": "200", "PYTHONPATH": str(PROJECT_ROOT)}
 
     def run(self, command: str) -> str:

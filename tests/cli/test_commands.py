@@ -11,7 +11,6 @@ import pytest
 
 from app.core.settings import PROJECT_ROOT
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
-from tests.cli.forked import Commands
 from tests.e2e.conftest import environment
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
 from tests.workers.conftest import poscar
@@ -31,9 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(commands: Commands, folder: Path, tiny_models: Path) -> Command:
+def run(xtalforge: Path, folder: Path, tiny_models: Path) -> Command:
     def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        done = commands.run(arguments, folder, {**environment(folder / "data", tiny_models), "COLUMNS": "200"})
+        done = subprocess.run(
+            [xtalforge, *arguments], cwd=folder, env={**environment(folder / "data", tiny_models), "COLUMNS": "200"},
+            capture_output=True, text=True, timeout=180,
+        )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

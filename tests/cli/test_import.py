@@ -9,7 +9,6 @@ import pytest
 
 from app.predictions.examples import NACL_CIF
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, WEIGHTS_FILE
-from tests.cli.forked import Commands
 from tests.e2e.conftest import environment
 from tests.learning.original_network import checkpoint, random_network, saved
 from tests.tiny_models import ENERGY_MODEL
@@ -29,9 +28,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(commands: Commands, folder: Path, tiny_models: Path) -> Command:
+def run(xtalforge: Path, folder: Path, tiny_models: Path) -> Command:
     def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        done = commands.run(arguments, folder, {**environment(folder / "data", tiny_models), "COLUMNS": "200"})
+        done = subprocess.run(
+            [xtalforge, *arguments], cwd=folder, env={**environment(folder / "data", tiny_models), "COLUMNS": "200"},
+            capture_output=True, text=True, timeout=180,
+        )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -16,7 +16,6 @@ import pytest
 from app.bulk.chunks import CHUNK_ROWS
 from app.cli.output import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNREACHABLE
 from tests.bulk.tables import as_csv, rows
-from tests.cli.forked import Commands
 from tests.e2e.conftest import environment
 from tests.tiny_models import COMPOSITION_MODEL, GAP_MODEL
 from tests.workers.conftest import wait_until
@@ -53,10 +52,13 @@ def _start(folder: Path, models: Path, *arguments: str) -> "subprocess.Popen[str
 
 
 @pytest.fixture
-def run(commands: Commands, folder: Path, tiny_models: Path) -> Run:
+def run(xtalforge: Path, folder: Path, tiny_models: Path) -> Run:
     def command(*arguments: str) -> tuple[int, str]:
-        env = {**environment(folder / "data", tiny_models), "COLUMNS": "200"}
-        done = commands.run(["predict-bulk", *arguments], folder, env)
+        done = subprocess.run(
+            [xtalforge, "predict-bulk", *arguments], cwd=folder,
+            env={**environment(folder / "data", tiny_models), "COLUMNS": "200"}, capture_output=True, text=True,
+            timeout=180,
+        )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, " ".join(done.stderr.split())
 

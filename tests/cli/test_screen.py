@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +23,8 @@ from tests.e2e.conftest import environment
 from tests.tiny_models import COMPOSITION_MODEL
 from tests.workers.conftest import wait_until
 
+Run = Callable[..., tuple[int, str, str]]
+
 
 def _start(folder: Path, models: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
@@ -33,11 +36,18 @@ def _start(folder: Path, models: Path, *arguments: str) -> "subprocess.Popen[str
     )  # fmt: skip
 
 
-def _run(folder: Path, models: Path, *arguments: str) -> tuple[int, str, str]:
-    process = _start(folder, models, *arguments)
-    output, error = process.communicate(timeout=180)
-    assert "Traceback" not in error, error
-    return process.returncode, output, " ".join(error.split())
+@pytest.fixture
+def run(xtalforge: Path, folder: Path, tiny_models: Path) -> Run:
+    def command(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [xtalforge, "screen", *arguments], cwd=folder,
+            env={**environment(folder / "data", tiny_models), "COLUMNS": "200"}, capture_output=True, text=True,
+            timeout=180,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout, " ".join(done.stderr.split())
+
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SALTS = ("--prototype", "rocksalt", "--site", "A=Li,Na,K,Mg,Ca,Sr", "--site", "X=F,Cl,O,S", "--any-domain")
 
 
-def test_made_candidates_are_sieved_ranked_and_written_with_their_structures(folder: Path, tiny_models: Path) -> None:
-    code, output, error = _run(
-        folder, tiny_models, *SALTS, "--where", "band_gap=0.5..", "--minimise", "formation_energy_per_atom",
+def test_made_candidates_are_sieved_ranked_and_written_with_their_structures(run: Run, folder: Path) -> None:
+    code, output, error = run(
+        *SALTS, "--where", "band_gap=0.5..", "--minimise", "formation_energy_per_atom",
         "--min-probability", "0", "--without", "Sr", "-k", "5", "-o", "salts.csv", "--cifs", "salts.zip", "--json",
     )  # fmt: skip
     assert code == 0, error
@@ -71,10 +81,10 @@ def test_made_candidates_are_sieved_ranked_and_written_with_their_structures(fol
     assert not (folder / "salts.csv.parts").exists()
 
 
-def test_a_file_of_formulas_with_a_bad_one_ends_with_3_and_tells_of_all(folder: Path, tiny_models: Path) -> None:
+def test_a_file_of_formulas_with_a_bad_one_ends_with_3_and_tells_of_all(run: Run, folder: Path) -> None:
     (folder / "formulas.csv").write_text("id,formula\na,NaCl\nb,Xx\nc,PbO\n")
     command = ("formulas.csv", "-p", "formation_energy_per_atom", "-m", COMPOSITION_MODEL, "--any-domain")
-    code, output, error = _run(folder, tiny_models, *command, "--without", "Pb", "--all", "-o", "f.parquet")
+    code, output, error = run(*command, "--without", "Pb", "--all", "-o", "f.parquet")
     assert code == 3 and "ClNa" in output and "3 candidates: 1 selected, 1 filtered, 1 errors" in error
     lines = pq.read_table(folder / "f.parquet").to_pylist()
     assert [(line["input_id"], line["status"]) for line in lines] == [
@@ -83,11 +93,11 @@ def test_a_file_of_formulas_with_a_bad_one_ends_with_3_and_tells_of_all(folder: 
     request = {"candidates": [{"composition": "NaCl"}], "objectives": [], "in_domain": False}
     wanted = {"constraints": [{"property": "formation_energy_per_atom", "at_most": -99}]}
     (folder / "request.json").write_text(json.dumps({**request, **wanted}))
-    code, _, error = _run(folder, tiny_models, "--request", "request.json", "-o", "none.csv")
+    code, _, error = run("--request", "request.json", "-o", "none.csv")
     assert code == 1 and "nothing_selected" in error and (folder / "none.csv").read_text().startswith("rank,")
 
 
-def test_stopped_with_ctrl_c_the_same_command_goes_on(folder: Path, tiny_models: Path) -> None:
+def test_stopped_with_ctrl_c_the_same_command_goes_on(run: Run, folder: Path, tiny_models: Path) -> None:
     command = ("--prototype", "perovskite", "--site", "X=O", "--any-domain", "-p", "band_gap", "-o", "p.jsonl")
     process = _start(folder, tiny_models, *command, "--processes", "1")
     parts = folder / "p.jsonl.parts" / "parts"
@@ -96,10 +106,10 @@ def test_stopped_with_ctrl_c_the_same_command_goes_on(folder: Path, tiny_models:
     _, error = process.communicate(timeout=60)
     assert process.returncode == EXIT_STOPPED and "Traceback" not in error and not (folder / "p.jsonl").exists()
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
-    other = _run(folder, tiny_models, "--prototype", "spinel", "-p", "band_gap", "-o", "p.jsonl")
+    other = run("--prototype", "spinel", "-p", "band_gap", "-o", "p.jsonl")
     assert other[0] == EXIT_REFUSED and "unfinished_run" in other[2]
     assert {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")} == kept
-    code, _, error = _run(folder, tiny_models, *command)
+    code, _, error = run(*command, "--processes", "1")
     assert code == 0, error
     assert len((folder / "p.jsonl").read_text().splitlines()) == 100
 

@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def shell(server: Running, tmp_path: Path) -> Shell:
+def shell(server: Running, xtalforge: Path, tmp_path: Path) -> Shell:
     """In a folder with the files that the documents speak of."""
     rows = (FILES / "bulk_moduli.csv").read_text().splitlines()[: ROWS + 1]
     (tmp_path / "moduli.csv").write_text("\n".join(rows))
@@ -88,7 +88,7 @@ def shell(server: Running, tmp_path: Path) -> Shell:
     pq.write_table(pa.table({"id": ["salt"], "cif": [NACL_CIF]}), tmp_path / "screening.parquet")
     (tmp_path / "NaCl.cif").write_text(NACL_CIF)
     (tmp_path / "POSCAR").write_text(DIAMOND_POSCAR)
-    return Shell(tmp_path, server.url, environment(server.data_dir, SHIPPED))
+    return Shell(tmp_path, server.url, environment(server.data_dir, SHIPPED), xtalforge)
 
 
 def _run(shell: Shell, document: Path) -> None:

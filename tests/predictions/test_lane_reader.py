@@ -17,7 +17,7 @@ from app.predictions.tasks import Structures, TextTask
 from app.structures.detect import StructureFormat
 from tests.predictions.hostile_worker import LIES, MODULE
 
-LIMIT_S = 0.6
+LIMIT_S = 2.0
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def _read(reader: LaneReader, *texts: str) -> list[Structures]:
         if ready or reader.seconds_left == 0.0:
             taking = time.monotonic()
             reader.take()
-            assert time.monotonic() - taking < 0.3
+            assert time.monotonic() - taking < 0.8
         assert time.monotonic() - started < 2 * LIMIT_S
     assert underway.is_done
     return underway.results()

@@ -120,7 +120,7 @@ def test_a_text_that_hangs_is_given_up(pool: FeaturisingPool) -> None:
 
 def test_a_halted_process_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.predictions.pool.ANSWER_GRACE_S", 0.5)
-    pool = FeaturisingPool(1, 0.3, MODULE)
+    pool = FeaturisingPool(1, 1.0, MODULE)
     try:
         pid = _pid(pool)
         os.kill(pid, signal.SIGSTOP)
@@ -144,7 +144,7 @@ def test_faults_and_greed_are_errors_of_one_structure(pool: FeaturisingPool, tex
 def test_a_lie_ends_the_process_and_costs_one_structure(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.predictions.pool.ANSWER_GRACE_S", 0.1)
     Path(PICKLE_MARK).unlink(missing_ok=True)
-    pool = FeaturisingPool(1, 0.6, MODULE)
+    pool = FeaturisingPool(1, LIMIT_S, MODULE)
     try:
         pid = _pid(pool)
         (answer,) = pool.submit([_text(f"!lie {how}")])
