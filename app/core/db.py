@@ -12,9 +12,10 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.core.errors import InvalidRequest
+from app.core.errors import InvalidRequest, NotReady
 from app.core.settings import PROJECT_ROOT
 
 SQLITE_BUSY_TIMEOUT_S = 30
@@ -67,13 +68,22 @@ def _refuse_nul(context: ExceptionContext) -> None:
         raise InvalidRequest("A text in the request holds the character NUL (U+0000): remove it.") from None
 
 
-def is_database_away(error: DBAPIError) -> bool:
+def is_database_away(error: BaseException) -> bool:
     """Whether the same may work a little later: no connection, one that broke, or a lock that others kept too long."""
+    if isinstance(error, NoConnection):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
     if isinstance(error.orig, sqlite3.OperationalError):
         return error.orig.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
     import psycopg  # not needed where the database is SQLite, and slow to start with
 
     return error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def database_away() -> NotReady:
+    """What clients are told then."""
+    return NotReady("The database does not answer. Send the same again a little later.", retry_after_s=5)
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:

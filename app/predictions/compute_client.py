@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, cast
 
+from app.core.db import database_away, is_database_away
 from app.core.errors import NotReady, XtalforgeError
 from app.core.logging import get_logger
 from app.core.metrics import MODELS_LOADED, count_predictions, observe_stage
@@ -206,7 +207,9 @@ class _Running:
             manifest, weights, trust = self._load(self._versions[version_id])
         except XtalforgeError as error:
             return bytes([REFUSED]) + pack_json(pack_error(error))
-        except Exception:
+        except Exception as error:
+            if is_database_away(error):
+                return bytes([REFUSED]) + pack_json(pack_error(database_away()))
             log.exception("a model could not be read", version=version_id)
             fault = XtalforgeError("Something went wrong inside the service while a model was read.")
             return bytes([REFUSED]) + pack_json(pack_error(fault))

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from app.core.db import is_database_away
+from app.core.db import database_away, is_database_away
 from app.core.disk import is_disk_full
-from app.core.errors import InvalidRequest, NotReady, StorageFull, TooManyInputs, XtalforgeError
+from app.core.errors import InvalidRequest, StorageFull, TooManyInputs, XtalforgeError
 from app.core.logging import get_logger
 from app.core.metrics import PROBLEMS
 from app.web.field_errors import field_error
@@ -24,6 +24,7 @@ from app.web.request_id import request_id_of
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_SCHEMA_REF = "#/components/schemas/Problem"
 RETRY_AFTER_CONTEXT = "retry_after_s"
+USUAL_WAIT_S = 5
 MAX_FIELD_ERRORS = 50
 
 _FRAMEWORK_CODES = {
@@ -99,7 +100,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def _known(request: Request, error: XtalforgeError) -> Response:
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("request failed", code=error.code, detail=error.detail)
-        retry_after_s = error.context.get(RETRY_AFTER_CONTEXT)
+        usual = USUAL_WAIT_S if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        retry_after_s = error.context.get(RETRY_AFTER_CONTEXT, usual)
         headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
         return _response(request, error.code, error.status, error.title, error.detail, error.context, headers)
 
@@ -155,8 +157,8 @@ def _known_trouble(error: Exception) -> XtalforgeError | None:
     """What a disk or a database of the service has said, where it may be said to clients."""
     if is_disk_full(error):
         return _storage_full()
-    if isinstance(error, NoConnection) or (isinstance(error, DBAPIError) and is_database_away(error)):
-        return NotReady("The database does not answer. Send the same again a little later.", retry_after_s=5)
+    if is_database_away(error):
+        return database_away()
     return None
 
 

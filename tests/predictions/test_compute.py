@@ -9,12 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from app.core.db import upgrade_to_head
 from app.core.settings import Settings
 from app.main import create_app
 from app.predictions.examples import NACL_CIF
 from app.registry.manifest import MANIFEST_FILE
+from app.registry.service import RegistryService
 from tests.tiny_models import ENERGY_MODEL
 
 URL = "/v1/predictions"
@@ -73,3 +75,22 @@ def test_models_that_cannot_be_read_fail_alone(tmp_path: Path, tiny_models: Path
         assert (answer.status_code, answer.json()["code"]) == (500, "artifact_corrupt"), answer.text
         answer = client.post(URL, json={"inputs": [{"composition": "NaCl"}]})
         assert answer.status_code == 200
+
+
+def test_a_database_that_is_away_while_a_model_is_read_is_told_to_wait_for(
+    tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path, models_store=tiny_models, device="cpu")
+    upgrade_to_head(settings.resolved_database_url)
+    asked = {"inputs": [{"cif": NACL_CIF}], "models": [ENERGY_MODEL]}
+    with TestClient(create_app(settings)) as client, monkeypatch.context() as patched:
+
+        def no_connection(*_: object) -> None:
+            raise NoConnection
+
+        patched.setattr(RegistryService, "artifact", no_connection)
+        answer = client.post(URL, json=asked)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_ready"), answer.text
+        assert answer.headers["Retry-After"] == "5"
+        patched.undo()
+        assert client.post(URL, json=asked).status_code == 200
