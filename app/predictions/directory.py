@@ -22,6 +22,9 @@ from app.registry.store import ArtifactStore
 FRESH_S = 0.5
 """How long a move of an alias by another process may stay unseen; one by this process is seen at once."""
 
+RENEWED_AFTER = 0.5
+"""Share of that time after which an answer that is still asked for is renewed beside, so that nobody waits for it."""
+
 _MAX_SELECTIONS = 256
 _MAX_MANIFESTS = 256
 _WRITTEN = "predictions_directory_written"
@@ -42,6 +45,7 @@ class ModelDirectory:
         self._lock = threading.Lock()
         self._generation = 0
         self._selections: dict[_Key, tuple[float, list[SelectedModel]]] = {}
+        self._renewed: set[_Key] = set()
         self._described: dict[str, tuple[Manifest, GraphSettings | None]] = {}
         for name in ("after_flush", "after_bulk_update", "after_bulk_delete"):
             event.listen(sessions, name, _note_write)
@@ -56,15 +60,23 @@ class ModelDirectory:
 
         Raises ModelNotFound, ModelVersionNotFound, AliasNotFound, PropertyNotFound; nothing of that is remembered.
         """
-        key = _key(models, properties, scope)
         found = self.remembered(models, properties, scope)
-        if found is not None:
-            return found
+        return found if found is not None else self.ask(models, properties, scope)
+
+    def ask(
+        self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None = None
+    ) -> list[SelectedModel]:
+        """As `select`, of the database, whatever is remembered."""
+        key = _key(models, properties, scope)
         with self._lock:
             generation = self._generation
         # Counted from before the question: the answer may be that old.
         until = time.monotonic() + self._fresh_s
-        selected = self._ask(models, properties, scope)
+        try:
+            selected = self._found(models, properties, scope)
+        finally:
+            with self._lock:
+                self._renewed.discard(key)
         with self._lock:
             if generation == self._generation:
                 if len(self._selections) >= _MAX_SELECTIONS:
@@ -80,12 +92,24 @@ class ModelDirectory:
             until, found = self._selections.get(_key(models, properties, scope), (0.0, []))
         return found if time.monotonic() < until else None
 
+    def is_to_renew(
+        self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None = None
+    ) -> bool:
+        """Whether what is remembered will soon be too old. Only the first to learn it is told so: it has to `ask`."""
+        key = _key(models, properties, scope)
+        with self._lock:
+            until, _ = self._selections.get(key, (0.0, []))
+            if key in self._renewed or time.monotonic() < until - (1 - RENEWED_AFTER) * self._fresh_s:
+                return False
+            self._renewed.add(key)
+            return True
+
     def load(self, version: ModelVersion) -> Artifact:
         """The files of a version, verified. Raises ArtifactCorrupt."""
         with open_session(self._sessions, read_only=True) as session:
             return RegistryService(session, self._store).artifact(version)
 
-    def _ask(
+    def _found(
         self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None
     ) -> list[SelectedModel]:
         sessions = self._sessions if scope is None else of_tenant(self._sessions, scope)
@@ -138,6 +162,14 @@ class TenantDirectory:
     def load(self, version: ModelVersion) -> Artifact:
         """See `ModelDirectory.load`."""
         return self._directory.load(version)
+
+    def ask(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]:
+        """See `ModelDirectory.ask`."""
+        return self._directory.ask(models, properties, self._scope)
+
+    def is_to_renew(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> bool:
+        """See `ModelDirectory.is_to_renew`."""
+        return self._directory.is_to_renew(models, properties, self._scope)
 
     def remembered(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel] | None:
         """See `ModelDirectory.remembered`."""

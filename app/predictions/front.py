@@ -1,6 +1,8 @@
 """Predictions as routes ask for them: bytes of answers, from the compute process."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
@@ -13,11 +15,16 @@ from app.predictions.inputs import RawInput
 from app.predictions.selection import SelectedModel
 from app.predictions.service import Asked
 
+_renewals: set["asyncio.Task[None]"] = set()
+"""The event loop itself keeps no hold of them."""
+
 
 class Directory(Protocol):
     """Who knows which models answer: ModelDirectory, or what a tenant sees of it."""
 
-    def select(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]: ...
+    def ask(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> list[SelectedModel]: ...
+
+    def is_to_renew(self, models: Sequence[str] | None, properties: Sequence[str] | None) -> bool: ...
 
     def remembered(
         self, models: Sequence[str] | None, properties: Sequence[str] | None
@@ -29,7 +36,19 @@ async def choose(
 ) -> list[SelectedModel]:
     """As `ModelDirectory.select`, without blocking the event loop."""
     found = directory.remembered(models, properties)
-    return found if found is not None else await run_in_threadpool(directory.select, models, properties)
+    if found is None:
+        return await run_in_threadpool(directory.ask, models, properties)
+    if directory.is_to_renew(models, properties):
+        renewal = asyncio.create_task(_renew(directory, models, properties))
+        _renewals.add(renewal)
+        renewal.add_done_callback(_renewals.discard)
+    return found
+
+
+async def _renew(directory: Directory, models: Sequence[str] | None, properties: Sequence[str] | None) -> None:
+    # Whoever asks once the answer is too old is told what is wrong.
+    with suppress(Exception):
+        await run_in_threadpool(directory.ask, models, properties)
 
 
 class Predictions:

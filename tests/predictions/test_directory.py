@@ -1,5 +1,6 @@
 """Which models answer: remembered, but a move of an alias is seen at once, another process's within a second."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from app.core.settings import Settings
 from app.core.tenancy import of_tenant
 from app.core.tenants import OPERATOR_SCOPE
 from app.predictions.directory import ModelDirectory
+from app.predictions.front import choose
 from app.registry.service import IMPORT, RegistryService
 from app.registry.store import ArtifactStore, open_store
 from tests.registry.examples import make_manifest
@@ -122,3 +124,37 @@ def test_the_database_is_asked_once(
     first = directory.select([NAME], None)
     monkeypatch.setattr(directory, "_sessions", None)
     assert directory.select([NAME], None) is first
+
+
+def test_what_is_asked_for_all_the_time_is_renewed_before_it_is_too_old(
+    sessions: sessionmaker[Session], store: ArtifactStore, database_url: str
+) -> None:
+    directory = ModelDirectory(sessions, store, fresh_s=2.0)
+    seen = directory.of(OPERATOR_SCOPE)
+
+    async def ask_for(seconds: float) -> int:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            assert directory.remembered([NAME], None, OPERATOR_SCOPE) is not None, "a request would have to wait"
+            (chosen,) = await choose(seen, [NAME], None)
+            await asyncio.sleep(0.02)
+        return chosen.version.version
+
+    assert seen.select([NAME], None)[0].version.version == 1
+    elsewhere = create_engine_for(database_url)
+    others = of_tenant(session_factory(elsewhere), OPERATOR_SCOPE)
+    _change(others, store, lambda registry: registry.aliases.set(NAME, "champion", 2))
+    elsewhere.dispose()
+    assert asyncio.run(ask_for(3.0)) == 2
+
+
+def test_one_alone_is_told_to_renew(sessions: sessionmaker[Session], store: ArtifactStore) -> None:
+    directory = ModelDirectory(sessions, store, fresh_s=0.2)
+    directory.select([NAME], None)
+    assert not directory.is_to_renew([NAME], None)
+    time.sleep(0.11)
+    assert [directory.is_to_renew([NAME], None) for _ in range(3)] == [True, False, False]
+    directory.ask([NAME], None)
+    assert not directory.is_to_renew([NAME], None)
+    time.sleep(0.11)
+    assert directory.is_to_renew([NAME], None)
