@@ -36,6 +36,9 @@ from app.structures.crystal import Crystal
 from app.structures.elements import SYMBOLS
 from tests.broker import running_broker
 from tests.crystals import cscl, rocksalt, zincblende
+from tests.s3 import s3_server, s3_url
+
+__all__ = ["s3_server", "s3_url"]
 
 TIMEOUT_S = 60.0
 
@@ -166,6 +169,7 @@ class Installation:
             "XTALFORGE_DATA_DIR": str(self.settings.data_dir),
             "XTALFORGE_MODELS_STORE": str(self.settings.models_store),
             "XTALFORGE_DATABASE_URL": self.settings.resolved_database_url,
+            "XTALFORGE_STORE_URL": self.settings.resolved_store_url,
             "XTALFORGE_BROKER_URL": self.settings.resolved_broker_url,
         }  # fmt: skip
 
@@ -225,12 +229,12 @@ def broker_url(broker_server: str) -> str:
     return broker_server
 
 
-def _installation(tmp_path: Path, database_url: str, broker_url: str) -> Installation:
+def _installation(tmp_path: Path, database_url: str, broker_url: str, store_url: str | None = None) -> Installation:
     jobs = JobSettings(lease_s=3, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3, max_attempts=3)
     return Installation(
         Settings(
             data_dir=tmp_path / "data", models_store=tmp_path / "models_store", database_url=database_url,
-            broker_url=broker_url, device="cpu", jobs=jobs, bulk=BulkSettings(processes=1),
+            store_url=store_url, broker_url=broker_url, device="cpu", jobs=jobs, bulk=BulkSettings(processes=1),
         )
     )  # fmt: skip
 
@@ -247,6 +251,14 @@ def installation(tmp_path: Path, sqlite_url: str, broker_url: str) -> Iterator[I
 def any_installation(tmp_path: Path, database_url: str, broker_url: str) -> Iterator[Installation]:
     """Once on SQLite and once on PostgreSQL. No worker runs yet."""
     installation = _installation(tmp_path, database_url, broker_url)
+    yield installation
+    installation.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, postgres_url: str, broker_url: str, s3_url: str) -> Iterator[Installation]:
+    """The kind of several machines: PostgreSQL, and artifacts in S3. No worker runs yet."""
+    installation = _installation(tmp_path, postgres_url, broker_url, s3_url)
     yield installation
     installation.close()
 

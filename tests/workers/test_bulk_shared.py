@@ -89,11 +89,10 @@ def _each(worker: psutil.Process, action: Callable[[psutil.Process], None]) -> N
             action(process)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_pause_stops_both_and_a_killed_leader_is_followed_by_the_helper(
-    any_installation: Installation, tiny_models: Path
+    cluster: Installation, tiny_models: Path
 ) -> None:
-    with two_workers(any_installation, tiny_models) as both:
+    with two_workers(cluster, tiny_models) as both:
         job_id = both.shared_job()
         both.bulk.service.pause(job_id)
         wait_until(lambda: both.job(job_id).status == JobStatus.PAUSED, "the job to pause")
