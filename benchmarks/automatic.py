@@ -113,7 +113,7 @@ def run(
         dataset_name=target.file, data_kind=kind,
     )  # fmt: skip
     parent = Parent(name=base[0].name, version=1, weights_sha256=base[0].weights_sha256) if base else None
-    prepared = _with_split(prepare(table, representation_of_run(spec, base)), share, seed)
+    prepared = with_split(prepare(table, representation_of_run(spec, base)), share, seed)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         model = train_model(
@@ -132,7 +132,7 @@ def run(
     }  # fmt: skip
 
 
-def _with_split(prepared: PreparedTable, share: float, seed: int) -> PreparedTable:
+def with_split(prepared: PreparedTable, share: float, seed: int) -> PreparedTable:
     """The first rows train and choose, the rest measure; formulas stay together."""
     n_fitted = round(share * len(prepared.labels))
     # A formula on the border belongs to the test.

@@ -1,0 +1,72 @@
+"""Levers of transfer learning on equal rows and splits, against plain `fine_tune` and well-tuned `scratch`.
+
+    python -m benchmarks.transfer_levers --data-kit DIR --seeds 5                          # hours on one core
+    python -m benchmarks.transfer_levers --data-kit DIR --seeds 3 --only "5 folds" scratch fine_tune
+
+Each seed draws 500 rows that train, 125 that choose and up to 1,000 of other formulas that measure, the same for every
+lever. Lines of benchmarks/results/transfer_levers/runs.jsonl are kept: what is there is not run again. Trainings that
+several levers share are kept in the work folder. Writes report.md beside the lines.
+"""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from app.core.settings import PROJECT_ROOT
+from benchmarks.automatic import TARGETS
+from benchmarks.transfer_levers_catalogue import LEVERS
+from benchmarks.transfer_levers_report import report
+from benchmarks.transfer_levers_rows import draw_rows
+from benchmarks.transfer_levers_training import Lab
+
+FOLDER = PROJECT_ROOT / "benchmarks/results/transfer_levers"
+
+
+def measure(lab: Lab, lever: str) -> dict[str, object]:
+    """One lever on one draw: MAE of the rows that measure, and of those that choose, on the transformed scale."""
+    draw, outcome = lab.draw, LEVERS[lever].make(lab)
+    errors = np.abs(outcome.predictions - draw.transformed)
+    return {
+        "target": draw.target, "lever": lever, "seed": draw.seed, "mae": float(errors[draw.split.test].mean()),
+        "val_mae": float(errors[draw.split.val].mean()), "n_test": len(draw.split.test),
+        "seconds": round(outcome.seconds, 1), "note": outcome.note,
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-kit", type=Path, required=True)
+    parser.add_argument("--targets", nargs="+", default=["k_vrh"], choices=list(TARGETS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", default=list(LEVERS), choices=list(LEVERS), metavar="LEVER")
+    parser.add_argument("--work-dir", type=Path, default=PROJECT_ROOT / ".work/transfer_levers")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    store = FOLDER / "runs.jsonl"
+    lines = [json.loads(line) for line in store.read_text().splitlines()] if store.is_file() else []
+    done = {(line["target"], line["lever"], line["seed"]) for line in lines}
+    for target, seed in product(options.targets, range(options.seeds)):
+        wanted = [lever for lever in options.only if (target, lever, seed) not in done]
+        if not wanted:
+            continue
+        lab = Lab(draw_rows(target, seed, options.data_kit, options.work_dir), options.work_dir)
+        for lever in wanted:
+            line = measure(lab, lever)
+            lines.append(line)
+            with store.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            tqdm.write(f"{target} seed {seed} {lever}: {line['mae']:.4f}", file=sys.stderr)
+    (FOLDER / "report.md").write_text(report(lines))
+
+
+if __name__ == "__main__":
+    main()
