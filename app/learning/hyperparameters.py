@@ -64,6 +64,11 @@ class Hyperparameters(BaseModel):
         description="Decay per step of the averaged weights that are kept; 0 = none.",
         examples=[0.999],
     )
+    kept_weights: Literal["best", "last"] | None = Field(
+        default=None,
+        description="`best`: those of the epoch with the lowest validation error. `last`: those of the last epoch, "
+        "where the training comes to the end of `max_epochs`; else the best ones.",
+    )
     gradient_clip: float | None = Field(
         default=None, ge=0, description="Largest gradient norm; 0 = unbounded.", examples=[1.0]
     )

@@ -31,7 +31,7 @@ NETWORKS: dict[NetworkName, Architecture] = {
 _DATA = ("preset", "scaling", "split", "train_fraction", "val_fraction")
 _DESCENT = (
     "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay", "optimizer", "schedule", "loss",
-    "ema_decay", "gradient_clip", "precision", "max_seconds",
+    "ema_decay", "kept_weights", "gradient_clip", "precision", "max_seconds",
 )  # fmt: skip
 _ELEMNET_FEATURES: tuple[FeatureName, ...] = ("elemental_fractions", "physical_attributes")
 _SEARCHES = (Method.AUTOML_FRACTIONS, Method.AUTOML_ATTRIBUTES)
@@ -48,6 +48,7 @@ _CGCNN_DEFAULT: dict[str, Any] = {
     "loss": "mae",
     "scaling": "standard",
     "ema_decay": 0.0,
+    "kept_weights": "best",
     "gradient_clip": 1.0,
     "split": "formula",
     "train_fraction": 4 / 6,

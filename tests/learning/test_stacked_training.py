@@ -160,6 +160,7 @@ CASES = {
     "unclipped": (cgcnn(), {"gradient_clip": 0.0, "schedule": "constant", "weight_decay": 0.0}),
     "head only": (cgcnn(("embedding", "convolutions")), {}),
     "early frozen": (cgcnn(("embedding", "convolutions.0")), {"ema_decay": 0.8}),
+    "last weights": (cgcnn(), {"kept_weights": "last", "schedule": "constant", "learning_rate": 0.05}),
     "norm frozen": (cgcnn(("convolutions.1.norm_message",)), {}),
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from app.core.errors import InvalidJob
 from app.learning.graphs.settings import GraphSettings
@@ -100,7 +100,10 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert first.weights != other.weights
 
 
-@pytest.mark.parametrize("given", [{}, {"ema_decay": 0.9}, {"optimizer": "sgd", "schedule": "step"}])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"ema_decay": 0.9}, {"optimizer": "sgd", "schedule": "step"}, {"kept_weights": "last", "learning_rate": 0.1}],
+)
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +174,21 @@ def test_a_full_disk_costs_the_state_not_the_run(
     assert model.weights == whole.weights
     assert "No space left" in caplog.text
     assert not list((tmp_path / "full").iterdir())
+
+
+def test_the_last_weights_are_kept_where_the_schedule_ends(tmp_path: Path) -> None:
+    # At this rate the last of eight epochs is worse than the one before.
+    given = {"learning_rate": 0.02, "schedule": "constant", "seed": 2}
+    best, _ = run(spec(kept_weights="best", **given), tmp_path / "best")
+    last, _ = run(spec(kept_weights="last", **given), tmp_path / "last")
+    assert (best.manifest.training.best_epoch, last.manifest.training.best_epoch) == (7, 8)
+    assert best.history == last.history
+    state = load_file(tmp_path / "last" / STATE_FILE)
+    kept = load(last.weights)
+    assert all(torch.equal(kept[name], state[f"network/{name}"]) for name in kept)
+    early, _ = run(spec(kept_weights="last", patience=1, max_epochs=12, **given), tmp_path / "early")
+    assert (early.manifest.training.best_epoch, early.manifest.training.epochs) == (7, 8)
+    assert early.weights == best.weights
 
 
 def test_patience_stops_early(tmp_path: Path) -> None:

@@ -494,6 +494,10 @@ class Hyperparameters(BaseModel):
     """
     Decay per step of the averaged weights that are kept; 0 = none.
     """
+    kept_weights: Literal["best", "last"] | None = None
+    """
+    `best`: those of the epoch with the lowest validation error. `last`: those of the last epoch, where the training comes to the end of `max_epochs`; else the best ones.
+    """
     gradient_clip: float | None = None
     """
     Largest gradient norm; 0 = unbounded.

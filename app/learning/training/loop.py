@@ -1,4 +1,4 @@
-"""The one training loop: any network, any samples; CPU or CUDA; resumable; the best validation epoch wins."""
+"""The one training loop: any network, any samples; CPU or CUDA; resumable; the best epoch or the last one wins."""
 
 import itertools
 import logging
@@ -167,7 +167,7 @@ class Trainer:
                     f"The loss was no number in epoch {progress.epoch}: try a lower learning_rate than "
                     f"{self.plan.learning_rate:g}."
                 )
-            if val_error < progress.best_val_error:
+            if self.plan.keeps(progress.epoch, val_error, progress.best_val_error):
                 progress.best_epoch, progress.best_val_mae = progress.epoch, val_mae
                 progress.best_val_error = val_error
                 self.state.best = copied(self._weights_to_keep())

@@ -19,6 +19,7 @@ class TrainingPlan:
     schedule: str
     loss: str
     ema_decay: float
+    kept_weights: str
     gradient_clip: float
     precision: str
     max_seconds: float
@@ -30,6 +31,10 @@ class TrainingPlan:
         values = resolved.model_dump()
         names = [name for name in cls.__dataclass_fields__ if name != "seed"]
         return cls(**{name: values[name] for name in names}, seed=seed)
+
+    def keeps(self, epoch: int, error: float, best_error: float) -> bool:
+        """Whether the weights after `epoch`, counted from 1, are kept; errors are those of the validation rows."""
+        return error < best_error or (self.kept_weights == "last" and epoch == self.max_epochs)
 
 
 _WARM_UP = 0.3

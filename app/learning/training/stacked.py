@@ -193,7 +193,7 @@ class StackedTrainer:
                     f"The loss of member {self.numbers[index]} (seed {member.plan.seed}) was no number in epoch "
                     f"{progress.epoch}: try a lower learning_rate than {self.plan.learning_rate:g}."
                 )
-            if val_error < progress.best_val_error:
+            if self.plan.keeps(progress.epoch, val_error, progress.best_val_error):
                 progress.best_epoch, progress.best_val_mae, progress.best_val_error = progress.epoch, val_mae, val_error
                 better.append(row)
             progress.history.append(
