@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.bulk.parts import read_part
 from app.bulk.quota import require_rows
 from app.bulk.repository import BulkPartRepository, Totals
-from app.bulk.spec import DELETED_AT, BulkSpec
+from app.bulk.spec import DELETED_AT, BulkSpec, predictions_of
 from app.core.db import open_session
 from app.core.errors import ArtifactCorrupt, JobNotFinished, JobNotRetryable, PayloadTooLarge, ResultsDeleted
 from app.core.orm import utc_now
@@ -54,10 +54,6 @@ class FileJobs(ABC, Generic[ReadT]):
             refuse_inner(webhook.url, allow_private=self._settings.webhooks.allow_private)
         self._webhook = webhook
         return self
-
-    @abstractmethod
-    def _bulk_spec(self, job: Job) -> BulkSpec:
-        """The predictions that the job consists of."""
 
     @abstractmethod
     def _with_bulk_spec(self, job: Job, spec: BulkSpec) -> dict[str, Any]:
@@ -102,7 +98,7 @@ class FileJobs(ABC, Generic[ReadT]):
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
             return replay
-        spec, folder = self._bulk_spec(job), f"{STORE_FOLDER}/{uuid4().hex}"
+        spec, folder = predictions_of(job.spec), f"{STORE_FOLDER}/{uuid4().hex}"
         own = spec.dataset_id is None
         moved = {"parts_prefix": f"{folder}/parts", **({"input_path": f"{folder}/input"} if own else {})}
         document = self._with_bulk_spec(job, spec.model_copy(update=moved))
@@ -132,7 +128,7 @@ class FileJobs(ABC, Generic[ReadT]):
             result = {DELETED_AT: utc_now().isoformat(timespec="seconds"), **(job.result or {})}
             jobs.update_where(job_id, result=result)
         self._remove_input(job)
-        for path in self._store.list(self._bulk_spec(job).parts_prefix):
+        for path in self._store.list(predictions_of(job.spec).parts_prefix):
             self._store.delete(path)
 
     def _job(self, session: Session, job_id: str) -> Job:
@@ -151,7 +147,7 @@ class FileJobs(ABC, Generic[ReadT]):
                 job = jobs.create(self.kind, spec, key, request_sha256, self._webhook)
             else:
                 job = jobs.retry(retried.id, key, spec)
-            require_rows(session, self._settings.bulk.rows_per_tenant_and_day, job, self._bulk_spec)
+            require_rows(session, self._settings.bulk.rows_per_tenant_and_day, job)
             return job, self._read(session, [job])[0]
 
     def _create_with_input(
@@ -170,7 +166,7 @@ class FileJobs(ABC, Generic[ReadT]):
         except BaseException:
             self._store.delete(input_path)
             raise
-        if self._bulk_spec(job).input_path != input_path:  # the same request came twice at the same time
+        if predictions_of(job.spec).input_path != input_path:  # the same request came twice at the same time
             self._store.delete(input_path)
         return read
 
@@ -190,7 +186,7 @@ class FileJobs(ABC, Generic[ReadT]):
         return digest.hexdigest(), size
 
     def _remove_input(self, job: Job) -> None:
-        spec = self._bulk_spec(job)
+        spec = predictions_of(job.spec)
         if spec.dataset_id is None:
             self._store.delete(spec.input_path)
 

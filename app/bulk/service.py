@@ -89,9 +89,6 @@ class BulkService(FileJobs[BulkPredictionRead]):
             paths = list(parts.paths(job_id).values())
         return StoredParts(self._store, paths)
 
-    def _bulk_spec(self, job: Job) -> BulkSpec:
-        return BulkSpec.model_validate(job.spec)
-
     def _with_bulk_spec(self, job: Job, spec: BulkSpec) -> dict[str, Any]:  # noqa: ARG002
         return spec.model_dump(mode="json")
 

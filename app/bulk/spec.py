@@ -1,5 +1,7 @@
 """What a bulk prediction is to do, as it is kept in SQL: every reference pinned."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from app.bulk.filtering import ElementFilter
@@ -53,3 +55,8 @@ class BulkSpec(BaseModel):
     chunk_characters: int
     interval_level: float = DEFAULT_LEVEL
     elements: ElementFilter | None = None
+
+
+def predictions_of(document: dict[str, Any]) -> BulkSpec:
+    """What a job is to predict, by its spec: the whole of it, or for kinds that do more, its `predictions`."""
+    return BulkSpec.model_validate(document.get("predictions", document))

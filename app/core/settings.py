@@ -143,6 +143,10 @@ class UpkeepSettings(_Group):
         default=24.0, description="How often what nothing needs any more is cleared away; 0 = only by `xtalforge gc`."
     )
     audit_days: NonNegativeInt = Field(default=400, description="How long the audit log goes back; 0 = for ever.")
+    event_days: NonNegativeInt = Field(
+        default=400,
+        description="How long after its end a job's epochs, progress and messages can be read; 0 = for ever.",
+    )
 
 
 class AccessSettings(_Group):

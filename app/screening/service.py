@@ -146,9 +146,6 @@ class ScreeningService(FileJobs[ScreeningRead]):
             elements=wish.elements,
         )  # fmt: skip
 
-    def _bulk_spec(self, job: Job) -> BulkSpec:
-        return ScreeningSpec.model_validate(job.spec).predictions
-
     def _with_bulk_spec(self, job: Job, spec: BulkSpec) -> dict[str, Any]:
         screening = ScreeningSpec.model_validate(job.spec)
         return screening.model_copy(update={"predictions": spec}).model_dump(mode="json")

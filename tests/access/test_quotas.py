@@ -72,3 +72,20 @@ def test_bulk_rows(start: Start) -> None:
     assert [each["id"] for each in jobs] == [job.json()["id"]], "a refused job must not be there"
     service.client.post(f"/v1/bulk-predictions/{job.json()['id']}/cancel", headers=key)
     assert not _refused(service.client.post("/v1/bulk-predictions", headers=key, json=wanted))
+
+
+def test_rows_of_screenings_and_bulk_predictions_count_together(start: Start) -> None:
+    service = start(keys="required")
+    made = service.key(tenant="lab")
+    add_model(service, service.sessions("lab"), "gaps", "band_gap", "import")
+    key = service.of(made)
+    dataset = service.client.post("/v1/datasets", headers=key, files=TABLE, data={"property": "band_gap"}).json()
+    _limit(service, Quota.BULK_ROWS_A_DAY, 2 * dataset["n_rows"] - 1)
+    screening = {"dataset_id": dataset["id"], "objectives": [{"property": "band_gap", "goal": "maximise"}]}
+    job = service.client.post("/v1/screenings", headers=key, json=screening | {"models": ["gaps"]})
+    assert not _refused(job), job.text
+    assert job.status_code == 201, job.text
+    bulk = {"dataset_id": dataset["id"], "models": ["gaps"]}
+    assert _refused(service.client.post("/v1/bulk-predictions", headers=key, json=bulk))
+    service.client.post(f"/v1/screenings/{job.json()['id']}/cancel", headers=key)
+    assert not _refused(service.client.post("/v1/bulk-predictions", headers=key, json=bulk))
