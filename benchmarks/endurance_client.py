@@ -27,6 +27,8 @@ TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 N_CLIENTS = 32
 """Pools of connections. Each request goes through all of its pool: with one pool and thousands waiting, for seconds."""
 KEPT_CONNECTIONS = 2
+MAX_OPEN = 3_000
+"""Calls without an answer at which the service has fallen behind for good; a kill leaves some hundred at most."""
 _PARTS: dict[str, type[AsyncJobs[Any]]] = {
     "/v1/fine-tuning/jobs": AsyncFineTuning, "/v1/bulk-predictions": AsyncBulkPredictions,
     "/v1/screenings": AsyncScreenings,
@@ -144,15 +146,19 @@ class Users:
             self._begin(user())
         await asyncio.sleep(seconds)
 
-    async def open(self, seconds: float, per_s: float, jobs_per_s: float, seed: int) -> None:
-        """Independent users: exponential times between requests, and between jobs. Returns when all were sent."""
+    async def open(self, seconds: float, per_s: float, jobs_per_s: float, seed: int) -> bool:
+        """Independent users: exponential times between requests, and between jobs. Whether all were sent in the end;
+        not where `MAX_OPEN` wait for an answer."""
         due = [(at, self._ask_next) for at in _arrivals(np.random.default_rng([seed, 2]), seconds, per_s)]
         due += [(at, self._job) for at in _arrivals(np.random.default_rng([seed, 3]), seconds, jobs_per_s)]
         begin = time.monotonic()
         for at, what in sorted(due, key=lambda each: each[0]):
             if (ahead := begin + at - time.monotonic()) > 0:
                 await asyncio.sleep(ahead)
+            if len(self._tasks) >= MAX_OPEN:
+                return False
             self._begin(what(begin + at))
+        return True
 
     async def drain(self, timeout_s: float) -> None:
         """Until every request is answered and every job has ended, or never will."""

@@ -130,7 +130,8 @@ def markdown(result: dict[str, Any], picture: str) -> str:
         *(f"* {text}" for text in broken),
         "",
         f"Capacity of the mix, closed loop of {capacity['connections']} connections for {capacity['seconds']:g} s",
-        f"beside jobs: {capacity['requests_per_s']} requests/s and {capacity['jobs_per_minute']} jobs/min. Then",
+        f"beside jobs and {capacity['kills']} kills: {capacity['requests_per_s']} requests/s and "
+        f"{capacity['jobs_per_minute']} jobs/min. Then",
         f"{measured['requests']:,} requests in open loop ({measured['requests_per_s']} a second), "
         f"{measured['jobs']['accepted']} jobs, {len(measured['kills'])} kills.",
         "",
