@@ -24,7 +24,7 @@ from app.learning.networks.cgcnn import Cgcnn
 from app.learning.networks.ensemble_settings import GRAPH
 from app.learning.presets import resolve_hyperparameters
 from app.learning.samples import Samples
-from app.learning.splits import Split
+from app.learning.splits import Split, split_rows
 from app.learning.strategies.descent import starting_network, target_map_of
 from app.learning.strategies.run import Run
 from app.learning.training.loop import LabelledSamples, Trainer, predict_outputs
@@ -53,6 +53,7 @@ class Training:
     given             hyperparameters that are not those of the `default` preset
     member            number among trainings that differ in the order of rows alone (from scratch: in weights too)
     fold              None: the split of the draw; else the fold that chooses the epoch, all others train
+    val_share         of a fold's other rows, formula by formula: they choose the epoch, and the fold measures only
     all_rows          the rows that choose the epoch train too: only the last weights mean anything
     rate_factor       each block nearer to the input has its learning rate multiplied by it once more
     pull              decoupled decay of the weights towards the source's, instead of towards 0 (L2-SP)
@@ -64,6 +65,7 @@ class Training:
     given: tuple[tuple[str, Any], ...] = ()
     member: int = 0
     fold: int | None = None
+    val_share: float = 0.0
     all_rows: bool = False
     rate_factor: float = 1.0
     pull: float = 0.0
@@ -201,6 +203,10 @@ class Lab:
         if training.fold is not None:
             train, held_out = self.draw.folds[training.fold]
             split = Split(train, held_out, self.draw.split.test)
+            if training.val_share:
+                keys = [self.draw.prepared.keys[row] for row in train]
+                parts = split_rows(keys, "formula", 1.0 - training.val_share, training.val_share / 2, self.draw.seed)
+                split = Split(train[parts.train], train[np.union1d(parts.val, parts.test)], self.draw.split.test)
         if training.all_rows:
             split = Split(self.draw.fitted, self.draw.split.val, self.draw.split.test)
         base = self.base(training.source) if training.source else None

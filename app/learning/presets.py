@@ -48,7 +48,7 @@ _CGCNN_DEFAULT: dict[str, Any] = {
     "loss": "mae",
     "scaling": "standard",
     "ema_decay": 0.0,
-    "kept_weights": "best",
+    "kept_weights": "last",
     "gradient_clip": 1.0,
     "split": "formula",
     "train_fraction": 4 / 6,
@@ -69,6 +69,7 @@ _CGCNN_PAPER = _CGCNN_DEFAULT | {
     "optimizer": "sgd",
     "schedule": "step",
     "scaling": "tanh",
+    "kept_weights": "best",
     "gradient_clip": 0.0,
     "split": "random",
 }
@@ -77,6 +78,7 @@ _SCHNET_DEFAULT = _CGCNN_DEFAULT | {
     "learning_rate": 2e-3,
     "weight_decay": 1e-4,
     "batch_size": 16,
+    "kept_weights": "best",
     "target": "per_atom",
 }
 
@@ -100,6 +102,7 @@ _ELEMNET_DEFAULT = _CGCNN_DEFAULT | {
     "batch_size": 64,
     "learning_rate": 3e-4,
     "weight_decay": 1e-4,
+    "kept_weights": "best",
     "features": "elemental_fractions",
     "layer": "auto",
 }
@@ -205,6 +208,9 @@ def resolve_hyperparameters(
         architecture, method, preset, is_same_property=is_same_property
     )
     values |= _for_size(architecture, method, preset, n_rows) | wanted
+    if values.get("schedule") != "one_cycle" and "kept_weights" not in wanted:
+        # Only at the end of that one the weights have come to rest.
+        values |= {"kept_weights": "best"}
     chosen = {name: values[name] for name in used}
     _require_network(architecture, chosen)
     _require_features(info, chosen)

@@ -53,6 +53,7 @@ _CGCNN_TRAINING = Hyperparameters(
     batch_size=64,
     learning_rate=3e-3,
     weight_decay=1e-2,
+    kept_weights="best",
     split="formula_hash",
     train_fraction=0.85,
     val_fraction=0.05,

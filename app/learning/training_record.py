@@ -58,7 +58,14 @@ def trained_rows(run: Run, fitted: Fitted) -> Trained:
         seed=run.spec.seed,
         device=run.device,
         held_out_errors=held_out if fitted.target_map.scaling.kind != "tanh" else None,
+        val_chose=not _ran_to_the_end(run, fitted),
     )
+
+
+def _ran_to_the_end(run: Run, fitted: Fitted) -> bool:
+    """Whether the weights are the last ones because that was wanted, whatever the validation rows say."""
+    chosen = run.spec.hyperparameters
+    return chosen.kept_weights == "last" and fitted.best_epoch == chosen.max_epochs
 
 
 def manifest_of(

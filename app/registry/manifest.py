@@ -103,7 +103,10 @@ class SplitMetrics(_Frozen):
 
 class Metrics(_Frozen):
     train: SplitMetrics | None = Field(default=None, description="Rows that trained; null: not measured.")
-    val: SplitMetrics | None = Field(default=None, description="Rows that chose the epoch; null: there were none.")
+    val: SplitMetrics | None = Field(
+        default=None,
+        description="Rows that watched the training; they chose its epoch unless the last was kept. Null: none.",
+    )
     test: SplitMetrics | None = Field(
         default=None, description="Rows that nothing was chosen or fitted by; null: there were none."
     )
@@ -137,7 +140,9 @@ class TrainingRecord(_Frozen):
         description="How rows were split, with seed.", examples=["formula, train 0.667 / val 0.167 / test rest, seed 0"]
     )
     n_train: int = Field(description="0: not recorded.", examples=[240])
-    n_val: int = Field(description="Rows that choose the epoch.", examples=[60])
+    n_val: int = Field(
+        description="Rows that watch the training, and choose its epoch unless the last is kept.", examples=[60]
+    )
     n_test: int = Field(description="Rows that nothing was chosen or fitted by.", examples=[60])
     seed: int | None = Field(description="None: not recorded.", examples=[0])
     hyperparameters: dict[str, Any] = Field(

@@ -72,7 +72,7 @@ def run(
 
 
 def test_a_model_learns_and_answers_in_gpa(tmp_path: Path) -> None:
-    model, events = run(spec(max_epochs=40), tmp_path)
+    model, events = run(spec(max_epochs=40, kept_weights="best"), tmp_path)
     test = model.manifest.metrics.test
     assert test is not None
     assert test.mae < 0.6 * test.mad
@@ -330,6 +330,16 @@ def test_hyperparameters_are_filled_and_kept() -> None:
     given = Hyperparameters(train_fraction=0.9, val_fraction=0.2)
     with pytest.raises(InvalidJob, match="sum must be below 1"):
         resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, given, 100)
+
+
+def test_the_last_weights_are_the_default_where_they_were_measured_to_be_better() -> None:
+    def kept(architecture: Architecture, method: Method = Method.SCRATCH, **given: object) -> str | None:
+        return resolve_hyperparameters(architecture, method, Hyperparameters.model_validate(given), 500).kept_weights
+
+    assert kept(Architecture.CGCNN) == kept(Architecture.CGCNN, Method.FINE_TUNE) == "last"
+    assert kept(Architecture.CGCNN, schedule="constant") == "best"
+    assert kept(Architecture.CGCNN, schedule="constant", kept_weights="last") == "last"
+    assert kept(Architecture.CGCNN, preset="paper") == kept(Architecture.SCHNET) == kept(Architecture.ELEMNET) == "best"
 
 
 def test_a_schnet_that_knows_the_property_is_changed_more_gently() -> None:

@@ -1672,7 +1672,7 @@ class TrainingRecord(BaseModel):
     """
     n_val: int
     """
-    Rows that choose the epoch.
+    Rows that watch the training, and choose its epoch unless the last is kept.
     """
     n_test: int
     """
@@ -2326,7 +2326,7 @@ class Metrics(BaseModel):
     """
     val: SplitMetrics | None = None
     """
-    Rows that chose the epoch; null: there were none.
+    Rows that watched the training; they chose its epoch unless the last was kept. Null: none.
     """
     test: SplitMetrics | None = None
     """

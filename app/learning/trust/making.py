@@ -28,8 +28,9 @@ _MOST_FITTING_ROWS = 4000
 class Trained:
     """A trained network with its rows; `split` as it was used.
 
-    `by_formula`: whole formulas were held out. `held_out_errors` (n_train,) are absolute errors of the training rows,
-    on the scale of the transform, each by a model that had not seen the row; None where there are none.
+    `by_formula`: whole formulas were held out. `val_chose`: validation rows chose the weights. `held_out_errors`
+    (n_train,) are absolute errors of the training rows, on the scale of the transform, each by a model that had not
+    seen the row; None where there are none.
     """
 
     network: nn.Module
@@ -41,6 +42,7 @@ class Trained:
     seed: int
     device: torch.device
     held_out_errors: FloatArray | None = None
+    val_chose: bool = True
 
 
 def make_trust(trained: Trained, command: str | None = None) -> tuple[bytes, TrustRecord] | None:
@@ -107,7 +109,7 @@ def _calibrated_on(trained: Trained, made: Calibrated, fitting: AnsweredRows) ->
     n_test, n_used = len(trained.split.test), made.n_calibration
     if made.pooled:
         rows = f"{n_test} test rows and {len(fitting)} rows held out of the training before, all that there are"
-        if len(trained.split.val):
+        if len(trained.split.val) and trained.val_chose:
             rows += " (validation rows chose the epoch: intervals may be a little narrow)"
     elif n_used == n_test:
         rows = f"all {n_test:,} test rows"

@@ -106,6 +106,9 @@ def test_few_rows_allow_low_levels_only_and_say_so(tmp_path: Path) -> None:
     assert known is not None and "validation rows chose the epoch" in known.calibrated_on
     record = model.manifest.training
     assert known.n_calibration == record.n_val + record.n_test < 20
+    unchosen = train(40, tmp_path / "last", Method.SCRATCH, max_epochs=2, kept_weights="last").manifest.trust
+    assert unchosen is not None and "test rows and" in unchosen.calibrated_on
+    assert "chose the epoch" not in unchosen.calibrated_on
     (estimate,) = estimates(model, compounds(1))
     interval, notes = interval_of(estimate.assessment, 0.9, model.manifest)
     assert interval is not None and notes == []
