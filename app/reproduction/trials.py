@@ -18,6 +18,9 @@ from app.reproduction.protocols import Protocol, Source, System, Target
 RULES = 1
 """To be raised when code changes what trials give: results of other rules are measured anew."""
 
+LATER = {"kept_weights": "best"}
+"""Hyperparameters that came later, with what trainings did before: those are the trials they were."""
+
 
 class SourceMissing(NotFound):
     code, title = "source_missing", "A source model is not there"
@@ -76,7 +79,11 @@ def make_trial(protocol: Protocol, target: Target, system: System, seed: int, pl
         "seed": seed,
         "method": system.method.value,
         "architecture": system.architecture.value,
-        "hyperparameters": resolved.model_dump(mode="json", exclude_none=True),
+        "hyperparameters": {
+            name: value
+            for name, value in resolved.model_dump(mode="json", exclude_none=True).items()
+            if name not in LATER or value != LATER[name]
+        },
         "network": dict(system.network),
         "source": system.source,
         "source_sha256": None if source is None else source.weights_sha256,

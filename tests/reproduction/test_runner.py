@@ -126,6 +126,19 @@ def test_whatever_changes_a_result_changes_its_key(protocol: Protocol, places: P
     assert key() == found[0]
 
 
+def test_a_hyperparameter_that_came_later_leaves_earlier_trials_what_they_were(
+    protocol: Protocol, places: Places
+) -> None:
+    def named(kept: Literal["best", "last"]) -> dict[str, object]:
+        given = Hyperparameters(max_epochs=2, batch_size=8, kept_weights=kept)
+        trial = make_trial(protocol, protocol.targets[0], replace(SYSTEMS[0], hyperparameters=given), 0, places)
+        found: dict[str, object] = trial.identity["hyperparameters"]
+        return found
+
+    assert "kept_weights" not in named("best")
+    assert named("last")["kept_weights"] == "last"
+
+
 def test_a_trial_that_cannot_be_trained_is_a_result(protocol: Protocol, places: Places, store: ResultStore) -> None:
     absurd = System("absurd", Method.SCRATCH, Architecture.CGCNN, Hyperparameters(max_epochs=3, learning_rate=10.0,
                     batch_size=2, optimizer="sgd", gradient_clip=0.0, loss="mse", schedule="constant"))  # fmt: skip
