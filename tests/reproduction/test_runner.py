@@ -1,6 +1,7 @@
 """Trials are run once, resumed, spread over processes and never mixed."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
