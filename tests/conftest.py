@@ -17,7 +17,7 @@ from app.core.db import create_engine_for, session_factory, upgrade_to_head
 from app.core.settings import PROJECT_ROOT, Settings
 from app.core.tenancy import of_tenant
 from app.core.tenants import OPERATOR_SCOPE
-from tests.forked import forked_commands
+from tests.forked import Forks, running_forks
 from tests.postgres import PostgresUnavailable, running_postgres
 
 DATA_KIT_VARIABLE = "XTALFORGE_DATA_KIT"
@@ -53,11 +53,16 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def xtalforge() -> Iterator[Path]:
+def forks() -> Iterator[Forks]:
+    """Starts programs of this package at once."""
+    with TemporaryDirectory() as folder, running_forks(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def xtalforge(forks: Forks) -> Path:
     """The command, as a program that starts at once."""
-    # Paths of sockets must be short.
-    with TemporaryDirectory() as folder, forked_commands(Path(folder)) as program:
-        yield program
+    return forks.program
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import psutil
 import pytest
@@ -36,6 +36,7 @@ from app.structures.crystal import Crystal
 from app.structures.elements import SYMBOLS
 from tests.broker import running_broker
 from tests.crystals import cscl, rocksalt, zincblende
+from tests.forked import Forked, Forks
 from tests.s3 import s3_server, s3_url
 
 __all__ = ["s3_server", "s3_url"]
@@ -82,8 +83,10 @@ def binary_compounds(offset: float = 0.0) -> bytes:
 class Installation:
     """One database, store and broker, as an API process sees them, and the workers started on them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, forks: Forks | None = None) -> None:
         self.settings = settings
+        self.forks = forks
+        """Starts the workers at once; without it they start as everywhere."""
         self.engine = create_engine_for(settings.resolved_database_url)
         self.sessions: sessionmaker[Session] = of_tenant(session_factory(self.engine), OPERATOR_SCOPE)
         self.store: ArtifactStore = open_store(settings)
@@ -173,18 +176,25 @@ class Installation:
             "XTALFORGE_BROKER_URL": self.settings.resolved_broker_url,
         }  # fmt: skip
 
+    def _start_worker(self, output: IO[str]) -> "subprocess.Popen[bytes] | Forked":
+        arguments, folder = ["-A", "workers.celery_app", "worker"], self.settings.data_dir.parent
+        if self.forks is not None:
+            return self.forks.start("celery", arguments, folder, self.environment(), output)
+        command = [sys.executable, "-m", "celery", *arguments]
+        return subprocess.Popen(
+            command, cwd=folder, env=self.environment(), stdout=output, stderr=subprocess.STDOUT
+        )  # fmt: skip
+
     @contextmanager
     def worker(self) -> Iterator[psutil.Process]:
         """A real `celery worker`; what is left of it is killed at the end."""
         log = self.settings.data_dir.parent / f"worker-{time.monotonic_ns()}.log"
         with log.open("w") as output:
-            command = [sys.executable, "-m", "celery", "-A", "workers.celery_app", "worker"]
-            process = subprocess.Popen(
-                command, cwd=log.parent, env=self.environment(), stdout=output, stderr=subprocess.STDOUT
-            )
+            process = self._start_worker(output)
         tree = psutil.Process(process.pid)
         try:
-            wait_until(lambda: "job-watch started" in log.read_text(), f"a worker to start: {log}")
+            wait_until(lambda: "job-watch started" in log.read_text() or process.poll(), f"a worker to start: {log}")
+            assert process.poll() is None, log.read_text()
             yield tree
         finally:
             descendants = tree.children(recursive=True) if tree.is_running() else []
@@ -229,50 +239,53 @@ def broker_url(broker_server: str) -> str:
     return broker_server
 
 
-def _installation(tmp_path: Path, database_url: str, broker_url: str, store_url: str | None = None) -> Installation:
+def _installation(
+    tmp_path: Path, database_url: str, broker_url: str, forks: Forks, store_url: str | None = None
+) -> Installation:
     jobs = JobSettings(lease_s=3, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3, max_attempts=3)
     return Installation(
         Settings(
             data_dir=tmp_path / "data", models_store=tmp_path / "models_store", database_url=database_url,
             store_url=store_url, broker_url=broker_url, device="cpu", jobs=jobs, bulk=BulkSettings(processes=1),
-        )
+        ),
+        forks,
     )  # fmt: skip
 
 
 @pytest.fixture
-def installation(tmp_path: Path, sqlite_url: str, broker_url: str) -> Iterator[Installation]:
+def installation(tmp_path: Path, sqlite_url: str, broker_url: str, forks: Forks) -> Iterator[Installation]:
     """The embedded kind: SQLite. No worker runs yet."""
-    installation = _installation(tmp_path, sqlite_url, broker_url)
+    installation = _installation(tmp_path, sqlite_url, broker_url, forks)
     yield installation
     installation.close()
 
 
 @pytest.fixture
-def any_installation(tmp_path: Path, database_url: str, broker_url: str) -> Iterator[Installation]:
+def any_installation(tmp_path: Path, database_url: str, broker_url: str, forks: Forks) -> Iterator[Installation]:
     """Once on SQLite and once on PostgreSQL. No worker runs yet."""
-    installation = _installation(tmp_path, database_url, broker_url)
+    installation = _installation(tmp_path, database_url, broker_url, forks)
     yield installation
     installation.close()
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, postgres_url: str, broker_url: str, s3_url: str) -> Iterator[Installation]:
+def cluster(tmp_path: Path, postgres_url: str, broker_url: str, s3_url: str, forks: Forks) -> Iterator[Installation]:
     """The kind of several machines: PostgreSQL, and artifacts in S3. No worker runs yet."""
-    installation = _installation(tmp_path, postgres_url, broker_url, s3_url)
+    installation = _installation(tmp_path, postgres_url, broker_url, forks, s3_url)
     yield installation
     installation.close()
 
 
 @pytest.fixture(scope="module")
 def served(
-    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, forks: Forks
 ) -> Iterator[tuple[Installation, psutil.Process]]:
     """An installation on SQLite with a broker of its own and one worker, for tests that leave both alive."""
     folder = tmp_path_factory.mktemp("served")
     database = folder / "xtalforge.db"
     shutil.copy(sqlite_template, database)
     with running_broker() as broker_url:
-        installation = _installation(folder, f"sqlite:///{database}", broker_url)
+        installation = _installation(folder, f"sqlite:///{database}", broker_url, forks)
         with installation.worker() as worker:
             yield installation, worker
         installation.close()

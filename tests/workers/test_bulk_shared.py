@@ -1,8 +1,9 @@
 """One bulk prediction on two workers: each input is answered once, whichever of them is lost, and when."""
 
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -89,6 +90,24 @@ def _each(worker: psutil.Process, action: Callable[[psutil.Process], None]) -> N
             action(process)
 
 
+def _halt(worker: psutil.Process, here: Installation) -> None:
+    """With all its descendants, at a moment when none of them is writing: SQLite's lock would keep out everybody."""
+    path = here.engine.url.database
+    assert path is not None
+
+    def is_done() -> bool:
+        _each(worker, lambda process: process.send_signal(signal.SIGSTOP))
+        with closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                _each(worker, lambda process: process.send_signal(signal.SIGCONT))
+                return False
+        return True
+
+    wait_until(is_done, "a moment without writing")
+
+
 def test_a_pause_stops_both_and_a_killed_leader_is_followed_by_the_helper(
     cluster: Installation, tiny_models: Path
 ) -> None:
@@ -113,7 +132,7 @@ def test_a_helper_that_is_silent_beyond_its_lease_loses_its_shards_and_writes_no
         # The broker forgets all messages too: what is shared is known to SQL alone.
         with redis.Redis.from_url(installation.settings.resolved_broker_url) as broker:
             broker.flushall()
-        _each(helper, lambda process: process.send_signal(signal.SIGSTOP))
+        _halt(helper, installation)
         done = both.bulk.service.get(job_id).progress.done
         wait_until(lambda: both.bulk.service.get(job_id).progress.done >= done + CHUNK, "the leader to go on")
         both.check(job_id, attempts=1)

@@ -108,7 +108,8 @@ def test_a_screening_killed_half_way_ends_as_one_that_was_not(
     assert [name.split("_", 1)[0] for name in crystals] == [f"{line['rank']:05d}" for line in best]
     assert list(crystals.values()) == [line["formula"] for line in best]
     kinds = [event.kind for event in any_installation.events(whole)]
-    assert kinds[-2:] == ["selecting", "status"]
+    # The last parts may be told of together with what follows them.
+    assert kinds[-1] == "status" and kinds.count("selecting") == 1 and "selecting" in kinds[-3:]
     screenings.service.delete(killed)
     assert [path for path in any_installation.store.list("bulk") if "input" in path] == []
 
