@@ -8,6 +8,15 @@ from app.core.errors import WebhookRefused
 
 MAX_URL_LENGTH = 2000
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NEVER = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        # Where clouds keep credentials, beside link-local addresses: AWS, Oracle, Azure.
+        "fd00:ec2::254/128", "192.0.0.192/32", "168.63.129.16/32",
+        # Reserved by IANA; versions of Python differ about them.
+        "192.0.0.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16",
+    )
+)  # fmt: skip
 _INNER_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,6 +35,12 @@ def checked_url(url: str) -> str:
         raise ValueError("This is no URL.") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("Give a URL that begins with https:// (or http://) and names a host.")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(
+            "The host in the URL is no name: a part of it is empty or longer than 63 characters."
+        ) from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("The URL holds a user name or password; use a secret instead, with which messages are signed.")
     if parts.fragment:
@@ -54,8 +69,10 @@ def resolved(host: str, port: int, *, allow_private: bool) -> list[str]:
 
 
 def require_allowed(address: Address, *, allow_private: bool) -> None:
-    """Raises WebhookRefused. Link-local addresses, where clouds keep their credentials, are never allowed."""
+    """Raises WebhookRefused. Link-local addresses and others where clouds keep their credentials are never allowed."""
     for each in (address, *_inside(address)):
+        if any(each in network for network in _NEVER):
+            raise WebhookRefused(_sentence(str(address)))
         is_public = each.is_global and not each.is_multicast and not each.is_reserved
         is_inner = each.is_loopback or (
             each.is_private and not (each.is_link_local or each.is_multicast or each.is_unspecified or each.is_reserved)

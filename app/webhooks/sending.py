@@ -49,7 +49,8 @@ def send(url: str, headers: dict[str, str], body: str, settings: WebhookSettings
         error = refused.detail
     except httpcore.TimeoutException:
         error = f"The receiver did not answer within {settings.timeout_s:g} s."
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as failure:
+    # UnicodeError: of a name that cannot be looked up.
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError, UnicodeError) as failure:
         error = f"The receiver cannot be reached ({_reason(failure)})."
     return Outcome(status, error, round(time.monotonic() - started, 3), retry_after)
 

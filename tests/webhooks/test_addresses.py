@@ -12,10 +12,11 @@ INSIDE = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.3.4", "192.168.1.1", "100.64.0.1", "0.0.0.0", "169.254.169.254",
     "224.0.0.1", "255.255.255.255", "192.0.2.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1",
     "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::1",
-    "2001:0:7f00:1::1",
+    "2001:0:7f00:1::1", "192.0.0.192", "168.63.129.16", "64:ff9b:1::7f00:1", "3fff::1", "5f00::1",
 ]  # fmt: skip
 OUTSIDE = ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
-NEVER = ["169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]
+NEVER = ["169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
+         "fd00:ec2::254", "192.0.0.192", "::ffff:192.0.0.192", "168.63.129.16"]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", INSIDE)
@@ -57,7 +58,8 @@ def test_one_bad_address_among_several_is_enough(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "url",
     ["ftp://example.org", "//example.org", "https://", "https://user:pw@example.org/", "https://example.org/a b",
-     "https://example.org/#top", "https://example.org:99999/", "https://[::1/", "file:///etc/passwd", "x" * 3000],
+     "https://example.org/#top", "https://example.org:99999/", "https://[::1/", "file:///etc/passwd", "x" * 3000,
+     f"https://{'a' * 64}.org/", "https://a..org/", "https://./"],
 )  # fmt: skip
 def test_what_is_no_receiver(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL"):

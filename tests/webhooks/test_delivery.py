@@ -217,6 +217,12 @@ def test_nothing_reaches_the_loopback_unless_allowed(receiver: Receiver, host: s
     assert receiver.received == []
 
 
+def test_a_name_that_cannot_be_looked_up_is_an_outcome() -> None:
+    """Of a webhook from before such names were refused: an error here would repeat its messages for ever."""
+    outcome = send(f"http://{'a' * 64}.org/", {}, "{}", OPEN)
+    assert outcome.status_code is None and outcome.error is not None and "cannot be reached" in outcome.error
+
+
 def test_the_checked_address_is_the_one_that_is_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that answers otherwise the second time changes nothing."""
     import socket
