@@ -207,10 +207,13 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
 
 
 def _settle(app: FastAPI) -> None:
-    # Takes a while, and some requests are checked by it: the first of them should not have to wait.
-    app.openapi()
-    # Libraries are here to stay: looking through all their objects every few seconds made all requests wait for 0.1 s.
-    gc.freeze()
+    try:
+        # Takes a while, and some requests are checked by it: the first of them should not have to wait.
+        app.openapi()
+    finally:
+        # Libraries are here to stay: looking through their objects every few seconds made all requests wait for 0.1 s.
+        gc.freeze()
+        gc.enable()  # see `app.web.uvicorn_start`
 
 
 def _refresh_gauges(queue: PredictionQueue) -> None:

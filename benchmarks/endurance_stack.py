@@ -74,7 +74,7 @@ def _kind(command: str, parent: str) -> str:
         return "broker"
     if "celery" in command:
         return "worker" if parent == "supervisor" else "worker pool"
-    if "-m uvicorn" in command:
+    if "uvicorn" in command:
         return "uvicorn" if "--workers" in command else "api"
     return "api" if "spawn_main" in command else "helper"
 

@@ -154,7 +154,8 @@ def _metrics_environment(settings: Settings) -> dict[str, str]:
 def api_command(settings: Settings, application: str = "app.main:app") -> list[str]:
     """How the API processes are started, as one process or the parent of several."""
     return [
-        *(sys.executable, "-m", "uvicorn", application, "--host", settings.host, "--port", str(settings.port)),
+        *(sys.executable, "-m", "app.web.uvicorn_start", application),
+        *("--host", settings.host, "--port", str(settings.port)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-config", str(UVICORN_LOG_CONFIG)),
         *("--timeout-graceful-shutdown", str(API_STOP_S), "--timeout-keep-alive", str(KEEP_ALIVE_S)),
         *("--log-level", settings.log_level.lower()),
