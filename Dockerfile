@@ -43,4 +43,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
-CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--proxy-headers", "--log-config", "app/core/uvicorn_logging.json", "--timeout-graceful-shutdown", "20", "--timeout-keep-alive", "75"]
+CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--loop", "uvloop", "--http", "app.web.connections:BoundedProtocol", "--no-access-log", "--proxy-headers", "--log-config", "app/core/uvicorn_logging.json", "--timeout-graceful-shutdown", "20", "--timeout-keep-alive", "75"]

@@ -67,7 +67,7 @@ from app.web.limits import BodyLimitMiddleware
 from app.web.metrics import Metrics, MetricsMiddleware, ProcessGauges
 from app.web.metrics import router as metrics_router
 from app.web.page import install_page
-from app.web.parameters import refuse_unknown_parameters
+from app.web.parameters import refuse_endless_bodies, refuse_unknown_parameters
 from app.web.problems import PROBLEM_JSON, install_problem_handlers, problem_body, problem_responses
 from app.web.request_id import RequestIdMiddleware, request_id_of
 from app.web.security_headers import SecurityHeadersMiddleware
@@ -102,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(refuse_unknown_parameters), Depends(refuse_endless_bodies)],
         responses=problem_responses(XtalforgeError),
         lifespan=_lifespan(settings),
     )

@@ -9,13 +9,13 @@ from app.bulk.download import answer_download, etag_of
 from app.bulk.formats import ResultFormat
 from app.bulk.job_routes import CREATE_PROBLEMS, JSON, add_job_calls, json_content, results_responses, validated
 from app.bulk.results import MEDIA_TYPES, encode
-from app.bulk.schemas import MAX_MODELS, BulkPredictionCreate, BulkPredictionRead, ModelChoice
+from app.bulk.schemas import BulkPredictionCreate, BulkPredictionRead, ModelChoice
 from app.bulk.service import BulkService
 from app.core.errors import InvalidRequest
 from app.jobs.deps import IdempotencyKey, JobId, JobSenderDep
 from app.jobs.kinds import JobKind
 from app.predictions.deps import DirectoryDep
-from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
+from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, MAX_MODELS, IntervalLevel, Reference
 from app.registry.deps import StoreDep
 from app.web.deps import SessionsDep, SettingsDep
 from app.web.problems import problem_responses

@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.bulk.formats import InputFormat
 from app.jobs.schemas import ID_PATTERN, JobErrorRead
 from app.jobs.status import JobStatus
-from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
+from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, MAX_MODELS, IntervalLevel, Reference
 from app.webhooks.schemas import WebhookTarget
-
-MAX_MODELS = 50
 
 
 class ModelChoice(BaseModel):

@@ -156,7 +156,8 @@ def api_command(settings: Settings, application: str = "app.main:app") -> list[s
     return [
         *(sys.executable, "-m", "app.web.uvicorn_start", application),
         *("--host", settings.host, "--port", str(settings.port)),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-config", str(UVICORN_LOG_CONFIG)),
+        *("--loop", "uvloop", "--http", "app.web.connections:BoundedProtocol"),
+        *("--no-access-log", "--log-config", str(UVICORN_LOG_CONFIG)),
         *("--timeout-graceful-shutdown", str(API_STOP_S), "--timeout-keep-alive", str(KEEP_ALIVE_S)),
         *("--log-level", settings.log_level.lower()),
         *_several(settings.api_workers),

@@ -116,7 +116,7 @@ class ModelDirectory:
         with open_session(sessions, read_only=True) as session:
             registry = RegistryService(session, self._store)
             if models is not None:
-                versions = [registry.resolve(reference) for reference in models]
+                versions = [registry.resolve(reference) for reference in dict.fromkeys(models)]
             else:
                 versions = registry.champions(property_keys=list(properties) if properties is not None else None)
             unique = {version.id: version for version in versions}.values()

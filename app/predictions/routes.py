@@ -29,6 +29,7 @@ from app.predictions.queue import PredictionQueue
 from app.predictions.schemas import (
     DEFAULT_LEVEL,
     LEVEL_DESCRIPTION,
+    MAX_MODELS,
     NEIGHBOURS_DESCRIPTION,
     IntervalLevel,
     NeighbourCount,
@@ -66,10 +67,12 @@ _PROBLEMS = problem_responses(
 )
 
 _Models = Annotated[
-    list[Reference] | None, Query(min_length=1, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.")
+    list[Reference] | None,
+    Query(min_length=1, max_length=MAX_MODELS, description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`."),
 ]
 _Properties = Annotated[
-    list[Reference] | None, Query(min_length=1, description="Property keys: the champions of these answer.")
+    list[Reference] | None,
+    Query(min_length=1, max_length=MAX_MODELS, description="Property keys: the champions of these answer."),
 ]
 
 

@@ -17,6 +17,9 @@ NEIGHBOURS_DESCRIPTION = "How many of the nearest training rows to list with eac
 
 IntervalLevel = Annotated[float, Field(ge=0.5, le=0.99)]
 NeighbourCount = Annotated[int, Field(ge=0, le=MAX_NEIGHBOURS)]
+MAX_MODELS = 50
+"""Most models, or properties, that a request may name."""
+
 Reference = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -76,12 +79,14 @@ class PredictionRequest(BaseModel):
     models: list[Reference] | None = Field(
         default=None,
         min_length=1,
+        max_length=MAX_MODELS,
         description="`NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.",
         examples=[["elemnet-formation-energy"]],
     )
     properties: list[Reference] | None = Field(
         default=None,
         min_length=1,
+        max_length=MAX_MODELS,
         description="Property keys: the champions of these properties answer.",
         examples=[["formation_energy_per_atom"]],
     )

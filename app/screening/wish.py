@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from app.bulk.filtering import ElementFilter
-from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, IntervalLevel, Reference
+from app.predictions.schemas import DEFAULT_LEVEL, LEVEL_DESCRIPTION, MAX_MODELS, IntervalLevel, Reference
 
 MAX_CONSTRAINTS = 20
 MAX_OBJECTIVES = 3
@@ -88,11 +88,14 @@ class ScreeningWish(BaseModel):
         "rank by Pareto fronts.",
     )
     models: tuple[Reference, ...] | None = Field(
-        default=None, min_length=1, description="Models to use, `NAME`, `NAME@ALIAS` or `NAME/VERSION`; for a property "
-        "that none of them predicts, its champion answers.",examples=[["cgcnn-band-gap"]]
+        default=None, min_length=1, max_length=MAX_MODELS, description="Models to use, `NAME`, `NAME@ALIAS` or "
+        "`NAME/VERSION`; for a property that none of them predicts, its champion answers.",
+        examples=[["cgcnn-band-gap"]],
     )  # fmt: skip
     properties: tuple[Reference, ...] = Field(
-        default=(), description="More properties to predict and report, beside those of constraints and objectives."
+        default=(),
+        max_length=MAX_MODELS,
+        description="More properties to predict and report, beside those of constraints and objectives.",
     )
     elements: ElementFilter | None = Field(default=None, description="Which compositions are looked at.")
     in_domain: StrictBool = Field(

@@ -7,7 +7,14 @@ from fastapi import Request
 
 from app.core.errors import InvalidRequest
 
+MAX_FIELDS = 200
+"""Far more than any object of a request has."""
+
 _MULTIPART = "multipart/form-data"
+_JSON = "application/json"
+_DEPTH = 4
+_FREE = "structure"
+"""Whose content is read as a crystal, not as fields."""
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -31,6 +38,30 @@ async def refuse_unknown_parameters(request: Request) -> None:
         fields = _form_fields(request, operation)
         if fields is not None:
             _refuse("form field", (await request.form()).multi_items(), fields)
+
+
+async def refuse_endless_bodies(request: Request) -> None:
+    """A dependency of every route, which goes before the check of the body. Raises InvalidRequest.
+
+    Each field that is wrong is an error of its own there, and to make hundreds of thousands of them takes seconds, in
+    which nobody else is answered.
+    """
+    is_read = getattr(request.scope.get("route"), "body_field", None) is not None
+    is_json = request.headers.get("content-type", "").startswith(_JSON)
+    if is_read and is_json and await request.body():
+        _refuse_endless(await request.json(), _DEPTH)
+
+
+def _refuse_endless(value: Any, depth: int) -> None:
+    if isinstance(value, dict):
+        if len(value) > MAX_FIELDS:
+            raise InvalidRequest(f"An object of the body has {len(value):,} fields; /docs lists those that there are.")
+        members = [member for name, member in value.items() if name != _FREE]
+    else:
+        members = value if isinstance(value, list) else []
+    for member in members if depth else []:
+        if isinstance(member, dict | list):
+            _refuse_endless(member, depth - 1)
 
 
 def _operation(request: Request) -> dict[str, Any] | None:

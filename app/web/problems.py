@@ -117,10 +117,11 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
-        fields = [field_error(entry) for entry in error.errors()]
+        n_fields = len(error.errors())
+        fields = [field_error(entry) for entry in error.errors()[:MAX_FIELD_ERRORS]]
         first = f"{fields[0]['field']}: {fields[0]['detail']}" if fields else InvalidRequest.title
-        more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
-        extra = {"errors": fields[:MAX_FIELD_ERRORS]}
+        more = f" (and {n_fields - 1} more)" if n_fields > 1 else ""
+        extra = {"errors": fields}
         return _response(request, InvalidRequest.code, InvalidRequest.status, InvalidRequest.title, first + more, extra)
 
     @app.exception_handler(StarletteHTTPException)

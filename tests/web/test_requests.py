@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,21 @@ def _refused(answer: Any, status: int = 422, code: str = "invalid_request") -> s
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (status, code), problem
     return str(problem["detail"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"k{i}": 0 for i in range(100_000)},
+        {"inputs": [{f"k{i}": 0 for i in range(100_000)}]},
+        {"inputs": [{"composition": "NaCl"}], "models": ["none"] * 100_000},
+    ],
+)
+def test_a_flood_of_errors_is_not_counted_out(client: TestClient, body: Any) -> None:
+    started = time.process_time()
+    detail = _refused(client.post(PREDICTIONS, json=body))
+    assert "100,000 fields" in detail or "At most 50" in detail
+    assert time.process_time() - started < 1.5
 
 
 @pytest.mark.parametrize(
