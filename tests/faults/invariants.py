@@ -16,7 +16,7 @@ from app.datasets.models import Dataset
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job, JobEvent
 from app.jobs.reaper import jobs_folder
-from app.jobs.status import TRANSITIONS, JobStatus
+from app.jobs.status import HELD, TRANSITIONS, JobStatus
 from app.maintenance.gc import collect_garbage
 from app.maintenance.source import TRASH
 from app.registry.manifest import WEIGHTS_FILE
@@ -58,6 +58,7 @@ def _job(session: Session, job: Job, request: Submitted) -> Iterable[str]:
     if [event.seq for event in events] != list(range(1, len(events) + 1)):
         yield f"events are numbered {[event.seq for event in events]}"
     yield from _states(job, [JobStatus(event.data["status"]) for event in events if event.kind == "status"])
+    yield from _work(events)
     if status.is_terminal and events and events[-1].kind != "status":
         yield f"its last event is of kind {events[-1].kind}"
     versions = session.scalars(select(ModelVersion).where(ModelVersion.job_id == job.id)).all()
@@ -73,6 +74,25 @@ def _states(job: Job, told: Sequence[JobStatus]) -> Iterable[str]:
     for before, after in itertools.pairwise(told):
         if after not in TRANSITIONS[before]:
             yield f"the events go from {before} to {after}"
+
+
+def _work(events: Sequence[JobEvent]) -> Iterable[str]:
+    """What an attempt tells of its work, nobody else tells: each epoch follows the one before it, once.
+
+    The next attempt goes on from a checkpoint, of which the one that died may not have told yet.
+    """
+    status, last, is_new_attempt = JobStatus.VALIDATING, 0, True
+    for event in events:
+        if event.kind == "status":
+            status = JobStatus(event.data["status"])
+            is_new_attempt |= "attempt" in event.data
+        elif event.kind in ("epoch", "progress") and status not in HELD:
+            yield f"event {event.seq} ({event.kind}) of work while it was {status}"
+        if event.kind == "epoch":
+            epoch = event.data["epoch"]
+            if epoch != last + 1 and not is_new_attempt:
+                yield f"event {event.seq} tells of epoch {epoch} after {last}"
+            last, is_new_attempt = epoch, False
 
 
 def _version_numbers(session: Session) -> Iterable[str]:

@@ -105,6 +105,35 @@ def test_events_that_do_not_walk_along_the_states_are_seen(ended: tuple[Client, 
     assert "from queued to succeeded" in told
 
 
+@pytest.mark.parametrize(
+    ("seq", "data", "told"),
+    [
+        (3.1, {"epoch": 2}, "of epoch 2 after 2"),
+        (3.1, {"epoch": 4}, "of epoch 4 after 2"),
+        (2.1, {"epoch": 1}, "queued"),
+    ],
+)
+def test_a_worker_that_lost_its_job_and_tells_of_its_work_is_seen(
+    ended: tuple[Client, Submitted, References], seq: float, data: dict[str, int], told: str
+) -> None:
+    client, request, references = ended
+    told_before = [(3.01, {"epoch": 1}), (3.02, {"epoch": 2})]
+    with open_session(client.here.sessions) as session:
+        events = [(float(event.seq), event.kind, event.data) for event in session.query(JobEvent)]
+        session.execute(delete(JobEvent))
+        events += [(at, "epoch", each) for at, each in told_before]
+
+    def tell(events: list[tuple[float, str, dict[str, int]]]) -> str:
+        with open_session(client.here.sessions) as session:
+            session.execute(delete(JobEvent))
+            for number, (_, kind, each) in enumerate(sorted(events, key=lambda event: event[0]), 1):
+                session.add(JobEvent(job_id=request.job_id, seq=number, level="info", kind=kind, message="", data=each))
+        return "; ".join(check_jobs(client, [request], references))
+
+    assert tell(events) == ""
+    assert told in tell([*events, (seq, "epoch", data)])
+
+
 def test_objects_that_are_missing_are_seen(ended: tuple[Client, Submitted, References]) -> None:
     client, _, _ = ended
     client.here.store.put_new("artifacts/0/weights.safetensors", b"nobody's")
