@@ -65,7 +65,7 @@ def main() -> None:
             with store.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             tqdm.write(f"{target} seed {seed} {lever}: {line['mae']:.4f}", file=sys.stderr)
-    (FOLDER / "report.md").write_text(report(lines))
+        (FOLDER / "report.md").write_text(report(lines))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def averaged_last(trained: Trained) -> FloatArray:
     return trained.averaged[1]
 
 
-def one(training: Training, read: Reading = best) -> Callable[[Lab], Outcome]:
+def one(training: Training, read: Reading = last) -> Callable[[Lab], Outcome]:
     """What one training gives."""
 
     def make(lab: Lab) -> Outcome:
@@ -86,7 +86,7 @@ def one(training: Training, read: Reading = best) -> Callable[[Lab], Outcome]:
     return make
 
 
-def mean_of(trainings: Sequence[Training], read: Reading = best) -> Callable[[Lab], Outcome]:
+def mean_of(trainings: Sequence[Training], read: Reading = last) -> Callable[[Lab], Outcome]:
     """The mean of what several predict."""
 
     def make(lab: Lab) -> Outcome:
@@ -96,7 +96,7 @@ def mean_of(trainings: Sequence[Training], read: Reading = best) -> Callable[[La
     return make
 
 
-def folds_of(training: Training, read: Reading = best) -> Callable[[Lab], Outcome]:
+def folds_of(training: Training, read: Reading = last) -> Callable[[Lab], Outcome]:
     """Of rows to learn from what the training that did not learn from it predicts; of others the mean of all."""
 
     def make(lab: Lab) -> Outcome:
@@ -118,7 +118,10 @@ def soup(trainings: Sequence[Training]) -> Callable[[Lab], Outcome]:
 
     def make(lab: Lab) -> Outcome:
         found = [lab.train(training) for training in trainings]
-        mean = {name: torch.stack([each.last[name] for each in found]).mean(0) for name in found[0].last}
+        mean = {
+            name: torch.stack([each.last[name] for each in found]).double().mean(0).to(value.dtype)
+            for name, value in found[0].last.items()
+        }
         network = _with_statistics(lab, trainings[0], mean)
         return Outcome(lab.predict(network, trainings[0]), sum(each.seconds for each in found))
 
@@ -135,7 +138,9 @@ def interpolated(training: Training) -> Callable[[Lab], Outcome]:
         found = []
         for alpha in _ALPHAS:
             weights = {
-                name: value if name.startswith("output.") else start[name].lerp(value, alpha)
+                name: value
+                if name.startswith("output.") or not value.is_floating_point()
+                else start[name].lerp(value, alpha)
                 for name, value in trained.last.items()
             }
             predictions = lab.predict(_with_statistics(lab, training, weights), training)
@@ -166,8 +171,8 @@ def chosen_source(lab: Lab) -> Outcome:
     """Of fine-tunings from each source the one with the lowest validation error."""
     labels, val = lab.draw.transformed, lab.draw.split.val
     found = [(source, lab.train(Training(source=source))) for source in SOURCES]
-    source, trained = min(found, key=lambda each: float(np.abs(best(each[1]) - labels)[val].mean()))
-    return Outcome(best(trained), sum(each.seconds for _, each in found), source)
+    source, trained = min(found, key=lambda each: float(np.abs(last(each[1]) - labels)[val].mean()))
+    return Outcome(last(trained), sum(each.seconds for _, each in found), source)
 
 
 def regressor(name: str) -> Callable[[Lab], Outcome]:
@@ -219,6 +224,7 @@ def _given(**given: object) -> tuple[tuple[str, object], ...]:
 
 PLAIN = Training()
 SCRATCH = Training(source=None)
+CHOSEN = Training(val_share=0.15)
 _TUNING, _WEIGHTS, _STEPS, _SOURCE, _MANY, _FROZEN, _STACK = (
     "baselines and their tuning", "which weights are kept", "how it is trained", "source", "several trainings",
     "frozen features", "with descriptors",
@@ -246,78 +252,58 @@ LEVERS: dict[str, Lever] = {
             _tuned("fine_tune", PLAIN, weight_decay=0.1),
         ]
     ),
-    "last weights": Lever(_WEIGHTS, "those at the end of the schedule, not of the best epoch", one(PLAIN, last)),
-    "scratch, last weights": Lever(_WEIGHTS, "the same from scratch", one(SCRATCH, last)),
+    "best epoch": Lever(_WEIGHTS, "weights of the epoch with the lowest validation error", one(PLAIN, best)),
+    "scratch, best epoch": Lever(_WEIGHTS, "the same from scratch", one(SCRATCH, best)),
     "snapshots": Lever(_WEIGHTS, "mean over the weights after 60, 70 ... 100 % of the schedule", one(PLAIN, at_marks)),
-    "averaged weights": Lever(_WEIGHTS, "EMA, decay 0.99 a step, of the best epoch", one(PLAIN, averaged_best)),
-    "averaged weights, last": Lever(_WEIGHTS, "EMA at the end of the schedule", one(PLAIN, averaged_last)),
-    "scratch, averaged weights": Lever(_WEIGHTS, "EMA from scratch", one(SCRATCH, averaged_best)),
+    "averaged weights": Lever(_WEIGHTS, "EMA, decay 0.99 a step, at the end", one(PLAIN, averaged_last)),
+    "averaged weights, best epoch": Lever(_WEIGHTS, "EMA of its own best epoch", one(PLAIN, averaged_best)),
+    "scratch, averaged weights, best epoch": Lever(_WEIGHTS, "the same from scratch", one(SCRATCH, averaged_best)),
     "interpolated weights": Lever(
         _WEIGHTS, "WiSE: alpha * last + (1 - alpha) * source, alpha by validation", interpolated(PLAIN)
     ),
-    "all rows, last weights": Lever(
-        _WEIGHTS, "the rows that would choose the epoch train too", one(Training(all_rows=True), last)
-    ),
-    "scratch, all rows, last weights": Lever(
-        _WEIGHTS, "the same from scratch", one(Training(source=None, all_rows=True), last)
-    ),
+    "all rows": Lever(_WEIGHTS, "the 125 rows of validation train too", one(Training(all_rows=True))),
     "rates by depth 0.7": Lever(
         _STEPS, "rate 0.003 at the output, 0.7 times it at each block below",
         one(Training(given=_given(learning_rate=3e-3), rate_factor=0.7)),
-    ),
-    "rates by depth 0.7, last weights": Lever(
-        _STEPS, "the same, last weights", one(Training(given=_given(learning_rate=3e-3), rate_factor=0.7), last)
     ),
     "rates by depth 0.5": Lever(
         _STEPS, "rate 0.003, 0.5 times it at each block below",
         one(Training(given=_given(learning_rate=3e-3), rate_factor=0.5)),
     ),
-    "rates by depth 0.5, last weights": Lever(
-        _STEPS, "the same, last weights", one(Training(given=_given(learning_rate=3e-3), rate_factor=0.5), last)
-    ),
-    "L2-SP": Lever(_STEPS, "decoupled decay 1 towards the source's weights", one(Training(pull=1.0))),
-    "L2-SP, last weights": Lever(_STEPS, "the same, last weights", one(Training(pull=1.0), last)),
+    "L2-SP": Lever(_STEPS, "decoupled decay 1 towards the source's weights, none to 0", one(Training(pull=1.0))),
     "Huber loss": Lever(_STEPS, "instead of the MAE", one(Training(given=_given(loss="huber")))),
-    "Huber loss, last weights": Lever(_STEPS, "the same", one(Training(given=_given(loss="huber")), last)),
     "50 epochs": Lever(_STEPS, "half as long", one(Training(given=_given(max_epochs=50, patience=50)))),
-    "50 epochs, last weights": Lever(
-        _STEPS, "half as long", one(Training(given=_given(max_epochs=50, patience=50)), last)
-    ),
     "200 epochs": Lever(_STEPS, "twice as long", one(Training(given=_given(max_epochs=200, patience=200)))),
-    "200 epochs, last weights": Lever(
-        _STEPS, "twice as long", one(Training(given=_given(max_epochs=200, patience=200)), last)
-    ),
     "gradual unfreezing": Lever(
         _STEPS, "a block more every 5 epochs, from the output", one(Training(epochs_per_block=5))
     ),
-    "gradual unfreezing, last weights": Lever(_STEPS, "the same", one(Training(epochs_per_block=5), last)),
     "cyclic snapshots": Lever(
         _STEPS, "5 cosine cycles of 20 epochs, mean of the last 3", one(Training(cycles=5), cycle_ends)
     ),
     "source: band gap": Lever(_SOURCE, "cgcnn-band-gap/2", one(Training(source=SOURCES[1]))),
-    "source: band gap, last weights": Lever(_SOURCE, "cgcnn-band-gap/2", one(Training(source=SOURCES[1]), last)),
     "source: gap of non-metals": Lever(_SOURCE, "cgcnn-band-gap-nonmetal/2", one(Training(source=SOURCES[2]))),
-    "source: gap of non-metals, last weights": Lever(
-        _SOURCE, "cgcnn-band-gap-nonmetal/2", one(Training(source=SOURCES[2]), last)
-    ),
     "source by validation": Lever(_SOURCE, "the best of the three on validation rows", chosen_source),
     "one from each source": Lever(
-        _MANY, "mean of three, last weights", mean_of([Training(source=source) for source in SOURCES], last)
+        _MANY, "mean of three", mean_of([Training(source=source) for source in SOURCES])
     ),
-    "3 seeds": Lever(_MANY, "mean of three, last weights", mean_of(members(PLAIN, 3), last)),
-    "weight soup of 3 seeds": Lever(_MANY, "one network with the mean of their last weights", soup(members(PLAIN, 3))),
-    "5 folds": Lever(_MANY, "mean of five, best epochs, each row trains four of them", folds_of(PLAIN)),
-    "5 folds, last weights": Lever(_MANY, "the same, last weights", folds_of(PLAIN, last)),
-    "scratch, 5 folds": Lever(_MANY, "the same from scratch, best epochs", folds_of(SCRATCH)),
-    "scratch, 5 folds, last weights": Lever(_MANY, "the same from scratch, last weights", folds_of(SCRATCH, last)),
+    "two sources": Lever(
+        _MANY, "mean of those from formation energy and band gap",
+        mean_of([Training(source=source) for source in SOURCES[:2]])
+    ),
+    "3 seeds": Lever(_MANY, "mean of three", mean_of(members(PLAIN, 3))),
+    "weight soup of 3 seeds": Lever(_MANY, "one network with the mean of their weights", soup(members(PLAIN, 3))),
+    "5 folds, 15 % choose": Lever(
+        _MANY, "mean of five trained on 4/5 of all 625 rows, of which 15 % choose the epoch", folds_of(CHOSEN, best)
+    ),
+    "5 folds, 15 % left out": Lever(_MANY, "the same rows train, last weights", folds_of(CHOSEN)),
+    "5 folds": Lever(_MANY, "all 4/5 train", folds_of(PLAIN)),
+    "scratch, 5 folds": Lever(_MANY, "the same from scratch", folds_of(SCRATCH)),
     **{name: Lever(_FROZEN, "an entrant of the tournament", regressor(name)) for name in DESCRIPTORS},
     "stack without networks": Lever(_STACK, "the four above, weights from out-of-fold errors", stacked(*DESCRIPTORS)),
-    "stack with scratch": Lever(
-        _STACK, "these and 5 folds from scratch, last weights", stacked(*DESCRIPTORS, "scratch, 5 folds, last weights")
+    "stack with scratch": Lever(_STACK, "these and 5 folds from scratch", stacked(*DESCRIPTORS, "scratch, 5 folds")),
+    "stack with fine_tune, 15 % choose": Lever(
+        _STACK, "these and 5 folds of which 15 % choose", stacked(*DESCRIPTORS, "5 folds, 15 % choose")
     ),
-    "stack with fine_tune": Lever(_STACK, "these and 5 folds, best epochs", stacked(*DESCRIPTORS, "5 folds")),
-    "stack with fine_tune, last weights": Lever(
-        _STACK, "these and 5 folds, last weights", stacked(*DESCRIPTORS, "5 folds, last weights")
-    ),
+    "stack with fine_tune": Lever(_STACK, "these and 5 folds, all 4/5 train", stacked(*DESCRIPTORS, "5 folds")),
 }  # fmt: skip
 TUNED_SCRATCH = [name for name, lever in LEVERS.items() if lever.family == _TUNING and name.startswith("scratch")]

@@ -196,9 +196,9 @@ class Lab:
         return manifest, (folder / WEIGHTS_FILE).read_bytes()
 
     def run(self, training: Training) -> Run:
-        chosen = resolve_hyperparameters(
-            Architecture.CGCNN, training.method, Hyperparameters(**dict(training.given)), N_ROWS
-        )
+        # Those of the last epoch are kept beside them.
+        given = Hyperparameters(kept_weights="best", **dict(training.given))
+        chosen = resolve_hyperparameters(Architecture.CGCNN, training.method, given, N_ROWS)
         split = None
         if training.fold is not None:
             train, held_out = self.draw.folds[training.fold]

@@ -76,9 +76,9 @@ def test_the_report_pairs_seeds() -> None:
         }  # fmt: skip
 
     lines = [line("fine_tune", seed, 0.1 + 0.01 * seed) for seed in range(3)]
-    lines += [line("last weights", seed, 0.09 + 0.015 * seed) for seed in (1, 2)]
+    lines += [line("best epoch", seed, 0.09 + 0.015 * seed) for seed in (1, 2)]
     lines += [line("scratch", seed, 0.2) for seed in (1, 2)]
-    (row,) = [text for text in report(lines).splitlines() if text.startswith("| last weights |")]
+    (row,) = [text for text in report(lines).splitlines() if text.startswith("| best epoch |")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     # Seeds 1 and 2: 0.105 and 0.12 against 0.11 and 0.12 of fine_tune.
     assert cells[2:4] == ["2", "0.1125 ± 0.0106"]
