@@ -21,6 +21,7 @@ from app.jobs.models import Job
 from app.jobs.status import JobStatus
 from app.registry.manifest import InputKind
 from app.structures.archive import shown_name
+from app.webhooks.schemas import with_webhook
 
 
 class BulkService(FileJobs[BulkPredictionRead]):
@@ -36,7 +37,7 @@ class BulkService(FileJobs[BulkPredictionRead]):
         """
         found = look_at(file, bulk_limits(self._settings), self._settings.bulk.max_rows)
         digest, size = self._measured(file)
-        request_sha256 = _request_digest(digest, choice)
+        request_sha256 = with_webhook(_request_digest(digest, choice), self._webhook)
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
             return replay
@@ -54,7 +55,7 @@ class BulkService(FileJobs[BulkPredictionRead]):
     def create_from_dataset(self, request: BulkPredictionCreate, idempotency_key: str | None) -> BulkPredictionRead:
         """The same for the inputs of a stored data set. Raises DatasetNotFound too."""
         choice = ModelChoice.model_validate(request.model_dump(exclude={"dataset_id", "webhook"}))
-        request_sha256 = _request_digest(request.dataset_id, choice)
+        request_sha256 = with_webhook(_request_digest(request.dataset_id, choice), self._webhook)
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
             return replay

@@ -35,6 +35,7 @@ from app.registry.repository import RegistryRepository
 from app.registry.service import SHIPPED, RegistryService, require_same_kind
 from app.registry.store import ArtifactStore
 from app.webhooks.addresses import refuse_inner
+from app.webhooks.schemas import with_webhook
 
 PREFERRED_SOURCE = "formation_energy_per_atom"
 MAX_OPEN_JOBS_SEEN = 1000
@@ -61,9 +62,8 @@ class FineTuningService:
         """
         if request.webhook is not None:
             refuse_inner(request.webhook.url, allow_private=self._settings.webhooks.allow_private)
-        # As it was before jobs could name a webhook, so that keys of requests without one stay good.
-        left_out = {"webhook"} if request.webhook is None else None
-        request_sha256 = hashlib.sha256(request.model_dump_json(exclude=left_out).encode()).hexdigest()
+        request_sha256 = hashlib.sha256(request.model_dump_json(exclude={"webhook"}).encode()).hexdigest()
+        request_sha256 = with_webhook(request_sha256, request.webhook)
         job = self._jobs.find_replay(JobKind.FINE_TUNING, idempotency_key, request_sha256)
         if job is None:
             spec = self._plan(request).model_dump(mode="json")

@@ -34,6 +34,7 @@ from app.screening.table import read_table
 from app.screening.views import screening_read
 from app.screening.wish import ScreeningWish
 from app.structures.archive import shown_name
+from app.webhooks.schemas import with_webhook
 
 MAX_CANDIDATES = 1_000_000
 """All of them are ranked at once, in memory."""
@@ -55,7 +56,7 @@ class ScreeningService(FileJobs[ScreeningRead]):
             content = candidate_lines(request.candidates)
             return self.create_from_file(IN_REQUEST, io.BytesIO(content), wish, idempotency_key)
         source = request.dataset_id if request.generator is None else request.generator.model_dump_json()
-        request_sha256 = _request_digest(source or "", wish)
+        request_sha256 = with_webhook(_request_digest(source or "", wish), self._webhook)
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
             return replay
@@ -71,7 +72,7 @@ class ScreeningService(FileJobs[ScreeningRead]):
         """The same for a file of candidates. Raises DatasetInvalid, InvalidArchive and PayloadTooLarge too."""
         found = look_at(file, bulk_limits(self._settings), max_candidates(self._settings))
         digest, size = self._measured(file)
-        request_sha256 = _request_digest(digest, wish)
+        request_sha256 = with_webhook(_request_digest(digest, wish), self._webhook)
         replay = self._replay(idempotency_key, request_sha256)
         if replay is not None:
             return replay

@@ -1,5 +1,7 @@
 """Bodies of the webhook calls, and how a job names its own receiver."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Annotated
 
@@ -43,6 +45,14 @@ class WebhookTarget(BaseModel):
         description=f"{ABOUT_SECRETS} Without one the messages of this job are not signed.",
         examples=[None],
     )
+
+
+def with_webhook(request_sha256: str, webhook: WebhookTarget | None) -> str:
+    """What a request for a job goes by once it names a receiver: another receiver or secret is another request."""
+    if webhook is None:
+        return request_sha256
+    secret = webhook.secret.get_secret_value() if webhook.secret is not None else None
+    return hashlib.sha256(json.dumps([request_sha256, webhook.url, secret]).encode()).hexdigest()
 
 
 class WebhookCreate(BaseModel):

@@ -152,6 +152,8 @@ def test_an_idempotency_key_makes_one_job(service: Service) -> None:
     assert _stored(service) == kept and len(kept) == 1
     assert service.submit(COMPOSITIONS, 409, key="k", models=["formulas"])["code"] == "idempotency_conflict"
     assert service.submit(COMPOSITIONS + b"c,LiF\n", 409, key="k")["code"] == "idempotency_conflict"
+    hook = "https://hooks.example.org/mine"
+    assert service.submit(COMPOSITIONS, 409, key="k", webhook_url=hook)["code"] == "idempotency_conflict"
     assert service.submit(COMPOSITIONS)["id"] != first["id"]
 
 

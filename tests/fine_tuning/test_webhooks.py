@@ -24,6 +24,9 @@ def test_the_end_is_announced_and_the_secret_is_not(service: Service) -> None:
     made = [service.client.post(JOBS, json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
     assert [answer.status_code for answer in made] == [201, 201]
     assert made[0].json()["id"] == made[1].json()["id"] and secret not in made[0].text
+    for other in ({"url": HOOK, "secret": new_secret()}, {"url": f"{HOOK}2", "secret": secret}, None):
+        refused = service.client.post(JOBS, json=body | {"webhook": other}, headers={"Idempotency-Key": "k"})
+        assert refused.status_code == 409, "another receiver is another request"
     assert service.client.post(f"{JOBS}/{made[0].json()['id']}/cancel").status_code == 202
     with open_session(service.sessions, read_only=True) as session:
         [message] = session.scalars(select(WebhookDelivery))

@@ -144,6 +144,8 @@ def test_an_idempotency_key_makes_one_job(service: Service) -> None:
     first = _post(service, TINY, key="k")
     assert _post(service, TINY, key="k")["id"] == first["id"]
     assert _post(service, {**TINY, "count": 3}, 409, key="k")["code"] == "idempotency_conflict"
+    hook = {"url": "https://hooks.example.org/mine"}
+    assert _post(service, {**TINY, "webhook": hook}, 409, key="k")["code"] == "idempotency_conflict"
     listed = {"candidates": [{"composition": "NaCl"}], "properties": ["formation_energy_per_atom"]}
     assert _post(service, listed, key="l")["id"] == _post(service, listed, key="l")["id"]
     assert len(service.store.list("bulk")) == 1
