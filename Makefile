@@ -1,8 +1,10 @@
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 BIN := $(VENV)/bin
+# More than there are cores: many tests wait for other processes.
+TEST_PROCESSES ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 
-.PHONY: serve test search check lint types contracts migrations openapi bench bench-peers clean help
+.PHONY: serve test proofs search check lint types contracts migrations openapi bench bench-peers clean help
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,8 +22,11 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
 serve: $(VENV)/.runtime  ## Set up and run everything: API, worker, broker, database
 	@exec $(BIN)/xtalforge up
 
-test: $(VENV)/.dev  ## Set up and run all tests, a process for each core
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40
+test: $(VENV)/.dev  ## Set up and run the tests, on all cores
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations=40
+
+proofs: $(VENV)/.dev  ## Slow variants of some tests, which `make test` leaves out
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations=20 -m proof
 
 search: $(VENV)/.dev  ## Property-based tests with new random examples (`make test` repeats the same ones)
 	$(BIN)/python -m pytest --hypothesis-profile=search $$(grep -rl '^from hypothesis' tests --include='test_*.py')
@@ -38,7 +43,7 @@ contracts: $(VENV)/.dev  ## Which package may import which
 migrations: $(VENV)/.dev  ## Migrations and tables agree
 	$(BIN)/xtalforge db check
 
-check: lint types contracts migrations test  ## All that CI runs
+check: lint types contracts migrations test proofs  ## All that CI runs
 
 openapi: $(VENV)/.dev  ## Write app/web/openapi.json, and what the client derives from it
 	$(BIN)/xtalforge openapi --output app/web/openapi.json && $(BIN)/python app/client/generate.py

@@ -23,7 +23,7 @@ JOB_TIMEOUT_S = 200
 
 SUBSTITUTIONS = {
     '"cif": "..."': f'"cif": {json.dumps(NACL_CIF)}'.replace("'", "\\u0027"),
-    '"max_seconds": 900': '"max_seconds": 20, "n_folds": 2',
+    '"max_seconds": 900': '"max_seconds": 8, "n_folds": 2',
     "http://HOST:8000": SERVER,
 }
 """What stands for something of the reader's, or would take too long."""

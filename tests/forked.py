@@ -30,6 +30,7 @@ IMPORTED = (
     "app.bulk.worker",
     "app.cli.main",
     "app.learning.training_job",
+    "app.main",
     "app.predictions.service",
     "celery.apps.worker",
     "celery.bin.celery",
@@ -37,7 +38,11 @@ IMPORTED = (
     "celery.concurrency.prefork",
     "kombu.transport.redis",
     "pyarrow.parquet",
+    "uvicorn",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
     "workers.bulk_process",
+    "workers.run_job",
     "workers.screening_process",
     "workers.supervisor",
     "workers.trainer",
@@ -135,6 +140,8 @@ def running_forks(folder: Path) -> Iterator[Forks]:
 def _serve(address: str) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    # It makes an application of the settings it finds.
+    del sys.modules["app.main"]
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:

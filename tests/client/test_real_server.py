@@ -22,6 +22,7 @@ from app.core.settings import PROJECT_ROOT, Settings
 from app.predictions.examples import NACL_CIF
 from tests.client.test_materials import NACL, OPTIMADE
 from tests.e2e.conftest import Running, running_up
+from tests.forked import Forks
 from xtalforge_client import AsyncClient, Client, Conflict, InputsFailed, JobFailed, NotFound, ServerError
 from xtalforge_client.ase import XtalforgeCalculator
 
@@ -33,8 +34,8 @@ LABELS = [10.0 + 3 * i + j for i, _ in enumerate(CATIONS) for j, _ in enumerate(
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_up(tmp_path_factory.mktemp("up"), Settings().models_store) as running:
+def service(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Running]:
+    with running_up(tmp_path_factory.mktemp("up"), Settings().models_store, forks=forks) as running:
         yield running
 
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from app.core.settings import PROJECT_ROOT
+from tests.forked import Forked, Forks
 from tests.tiny_models import tiny_models
 
 __all__ = ["tiny_models"]
@@ -25,7 +26,7 @@ START_TIMEOUT_S = 120.0
 class Running:
     """`xtalforge up` as a user runs it: a process, its address, its data folder and its log."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Forked"
     url: str
     data_dir: Path
     log: Path
@@ -79,18 +80,22 @@ def is_ready(url: str) -> bool:
 
 
 @contextmanager
-def running_up(folder: Path, models_store: Path, *options: str) -> Iterator[Running]:
-    """Start it on a free port and wait until it is ready; what is left of it is killed at the end."""
+def running_up(folder: Path, models_store: Path, *options: str, forks: Forks | None = None) -> Iterator[Running]:
+    """Start it on a free port and wait until it is ready; what is left of it is killed at the end.
+
+    With `forks` it is there at once, for tests of what goes on at its address.
+    """
     port, log = free_port(), folder / "up.log"
+    arguments, variables = ["up", "--port", str(port), *options], environment(folder / "data", models_store)
+    process: subprocess.Popen[bytes] | Forked
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli.main", "up", "--port", str(port), *options],
-            cwd=folder,
-            env=environment(folder / "data", models_store),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        if forks is not None:
+            process = forks.start("app.cli.main", arguments, folder, variables, output)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app.cli.main", *arguments], cwd=folder, env=variables, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
     running = Running(process, f"http://127.0.0.1:{port}", folder / "data", log)
     try:
         wait_for(lambda: process.poll() is not None or is_ready(running.url), f"the service, see {log}")

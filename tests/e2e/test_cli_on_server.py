@@ -18,6 +18,7 @@ from app.main import create_app
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from app.webhooks.signing import new_secret
 from tests.e2e.conftest import Running, free_port, running_up, wait_for
+from tests.forked import Forks
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
 from tests.webhooks.receiver import Received, Receiver, is_signed_with, running_receiver
 from tests.workers.conftest import poscar
@@ -105,11 +106,11 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iterator[Running]:
+def server(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path, forks: Forks) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XTALFORGE_WEBHOOKS__ALLOW_PRIVATE", "true")
         patch.setenv("XTALFORGE_WEBHOOKS__POLL_S", "0.2")
-        with running_up(tmp_path_factory.mktemp("cli-server"), tiny_models) as running:
+        with running_up(tmp_path_factory.mktemp("cli-server"), tiny_models, forks=forks) as running:
             yield running
 
 

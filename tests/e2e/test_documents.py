@@ -22,6 +22,7 @@ from app.tutorials.routes import router
 from app.web.problems import install_problem_handlers
 from tests.documents import Shell, commands_of
 from tests.e2e.conftest import Running, environment, running_up
+from tests.forked import Forks
 
 README = PROJECT_ROOT / "README.md"
 TUTORIALS = [FOLDER / f"{name}.md" for name in ORDER]
@@ -73,9 +74,9 @@ def test_commands_in_the_text_exist(document: Path) -> None:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Running]:
     """With the shipped models. One for each test: a document that makes an API key closes the service to the others."""
-    with running_up(tmp_path_factory.mktemp("documents"), SHIPPED) as running:
+    with running_up(tmp_path_factory.mktemp("documents"), SHIPPED, forks=forks) as running:
         yield running
 
 

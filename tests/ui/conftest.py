@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Running, running_up
+from tests.forked import Forks
 from tests.tiny_models import tiny_models
 
 __all__ = ["tiny_models"]
@@ -86,11 +87,11 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iterator[Running]:
+def service(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path, forks: Forks) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XTALFORGE_WEBHOOKS__ALLOW_PRIVATE", "true")
         patch.setenv("XTALFORGE_WEBHOOKS__POLL_S", "0.2")
-        with running_up(tmp_path_factory.mktemp("up"), tiny_models) as running:
+        with running_up(tmp_path_factory.mktemp("up"), tiny_models, forks=forks) as running:
             yield running
 
 
