@@ -194,7 +194,7 @@ def _find(service: Server, job: str) -> tuple[dict[str, Any], JobKind]:
         try:
             return service.get(f"{kind.path}/{job}"), kind
         except ServerError as error:
-            if error.server_code != NOT_FOUND:
+            if error.code != NOT_FOUND:
                 raise
     raise ServerError(f"There is no job '{job}'.", NOT_FOUND, 404)
 

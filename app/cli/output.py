@@ -76,7 +76,8 @@ def exit_status(error: XtalforgeError) -> int:
 
 def print_error(detail: str, code: str) -> None:
     stderr.print(f"[bold red]error[/] [dim]({code})[/] ", end="")
-    stderr.print(detail, markup=False, highlight=False)
+    # Not broken into lines of the terminal's width: who searches a log finds the sentence whole.
+    stderr.print(detail, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: BaseModel | Mapping[str, Any] | Sequence[Any]) -> None:

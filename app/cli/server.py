@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from app.core.errors import InvalidRequest, XtalforgeError
+from app.core.errors import InvalidRequest, KeyMissing, XtalforgeError
 from app.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 120.0
 ATTEMPTS = 4
+NO_KEY = "This server answers only with an API key, which its administrator makes: put it into XTALFORGE_API_KEY."
 
 
 class ServerError(XtalforgeError):
-    """What the server answered, or why it did not."""
+    """What the server answered, or why it did not; `code` is the server's."""
 
-    code, title = "server_error", "The server refused"
+    title = "The server refused"
 
     def __init__(
         self,
@@ -32,9 +33,9 @@ class ServerError(XtalforgeError):
         body: dict[str, Any] | None = None,
     ) -> None:
         """`status` and `body` are those of the answer; 502 where there was none."""
-        super().__init__(f"{detail} [{server_code}]")
+        super().__init__(detail)
         self.status = status  # type: ignore[misc]
-        self.server_code = server_code
+        self.code = server_code  # type: ignore[misc]
         self.body = body or {}
 
 
@@ -135,7 +136,8 @@ class Server:
         try:
             yield
         except Refused as error:
-            raise ServerError(error.detail, error.code, error.status, error.problem) from None
+            detail = NO_KEY if error.code == KeyMissing.code else error.detail
+            raise ServerError(detail, error.code, error.status, error.problem) from None
         except ServerUnreachable as error:
             raise ServerError(f"{self._transport.http.base_url} does not answer: {error.__cause__ or error}.") from None
 

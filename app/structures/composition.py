@@ -24,6 +24,7 @@ MAX_AMOUNT = 1e5
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉⋅∙•‧・×", "0123456789······")
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
+_DECIMAL_COMMA = re.compile(r",[0-9]")
 _SYMBOL = re.compile(r"[A-Z][a-z]?")
 _TOKEN = re.compile(r"[A-Za-z]+|[^A-Za-z]+")
 
@@ -139,6 +140,8 @@ class _FormulaParser:
         written = found.group()
         if len(written.replace(".", "")) > MAX_DIGITS:
             raise self._error(self.position, f"an amount may have at most {MAX_DIGITS} digits")
+        if _DECIMAL_COMMA.match(self.text, found.end()):
+            raise self._error(found.end(), "write decimals with a point, not with a comma")
         value = float(written)
         if not 0 < value <= MAX_AMOUNT:
             raise self._error(self.position, f"the amount {written} must be above 0 and at most {MAX_AMOUNT:g}")

@@ -109,7 +109,7 @@ def test_a_data_set_is_checked(run: Command) -> None:
 def test_the_schema(run: Command) -> None:
     assert run("db", "upgrade").returncode == 0
     assert json.loads(run("db", "current", "--json").stdout)["is_at_head"] is True
-    assert run("db", "check").returncode == 0
+    assert json.loads(run("db", "check", "--json").stdout) == {"agree": True}
 
 
 def test_fine_tuning_here(run: Command) -> None:

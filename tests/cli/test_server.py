@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.main import app
 from app.cli.server import CannotWrite, Server, ServerError
 from tests.client.hostile import Reply, Seen, busy, hostile_server
 
@@ -34,7 +35,7 @@ def test_a_busy_server_is_waited_for_and_then_told_of() -> None:
     with hostile_server([busy(503, "3600")]) as server, Server(server.url) as client:
         with pytest.raises(ServerError) as raised:
             client.get("/v1/x")
-        assert (raised.value.status, raised.value.server_code, len(server.seen)) == (503, "not_ready", 1)
+        assert (raised.value.status, raised.value.code, len(server.seen)) == (503, "not_ready", 1)
     with hostile_server([busy(503, "0")]) as server, Server(server.url, attempts=1) as client:
         with pytest.raises(ServerError):
             client.get("/health/ready")
@@ -54,9 +55,10 @@ def test_downloads_go_on_or_leave_nothing(tmp_path: Path) -> None:
         with pytest.raises(CannotWrite, match="cannot be written"):
             client.download("/v1/results", {}, tmp_path / "none" / "out.csv")
     refusal = Reply(409, {"code": "job_not_finished", "detail": "It runs."})
-    refused = pytest.raises(ServerError, match=r"It runs. \[job_not_finished\]")
-    with hostile_server([refusal]) as server, Server(server.url) as client, refused:
-        client.download("/v1/results", {}, tmp_path / "later.csv")
+    with hostile_server([refusal]) as server, Server(server.url) as client:
+        with pytest.raises(ServerError, match=r"^It runs\.$") as raised:
+            client.download("/v1/results", {}, tmp_path / "later.csv")
+        assert raised.value.code == "job_not_finished"
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
@@ -66,3 +68,17 @@ def test_something_else_that_speaks_http_and_names_with_signs_in_them() -> None:
         with pytest.raises(ServerError, match="is no Xtalforge server"):
             client.get("/v1/models/{name}?x#y")
         assert server.seen[0].path == "/v1/models/%7Bname%7D%3Fx%23y"
+
+
+def test_errors_carry_the_servers_code_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = Reply(401, {"code": "key_missing", "detail": "Send `Authorization: Bearer xf_...`."})
+    sentence = "There is no model 'nope'." + " Did you mean another one?" * 8
+    unknown = Reply(404, {"code": "model_not_found", "detail": sentence})
+    with hostile_server([missing, unknown]) as server:
+        for words in (["models", "show", "nope"], ["models", "show", "nope"]):
+            with pytest.raises(SystemExit) as ended:
+                app([*words, "--server", server.url])
+            assert ended.value.code == 4
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(")")[0] for line in told] == ["error (key_missing", "error (model_not_found"]
+    assert "XTALFORGE_API_KEY" in told[0] and told[1].endswith(sentence)

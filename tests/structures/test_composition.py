@@ -61,6 +61,7 @@ def test_isotopes_are_hydrogen_and_said_so() -> None:
         ("H123456789", 2, "8 digits"),
         ("H100001", 2, "at most 100000"),
         ("H0", 2, "above 0"),
+        ("Li0,5CoO2", 4, "decimals with a point"),
         ("H0.0", 2, "above 0"),
         ("H1e300", 3, "small letter"),
         ("CuSO4.5H2O", 6, "decimal point"),
