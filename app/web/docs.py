@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from app.core.errors import PayloadTooLarge
+from app.core.errors import NotReady, PayloadTooLarge
 from app.web.inline_schemas import hoist_inline_schemas
 from app.web.problems import Problem, problem_responses
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _ASSETS_URL = "/docs/assets"
 _START_URL = "/docs/start.js"
+_API = "/v1/"
 
 # Not FastAPI's page: that one has its script inside, which a strict Content-Security-Policy forbids.
 _PAGE = """<!DOCTYPE html>
@@ -33,14 +34,26 @@ _PAGE = """<!DOCTYPE html>
 <body>
 <div id="swagger-ui"></div>
 <script src="{assets}/swagger-ui-bundle.js"></script>
-<script src="{start}"></script>
+<script type="module" src="{start}"></script>
 </body>
 </html>
 """
 
-# Without `validatorUrl` the page asks a public validator whenever it is not served from localhost.
-_START = """SwaggerUIBundle({{
-  url: {url}, dom_id: "#swagger-ui", layout: "BaseLayout", deepLinking: true, showExtensions: true,
+# Without `validatorUrl` the page asks a public validator whenever it is not served from localhost. Examples that name a
+# data set get the newest one there is: no id that the document could hold exists everywhere.
+_START = """const EXAMPLE = /"ds_[0-9a-f]{{32}}"/g;
+
+async function newestDataSet() {{
+  const answer = await fetch({datasets});
+  return answer.ok ? (await answer.json()).items[0] : undefined;
+}}
+
+const [text, dataset] = await Promise.all([
+  fetch({url}).then((answer) => answer.text()), newestDataSet().catch(() => undefined),
+]);
+SwaggerUIBundle({{
+  spec: JSON.parse(dataset ? text.replace(EXAMPLE, JSON.stringify(dataset.id)) : text),
+  dom_id: "#swagger-ui", layout: "BaseLayout", deepLinking: true, showExtensions: true,
   showCommonExtensions: true, validatorUrl: null, defaultModelsExpandDepth: 0,
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
 }});
@@ -60,8 +73,10 @@ def install_docs(app: FastAPI, complete: Complete) -> None:
 
     @app.get(_START_URL, include_in_schema=False)
     async def swagger_start(request: Request) -> Response:
-        url = f"{request.scope.get('root_path', '')}{app.openapi_url}"
-        return Response(_START.format(url=json.dumps(url)), media_type="text/javascript")
+        root = request.scope.get("root_path", "")
+        urls = {"url": f"{root}{app.openapi_url}", "datasets": f"{root}/v1/datasets?limit=1"}
+        script = _START.format(**{name: json.dumps(url) for name, url in urls.items()})
+        return Response(script, media_type="text/javascript")
 
     app.openapi = lambda: _openapi(app, complete)  # type: ignore[method-assign]
 
@@ -79,15 +94,19 @@ def _openapi(app: FastAPI, complete: Complete) -> dict[str, Any]:
         components = schema.setdefault("components", {}).setdefault("schemas", {})
         hoist_inline_schemas(schema)
         components["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        _limit_bodies(schema)
+        _add_what_any_call_may_answer(schema)
         complete(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 
 
-def _limit_bodies(document: dict[str, Any]) -> None:
-    """Whatever takes a body refuses one that is too large, before the route sees it."""
-    refusal = problem_responses(PayloadTooLarge)[PayloadTooLarge.status]
-    for operation in (operation for path in document["paths"].values() for operation in path.values()):
-        if "requestBody" in operation:
-            operation["responses"].setdefault(str(PayloadTooLarge.status), refusal)
+def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
+    """A body that is too large is refused before the route sees it; database or compute process may be away."""
+    too_large = problem_responses(PayloadTooLarge)[PayloadTooLarge.status]
+    away = problem_responses(NotReady)[NotReady.status]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"].setdefault(str(PayloadTooLarge.status), too_large)
+            if path.startswith(_API):
+                operation["responses"].setdefault(str(NotReady.status), away)

@@ -72,6 +72,8 @@ def test_every_error_is_documented(document: Document) -> None:
                 told |= {part.split("`")[0] for part in response["description"].split("(`")[1:]}
         if "requestBody" in operation:
             assert "413" in operation["responses"], name
+        if " /v1/" in name:
+            assert "(`not_ready`)" in operation["responses"]["503"]["description"], name
     tree = (each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception))
     codes = {each.code for each in tree if not each.__subclasses__() and issubclass(each, errors.XtalforgeError)}
     assert codes - told <= NOT_OF_CALLS
