@@ -1,6 +1,7 @@
 """Events of a job, as a list or followed live."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -9,16 +10,24 @@ from sqlalchemy.orm import Session, sessionmaker
 from sse_starlette import EventSourceResponse
 
 from app.core.db import open_session
+from app.core.errors import RateLimited
 from app.jobs.kinds import JobKind
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import JobEventList, JobEventRead
 from app.jobs.status import JobStatus
+from app.web.deps import principal_of
 
 POLL_S = 0.5
+MAX_STREAMS = 100
+"""Most streams that one tenant follows at once in an API process: each asks the database twice a second."""
+RETRY_AFTER_S = 30
 HEARTBEAT_S = 15
 EVENTS_PER_READ = 1000
 EVENT_STREAM = "text/event-stream"
 MAX_SEQ = 2**31 - 1
+
+_streams: Counter[str] = Counter()
+"""Those that are open in this process, by tenant."""
 
 EventsAfter = Annotated[int, Query(ge=0, le=MAX_SEQ, description="Only events with a higher `seq`.")]
 EventsLimit = Annotated[int, Query(ge=1, le=EVENTS_PER_READ, description="Most events in the answer.")]
@@ -52,8 +61,16 @@ class EventStream:
         is_complete = has_ended and len(events) < limit
         return JobEventList(items=events, next=None if is_complete else self._after)
 
-    async def follow(self) -> AsyncIterator[dict[str, str]]:
+    async def follow(self, tenant: str) -> AsyncIterator[dict[str, str]]:
         """Server-sent events, the `seq` as their id, until nothing more will come."""
+        _streams[tenant] += 1
+        try:
+            async for event in self._events():
+                yield event
+        finally:
+            _streams[tenant] -= 1
+
+    async def _events(self) -> AsyncIterator[dict[str, str]]:
         while True:
             page = await asyncio.to_thread(self.read)
             for event in page.items:
@@ -65,8 +82,17 @@ class EventStream:
 
 
 def answer_events(request: Request, stream: EventStream, limit: int) -> JobEventList | EventSourceResponse:
-    """The events as a list, or followed live where the client asks for `text/event-stream`. Raises JobNotFound."""
+    """The events as a list, or followed live where the client asks for `text/event-stream`.
+
+    Raises JobNotFound, RateLimited.
+    """
     if EVENT_STREAM not in request.headers.get("accept", ""):
         return stream.read(limit)
     stream.check()
-    return EventSourceResponse(stream.follow(), ping=HEARTBEAT_S)
+    tenant = principal_of(request).tenant
+    if _streams[tenant] >= MAX_STREAMS:
+        raise RateLimited(
+            f"{MAX_STREAMS} jobs are followed live already, the most at once: close some, or ask for lists of events.",
+            retry_after_s=RETRY_AFTER_S,
+        )
+    return EventSourceResponse(stream.follow(tenant), ping=HEARTBEAT_S)

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,9 @@ from app.maintenance.tables import TableRows
 FORMAT = 1
 HEADER, CHECKSUMS = "backup.json", "checksums.json"
 TABLES, TABLE_SUFFIX, OBJECTS = "tables/", ".jsonl.gz", "objects/"
+
+_SEGMENT = r"(?!\.\.?(?:/|$))[^/]+"
+_MEMBER = re.compile(rf"{TABLES}\w+{re.escape(TABLE_SUFFIX)}|{OBJECTS}{_SEGMENT}(?:/{_SEGMENT})*")
 
 _PIECE_BYTES = 1 << 20
 _SPOOL_BYTES = 64 << 20
@@ -193,6 +197,8 @@ def _checked(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
             f"{path} has format {header.get('format')!r}; this version of Xtalforge reads {FORMAT}. Restore it with "
             f"version {header.get('version')!r} or a later one."
         )
+    if strange := [name for name in found if name != HEADER and not _MEMBER.fullmatch(name)]:
+        raise BackupUnreadable(f"{path} holds {min(strange)!r}, which no backup does.")
     if checksums is None:
         raise BackupUnreadable(f"{path} is incomplete: it breaks off before its checksums.")
     wrong = [name for name in {*checksums, *found} if found.get(name) != checksums.get(name)]

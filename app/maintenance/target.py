@@ -1,11 +1,14 @@
 """Putting a backup, or another installation, into an empty one."""
 
+import gzip
 import tempfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from obstore.exceptions import BaseError as StoreError
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,6 +18,9 @@ from app.maintenance.errors import BackupUnreadable, MaintenanceError, NotEmpty
 from app.maintenance.source import Source, SourceObject
 from app.maintenance.tables import clear_tables, count_rows, write_table
 from app.registry.store import ArtifactStore
+
+_UNREADABLE = (EOFError, gzip.BadGzipFile, zlib.error, ValueError, LookupError, StopIteration)
+"""What rows and names that somebody made up end in."""
 
 _SMALL_BYTES = 64 << 20
 """Objects up to this size are compared with what is there already; larger ones are written again."""
@@ -48,8 +54,8 @@ def fill(source: Source, database_url: str, store: ArtifactStore) -> Restored:
             # The rows become visible last: then everything they name is there.
             n_objects = sum(_put(store, found) for found in source.objects())
         upgrade_to_head(database_url)
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
+    except (SQLAlchemyError, StoreError, *_UNREADABLE) as error:
+        cause = getattr(error, "orig", None) or repr(error)
         raise MaintenanceError(f"The database could not be filled, and was left empty: {cause}") from error
     finally:
         engine.dispose()

@@ -42,9 +42,7 @@ def _problem(registry: RegistryService, version: ModelVersion) -> str | None:
         require_safetensors(weights, f"The weights of {called}")
         if trust is not None:
             require_safetensors(trust, f"The intervals of {called}")
-        registry.card(version)
+        registry.require_described(version)
     except (ArtifactCorrupt, InvalidArchive) as error:
         return error.detail
-    except UnicodeDecodeError:
-        return f"The card of {called} is no text."
     return None

@@ -192,6 +192,13 @@ class RegistryService:
         """The model card as Markdown."""
         return self._store.get(f"{version.artifact_prefix}/{CARD_FILE}").decode()
 
+    def require_described(self, version: ModelVersion) -> None:
+        """Raises ArtifactCorrupt unless manifest and card lie in the store as they were stored."""
+        document, card = (self._store.get(f"{version.artifact_prefix}/{name}") for name in (MANIFEST_FILE, CARD_FILE))
+        if _described(document, card) != version.artifact_prefix.rsplit("/", 1)[1]:
+            called = f"{version.model_name}/{version.version}"
+            raise ArtifactCorrupt(f"The stored manifest or card of model {called} is damaged: their sha256 differs.")
+
     def get_model(self, name: str) -> RegisteredModel:
         """The model, or ModelNotFound with the names nearest to it."""
         model = self._registry.model(name)
@@ -279,8 +286,7 @@ class RegistryService:
 
     def _upload(self, manifest: Manifest, weights: bytes, card: str, trust: bytes | None) -> str:
         document = manifest.model_dump_json(indent=2).encode()
-        described = hashlib.sha256(document + card.encode()).hexdigest()[:16]
-        prefix = f"artifacts/{manifest.weights_sha256}/{described}"
+        prefix = f"artifacts/{manifest.weights_sha256}/{_described(document, card.encode())}"
         self._store.put_new(_weights_path(manifest.weights_sha256), weights)
         self._store.put_new(f"{prefix}/{MANIFEST_FILE}", document)
         self._store.put_new(f"{prefix}/{CARD_FILE}", card.encode())
@@ -312,6 +318,11 @@ def _require_matching(manifest: Manifest, weights: bytes, trust: bytes | None) -
     named = manifest.trust.sha256 if manifest.trust is not None else None
     if named != (hashlib.sha256(trust).hexdigest() if trust is not None else None):
         raise ArtifactCorrupt(f"The intervals of model {manifest.name} are not those its manifest names.")
+
+
+def _described(document: bytes, card: bytes) -> str:
+    """What the folder of a version's manifest and card is called."""
+    return hashlib.sha256(document + card).hexdigest()[:16]
 
 
 def _weights_path(weights_sha256: str) -> str:

@@ -7,6 +7,8 @@ import pytest
 import redis
 
 from app.core.db import open_session
+from app.core.tenants import DEFAULT_TENANT
+from app.jobs import stream
 from app.jobs.kinds import QueueName
 from app.jobs.queue import QUEUES, JobQueue
 from app.learning.methods import Method
@@ -342,6 +344,21 @@ def test_events_as_they_happen_until_the_end(service: Service) -> None:
     job = service.client.get(f"{JOBS}/{job_id}").json()
     assert job["error"] == {"code": "training_failed", "detail": "No luck."}
     assert job["progress"] == EPOCH
+
+
+def test_streams_are_not_hoarded(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.add_shipped()
+    job_id = service.submit(dataset_id=service.add_dataset(), model_name="mine", method="scratch")["id"]
+    assert service.client.post(f"{JOBS}/{job_id}/cancel").status_code == 202
+    live = {"Accept": "text/event-stream"}
+    for _ in range(3):
+        assert service.client.get(f"{JOBS}/{job_id}/events", headers=live).status_code == 200
+    assert not +stream._streams, "streams that ended count no more"
+    monkeypatch.setitem(stream._streams, DEFAULT_TENANT, stream.MAX_STREAMS)
+    refused = service.client.get(f"{JOBS}/{job_id}/events", headers=live)
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert int(refused.headers["retry-after"]) > 0
+    assert service.client.get(f"{JOBS}/{job_id}/events").status_code == 200
 
 
 def test_a_name_keeps_its_unit(service: Service) -> None:

@@ -4,8 +4,9 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -186,15 +187,38 @@ def test_a_backup_of_a_later_version_says_so(tmp_path: Path, field: str, value: 
         fill(Backup(path), settings.resolved_database_url, open_store(settings))
 
 
-def _sign(path: Path) -> None:
-    """Give the checksums of what is in it."""
+CHANGED_WITH_CARE = {
+    "objects/../../outside": "no backup does", "objects/bulk/../../../outside": "no backup does",
+    "objects//outside": "no backup does", "outside": "no backup does", "tables/job_event.jsonl.gz": "left empty",
+    "tables/made_up.jsonl.gz": "left empty", "objects/bulk/x#1": "left empty",
+}  # fmt: skip
+
+
+def test_a_backup_that_somebody_changed_with_care_does_no_harm(tmp_path: Path, sqlite_url: str) -> None:
+    settings = Settings(data_dir=tmp_path / "a" / "data", models_store=tmp_path / "none", database_url=sqlite_url)
+    filled = installation(settings)
+    filled.fill()
+    _save(filled, tmp_path / "all.tar")
+    filled.engine.dispose()
+    url, store = f"sqlite:///{tmp_path / 'b.db'}", open_store_at((tmp_path / "b").as_uri())
+    for name, reason in CHANGED_WITH_CARE.items():
+        path = tmp_path / "changed.tar"
+        path.write_bytes((tmp_path / "all.tar").read_bytes())
+        _sign(path, {name: b"made up"})
+        with pytest.raises(MaintenanceError, match=reason):
+            fill(Backup(path), url, store)
+        assert not list(tmp_path.rglob("outside")), name
+    fill(Backup(tmp_path / "all.tar"), url, store)  # nothing of those is in the way
+
+
+def _sign(path: Path, more: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Put in `more`, and give the checksums of what is in it then."""
     with tarfile.open(path) as tar:
-        file = tar.extractfile("backup.json")
-        assert file is not None
-        head = file.read()
-    sums = json.dumps({"backup.json": (hashlib.sha256(head).hexdigest(), len(head))}).encode()
+        found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    found = {name: data for name, data in (found | dict(more)).items() if name != "checksums.json"}
+    sums = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in found.items()}
     with tarfile.open(path, "w") as tar:
-        for name, data in (("backup.json", head), ("checksums.json", sums)):
+        for name, data in {**found, "checksums.json": json.dumps(sums).encode()}.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))

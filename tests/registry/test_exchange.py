@@ -110,6 +110,12 @@ def test_a_lying_manifest_is_not_registered(
     assert store.list() == []
 
 
+def _flipped(path: Path) -> bytes:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
 def test_damage_in_the_store_is_found(
     sessions: sessionmaker[Session], store: ArtifactStore, settings: Settings
 ) -> None:
@@ -121,7 +127,11 @@ def test_damage_in_the_store_is_found(
         path = settings.data_dir / "store" / version.artifact_prefix / CARD_FILE
         path.unlink()
         assert "is missing" in str(next(check_versions(session, store)).problem)
-        path.write_text("card")
+        for name in (CARD_FILE, MANIFEST_FILE):
+            path.with_name(name).write_bytes(_flipped(path.with_name(name)) if name == MANIFEST_FILE else b"cart")
+            assert "manifest or card" in str(next(check_versions(session, store)).problem)
+            path.with_name(name).write_bytes(_flipped(path.with_name(name)) if name == MANIFEST_FILE else b"card")
+        assert next(check_versions(session, store)).problem is None
         path.parent.parent.joinpath(WEIGHTS_FILE).write_bytes(weights[:-1] + b"\0")
         assert "sha256 differs" in str(next(check_versions(session, store)).problem)
 
