@@ -13,7 +13,7 @@ from app.core.settings import PROJECT_ROOT
 from app.jobs.kinds import JobKind
 from app.jobs.status import JobStatus
 from tests.faults.faults import DISK_FULL, FAULTS, Fault, Target
-from tests.faults.invariants import References, check_jobs, check_store, result_digest
+from tests.faults.invariants import References, check_jobs, check_store, count_resumed, result_digest
 from tests.faults.points import Point
 from tests.faults.stack import Stack
 from tests.faults.workload import BASE_MODEL, BASE_TASK, TASKS, Client, Submitted, Task
@@ -46,6 +46,8 @@ class RoundRecord:
     jobs: dict[str, int] = field(default_factory=dict)
     """How many ended in each state."""
     attempts: int = 0
+    resumed: int = 0
+    """How many attempts went on from a checkpoint."""
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -100,6 +102,7 @@ class Campaign:
         rows = [self.client.job(request.job_id) for request in submitted]
         record.jobs = dict(Counter(row.status for row in rows))
         record.attempts = sum(row.attempts for row in rows)
+        record.resumed = count_resumed(self.client, submitted)
         record.seconds = round(time.monotonic() - started, 1)
         return record
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import redis
@@ -19,10 +20,12 @@ from app.core.errors import BrokerUnavailable
 from app.jobs.kinds import JobKind
 from app.jobs.models import Job
 from app.jobs.status import JobStatus
+from app.learning.training.state import STATE_FILE
 from tests.faults.points import Point, arm, disarm, is_armed
 from tests.faults.servers import PostgresDatabase, SqliteDatabase
 from tests.faults.stack import LEASE_S, Stack, Worker
 from tests.faults.workload import Client, Submitted
+from workers.attempt import CHECKPOINT_FOLDER
 
 API_PATIENCE_S = 3.0
 DISK_FULL = "disk_full"
@@ -64,6 +67,19 @@ def kill_work(target: Target) -> Answer:
     with suppress(psutil.NoSuchProcess):
         found[1].kill()
         return "the process that does the work gets SIGKILL"
+    return None
+
+
+def kill_after_checkpoint(target: Target) -> Answer:
+    """Most kills hit a process that still imports; these leave a state of its own from which the next one goes on."""
+    found = target.worker_at_work()
+    with suppress(psutil.Error, OSError):
+        if found is not None:
+            state = Path(found[1].cmdline()[-1]) / CHECKPOINT_FOLDER / STATE_FILE
+            if state.stat().st_mtime > found[1].create_time():
+                time.sleep(target.rng.uniform(0.0, 0.5))
+                found[1].kill()
+                return "a training gets SIGKILL after it has written a checkpoint"
     return None
 
 
@@ -318,6 +334,7 @@ class Fault:
 
 FAULTS = (
     Fault("training process killed", kill_work, 4),
+    Fault("training killed after a checkpoint", kill_after_checkpoint, 4),
     Fault("supervisor killed", kill_supervisor, 3),
     Fault("worker killed", kill_worker, 2),
     Fault("whole tree killed", kill_tree, 3),

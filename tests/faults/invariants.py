@@ -95,6 +95,21 @@ def _work(events: Sequence[JobEvent]) -> Iterable[str]:
             last, is_new_attempt = epoch, False
 
 
+def count_resumed(client: Client, submitted: Sequence[Submitted]) -> int:
+    """How many attempts went on from a checkpoint: their first epoch is not the first one."""
+    ids = [request.job_id for request in submitted]
+    query = select(JobEvent).where(JobEvent.job_id.in_(ids), JobEvent.kind.in_(("status", "epoch")))
+    resumed, is_new_attempt = 0, False
+    with open_session(client.here.sessions, read_only=True) as session:
+        for event in session.scalars(query.order_by(JobEvent.job_id, JobEvent.seq)):
+            if event.kind == "status":
+                is_new_attempt |= "attempt" in event.data
+            else:
+                resumed += is_new_attempt and event.data["epoch"] > 1
+                is_new_attempt = False
+    return resumed
+
+
 def _version_numbers(session: Session) -> Iterable[str]:
     """Numbers of a model count from 1 without gaps."""
     numbers: dict[str, list[int]] = {}

@@ -41,6 +41,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "wishes": dict(wishes),
         "jobs": dict(jobs),
         "attempts": sum(record["attempts"] for record in records),
+        "resumed": sum(record.get("resumed", 0) for record in records),
         "seconds": round(sum(record["seconds"] for record in records)),
         "seeds": sorted({str(record["seed"]).split("/", maxsplit=1)[0] for record in records}),
         "commits": list(dict.fromkeys(record["commit"] for record in records)),
@@ -61,7 +62,8 @@ def _markdown(document: dict[str, Any]) -> str:
         "|---|" + "---|" * len(stacks),
     ]
     for key, text in (
-        ("faults", "faults"), ("rounds", "rounds"), ("attempts", "attempts of all jobs"), ("seconds", "seconds"),
+        ("faults", "faults"), ("rounds", "rounds"), ("attempts", "attempts of all jobs"),
+        ("resumed", "attempts that went on from a checkpoint"), ("seconds", "seconds"),
         ("lost", "jobs lost"), ("doubled", "jobs done twice"),
     ):  # fmt: skip
         lines.append(f"| {text} | " + " | ".join(f"{each[key]:,}" for each in stacks.values()) + " |")

@@ -28,7 +28,7 @@ ANSWER_TIMEOUT_S = 5.0
 """A client that has waited this long asks again, with the same key."""
 PATIENCE_S = 60.0
 SHORT = {"max_epochs": 10, "batch_size": 4}
-LONG = {"max_epochs": 40, "batch_size": 4}
+LONG = {"max_epochs": 150, "batch_size": 4, "patience": 150}
 ROUTES = {JobKind.FINE_TUNING: "/v1/fine-tuning/jobs", JobKind.BULK_PREDICTION: "/v1/bulk-predictions"}
 CONFLICT, UNAVAILABLE = HTTPStatus.CONFLICT.value, HTTPStatus.SERVICE_UNAVAILABLE.value
 
