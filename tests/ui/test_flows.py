@@ -15,7 +15,7 @@ from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from tests.e2e.conftest import Running
 from tests.fine_tuning.reports import tournament
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL
-from tests.ui.conftest import Visit
+from tests.ui.conftest import PHONE_WIDTH, Visit
 from tests.webhooks.receiver import is_signed_with, running_receiver
 from tests.workers.conftest import binary_compounds
 
@@ -110,11 +110,58 @@ def test_links_the_back_button_and_unknown_addresses(visit: Visit) -> None:
     assert visit.page.evaluate("document.activeElement.tagName") == "H1", "the new page's heading has the focus"
     visit.page.go_back()
     assert {row[0] for row in _rows(visit.page, "Predictions")} == {"NaCl", "KCl"}
+    visit.page.get_by_role("link", name="Models", exact=True).click()
+    visit.go("/predict")
+    assert visit.page.get_by_label("Formulas, or the text").input_value() == "NaCl,KCl", "and what was asked is there"
+    visit.page.get_by_label("Level of the intervals").last.select_option("0.5")
+    visit.page.get_by_role("columnheader", name="50").wait_for()
     visit.go("/nowhere")
     visit.see("There is no such page")
     visit.expected_statuses = {404}
-    visit.go("/models/nothing-of-this-name")
-    assert "There is no model" in visit.page.get_by_role("alert").inner_text()
+    for address in ("/models/nothing-of-this-name", "/models/cut-in-a-letter-%E0%A4%A"):
+        visit.go(address)
+        visit.page.get_by_role("alert").filter(has_text=address[8:25]).wait_for()
+
+
+def test_a_button_keeps_the_focus_of_who_pressed_it(visit: Visit) -> None:
+    visit.go("/predict")
+    visit.page.get_by_label("Formulas, or the text").fill("NaCl, Li0,5CoO2")
+    visit.page.get_by_role("button", name="Predict", exact=True).press("Enter")
+    assert _rows(visit.page, "Predictions for")
+    assert visit.page.evaluate("document.activeElement.textContent") == "Predict"
+    failed = _rows(visit.page, "Without a value")
+    assert [row[0] for row in failed] == ["Li0,5CoO2"] and "decimals with a point" in failed[0][1]
+
+
+def test_what_is_dropped_is_one_file_or_nothing(visit: Visit) -> None:
+    visit.go("/data")
+    visit.page.get_by_label("File", exact=True).wait_for()
+    make = "names => { const all = new DataTransfer(); all.setData('text/plain', 'NaCl');"
+    make += " for (const name of names) all.items.add(new File(['x'], name)); return all; }"
+    for names in ([], ["a.csv", "b.csv"]):
+        dropped = visit.page.evaluate_handle(make, names)
+        visit.page.dispatch_event(".drop", "drop", {"dataTransfer": dropped})
+    visit.page.get_by_text("One file at a time: a.csv was taken").wait_for()
+    assert visit.page.get_by_label("File", exact=True).evaluate("field => field.files[0].name") == "a.csv"
+
+
+def test_without_webgl_the_values_are_there(visit: Visit) -> None:
+    visit.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    visit.page.goto(visit.url)
+    visit.page.get_by_role("button", name="Rock salt (CIF)").click()
+    visit.page.get_by_text("This browser offers no WebGL").wait_for()
+    assert _rows(visit.page, "Predictions for")
+
+
+def test_on_a_phone_a_wide_table_is_a_list(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": PHONE_WIDTH, "height": 740})
+    visit.go("/predict?formulas=NaCl,KCl")
+    table = visit.page.get_by_role("table", name="Predictions")
+    table.wait_for()
+    assert table.evaluate("table => table.scrollWidth <= table.parentElement.clientWidth"), "nothing is cut off"
+    expect(table.get_by_role("row").nth(1).get_by_role("cell")).to_have_count(4)
+    table.get_by_role("button", name="Value").click()
+    expect(table.get_by_role("columnheader", name="Value")).to_have_attribute("aria-sort", "ascending")
 
 
 def test_a_data_set_is_checked(visit: Visit) -> None:
@@ -276,6 +323,42 @@ def test_a_whole_file_is_predicted(visit: Visit) -> None:
     ]  # fmt: skip
 
 
+def test_what_an_order_met_stays_when_the_job_is_read_anew(visit: Visit, service: Running, dataset: str) -> None:
+    with service.client() as client:
+        job = client.post("/v1/bulk-predictions", json={"dataset_id": dataset}).json()
+
+    def running(route: Any) -> None:
+        route.fulfill(json={**job, "status": "running"})
+
+    visit.page.route(f"**/v1/bulk-predictions/{job['id']}", running)
+    problem = {"status": 409, "code": "job_not_pausable", "title": "Not now", "detail": "It is nearly done."}
+    visit.page.route("**/pause", lambda route: route.fulfill(status=409, json=problem))
+    visit.expected_statuses = {409}
+    visit.go(f"/bulk/{job['id']}")
+    visit.page.get_by_role("button", name="Pause").click()
+    visit.page.get_by_text("It is nearly done.").wait_for()
+    with visit.page.expect_response(f"**/v1/bulk-predictions/{job['id']}"):
+        pass
+    visit.page.wait_for_timeout(200)
+    assert visit.page.get_by_text("It is nearly done.").is_visible()
+
+
+def test_a_chart_that_replaces_another_is_never_blank(visit: Visit) -> None:
+    visit.go("/settings")
+    visit.see("Settings")
+    assert visit.page.evaluate("""async () => {
+        const { lineChart } = await import("./ui/js/charts.js");
+        const made = () => lineChart({ caption: "Loss", summary: "", xLabel: "epoch", yLabel: "loss",
+            series: [{ name: "loss", points: [[1, 2], [2, 1]] }] });
+        const first = made();
+        document.querySelector("main").append(first);
+        while (!first.querySelector("path.line")) await new Promise((next) => setTimeout(next, 20));
+        const second = made();
+        first.replaceWith(second);
+        return second.querySelectorAll("path.line").length;
+    }""") == 1  # fmt: skip
+
+
 def test_candidates_are_screened(visit: Visit) -> None:
     visit.go("/screen")
     visit.page.get_by_label("Candidates").select_option("solid_solution")
@@ -310,6 +393,7 @@ def test_cells_of_screened_crystals(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Remove this constraint").click()
     visit.page.get_by_label("Only materials like the training data").uncheck()
     visit.page.get_by_role("button", name="Screen", exact=True).click()
+    visit.page.get_by_role("button", name="Download CIFs").wait_for(timeout=JOB_MS)
     best = _rows(visit.page, "Candidates, best first")[0]
     cell = visit.page.locator(".cell-view[data-drawn]")
     cell.wait_for()

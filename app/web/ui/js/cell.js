@@ -86,6 +86,13 @@ function makeRoom(view) {
   lastView = view;
 }
 
+function drawsWebGL() {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("webgl2") ?? canvas.getContext("webgl");
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return context !== null;
+}
+
 async function start(view, controls, legend, structure) {
   const $3Dmol = await load3Dmol();
   makeRoom(view);
@@ -100,8 +107,11 @@ async function start(view, controls, legend, structure) {
     replace(view, h("p", { class: "empty" }, `The cell has ${structure.n_sites} atoms, too many to draw.`));
     return;
   }
-  const viewer = $3Dmol.createViewer(view, { antialias: true, disableFog: true, orthographic: true });
-  if (!viewer) throw new Error("This browser offers no WebGL, which the picture needs.");
+  const viewer = drawsWebGL() && $3Dmol.createViewer(view, { antialias: true, disableFog: true, orthographic: true });
+  if (!viewer) {
+    replace(view, h("p", { class: "empty" }, "This browser offers no WebGL, which the picture of the cell needs."));
+    return;
+  }
   draw(viewer, atoms, structure.cell, colour);
   const home = viewer.getView();
   const buttons = [

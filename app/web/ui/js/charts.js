@@ -6,6 +6,8 @@ import { figure as figureText, number } from "./format.js";
 const HEIGHT = 300;
 const MARGIN = { top: 10, right: 14, bottom: 46, left: 62 };
 const PATHS = 4;
+/** How wide a chart of that caption was last: the next one, which may replace it, is never blank meanwhile. */
+const lastWidths = new Map();
 
 const linear = {
   place: (value) => value,
@@ -70,10 +72,13 @@ function frame(width, height, { x, y, xLabel, yLabel, xLog, yLog }) {
 function figure({ caption, summary, key = [], height = HEIGHT, paint, numbers = null }) {
   const svg = s("svg", { role: "img", "aria-label": `${caption}. ${summary}` });
   const place = h("div", {}, svg);
-  onWidth(place, (width) => {
+  const draw = (width) => {
+    lastWidths.set(caption, width);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     replace(svg, paint(width, height));
-  });
+  };
+  if (lastWidths.has(caption)) draw(lastWidths.get(caption));
+  onWidth(place, draw);
   return h("figure", { class: "chart" }, h("figcaption", {}, caption),
     key.length > 1 && h("ul", { class: "key" }, key.map((name, index) => h("li", {},
       s("svg", { viewBox: "0 0 20 10", "aria-hidden": "true" }, marker(index, 10, 5)), name))),

@@ -1,5 +1,7 @@
 // From what people drop, paste and type to what the service takes.
 
+import { h, replace } from "./dom.js";
+
 const CIF = /^\s*(data_|loop_|_cell_length_a)/m;
 const POSCAR_NUMBERS = /^\s*[-+\d.eE]+\s+[-+\d.eE]+\s+[-+\d.eE]+\s*$/;
 
@@ -10,7 +12,8 @@ export function inputsOf(text) {
   if (CIF.test(trimmed)) return [{ id: "pasted CIF", cif: text }];
   const lines = trimmed.split("\n");
   if (lines.length >= 8 && lines.slice(2, 5).every((line) => POSCAR_NUMBERS.test(line))) return [{ id: "pasted POSCAR", poscar: text }];
-  const formulas = trimmed.split(/[\n,;]+/).map((each) => each.trim()).filter(Boolean);
+  // Between two digits a comma joins no formulas: none begins with a number. The service says what it takes in its place.
+  const formulas = trimmed.split(/[\n;]+|(?<!\d),|,(?!\d)/).map((each) => each.trim()).filter(Boolean);
   return [...new Set(formulas)].map((composition) => ({ id: composition.slice(0, 200), composition }));
 }
 
@@ -25,8 +28,23 @@ export function acceptDrops(zone, onFiles) {
   zone.addEventListener("dragleave", over(false));
   zone.addEventListener("drop", (event) => {
     over(false)(event);
-    onFiles([...event.dataTransfer.files]);
+    // Dragged text brings none.
+    if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
   });
+}
+
+/** A zone around a field for one file, which takes a dropped one too and says so when others came with it. */
+export function dropZone(field) {
+  const told = h("p", { class: "small", role: "status" });
+  const zone = h("div", { class: "drop" }, field, told);
+  field.addEventListener("change", () => replace(told));
+  acceptDrops(zone, ([first, ...others]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(first);
+    field.files = transfer.files;
+    replace(told, others.length > 0 && `One file at a time: ${first.name} was taken, the others were not.`);
+  });
+  return zone;
 }
 
 /** Comma-separated values; a text that a spreadsheet would take for a formula is kept a text. */

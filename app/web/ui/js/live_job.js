@@ -17,15 +17,17 @@ const RETRYABLE = new Set(["failed", "cancelled", "expired"]);
  */
 export function watch(path, { job, onJob, onRetried, onEvent = () => {}, signal }) {
   const status = h("p", { role: "status" });
-  const problem = h("div");
+  // Apart: what an attempt to pause met must not go when the job is read anew.
+  const [failure, refusal] = [h("div"), h("div")];
+  const problem = h("div", {}, failure, refusal);
   const lines = h("ol", { class: "log", tabindex: "0", "aria-label": "What happened" });
   const log = h("details", {}, h("summary", {}, "What happened"), lines);
   const cancel = h("button", { type: "button", class: "danger", onClick: async () => {
     if (!(await confirm("Cancel this job?", "It stops within seconds. What a training has learned is lost; results of predictions are kept. To go on later, pause it instead.", "Cancel the job"))) return;
-    busy(cancel, problem, async () => update(await request(`${path}/cancel`, { method: "POST" })));
+    busy(cancel, refusal, async () => update(await request(`${path}/cancel`, { method: "POST" })));
   } }, "Cancel");
   const act = (name, makes) => {
-    const button = h("button", { type: "button", onClick: () => busy(button, problem, makes) }, name);
+    const button = h("button", { type: "button", onClick: () => busy(button, refusal, makes) }, name);
     return button;
   };
   const move = (verb) => async () => update(await request(`${path}/${verb}`, { method: "POST" }));
@@ -41,7 +43,7 @@ export function watch(path, { job, onJob, onRetried, onEvent = () => {}, signal 
     pauseIt.hidden = !PAUSABLE.has(current.status);
     resume.hidden = !RESUMABLE.has(current.status);
     retry.hidden = !RETRYABLE.has(current.status);
-    replace(problem, current.error && h("div", { class: "notice bad" }, h("h3", {}, "The job failed"), h("p", {}, current.error.detail),
+    replace(failure, current.error && h("div", { class: "notice bad" }, h("h3", {}, "The job failed"), h("p", {}, current.error.detail),
       h("p", { class: "small muted" }, "Code ", h("code", {}, current.error.code))));
   }
 
@@ -88,7 +90,7 @@ export function watch(path, { job, onJob, onRetried, onEvent = () => {}, signal 
       connection = "";
       show();
     } catch (error) {
-      if (!signal.aborted) replace(problem, errorBox(error));
+      if (!signal.aborted) replace(refusal, errorBox(error));
     }
   }
 

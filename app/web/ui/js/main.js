@@ -35,11 +35,20 @@ function find(hash) {
   for (const [pattern, module, title] of ROUTES) {
     const match = pattern.exec(path);
     if (match) {
-      const parameters = Object.fromEntries(Object.entries(match.groups ?? {}).map(([k, v]) => [k, decodeURIComponent(v)]));
+      const parameters = Object.fromEntries(Object.entries(match.groups ?? {}).map(([k, v]) => [k, decoded(v)]));
       return { module, title, parameters, query: new URLSearchParams(search) };
     }
   }
   return null;
+}
+
+/** A part of an address as people read it; what was cut in the middle of a letter stays as it is. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 async function show() {

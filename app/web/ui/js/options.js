@@ -6,11 +6,18 @@ import { field, select } from "./parts.js";
 
 const CHOSEN = "chosen by the service";
 
+const TITLES = { n_folds: "Folds", n_trials: "Trials", val_fraction: "Validation fraction" };
+
+function title(name) {
+  const text = words(name);
+  return TITLES[name] ?? text[0].toUpperCase() + text.slice(1);
+}
+
 /** Controls for `names` of a schema; `values()` gives those that were filled in. */
 export function optionFields(schema, names) {
   const controls = names.filter((name) => schema.properties[name]).map((name) => [name, control(schema.properties[name])]);
   return {
-    element: h("div", { class: "fields" }, controls.map(([name, made]) => field(words(name), made.element, schema.properties[name].description ?? null))),
+    element: h("div", { class: "fields" }, controls.map(([name, made]) => field(title(name), made.element, schema.properties[name].description?.replaceAll("`", "") ?? null))),
     values: () => Object.fromEntries(controls.map(([name, made]) => [name, made.value()]).filter(([, value]) => value !== null)),
   };
 }

@@ -5,6 +5,8 @@ import { announce, h, replace, uniqueId } from "./dom.js";
 import { count, words } from "./format.js";
 
 const ROWS_SHOWN = 100;
+// A table with more columns becomes a list of its rows where the screen is narrow.
+const MOST_ON_A_PHONE = 3;
 
 export const link = (hash, ...children) => h("a", { href: hash }, ...children);
 
@@ -13,10 +15,12 @@ export function errorBox(error, retry = null) {
   const level = document.querySelector("main h1") ? "h2" : "h1";
   if (!(error instanceof ApiError)) console.error(error);
   const problem = error instanceof ApiError ? error.problem : { title: "Something went wrong in this page", detail: String(error) };
+  // How programs send a key is of no use to a person at this page.
+  const detail = problem.code === "key_missing" ? "This service answers only with a key, which its administrator makes." : problem.detail;
   const fields = (problem.errors ?? []).filter((each) => each.detail).slice(0, 20);
   return h("div", { class: "notice bad", role: "alert" },
     h(level, {}, problem.title ?? "That did not work"),
-    h("p", {}, problem.detail),
+    h("p", {}, detail),
     fields.length > 1 && h("ul", {}, fields.map((each) => h("li", {},
       h("code", {}, each.field ?? each.input_id ?? ""), " ", each.detail))),
     error.status === 401 && h("p", {}, link("#/settings", "Enter an API key"), " in the settings of this page."),
@@ -49,8 +53,9 @@ export async function load(place, what, make, signal) {
 /** Run `work` while the button shows that it does; errors go to `place`. */
 export async function busy(button, place, work) {
   if (button.getAttribute("aria-busy") === "true") return;
+  // Not `disabled`: that would take the focus away from who pressed it by keyboard.
   button.setAttribute("aria-busy", "true");
-  button.disabled = true;
+  button.setAttribute("aria-disabled", "true");
   replace(place);
   try {
     await work();
@@ -58,7 +63,7 @@ export async function busy(button, place, work) {
     if (error.name !== "AbortError") replace(place, errorBox(error));
   } finally {
     button.removeAttribute("aria-busy");
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
   }
 }
 
@@ -107,13 +112,13 @@ export const statusBadge = (status) => h("span", { class: `badge ${STATES[status
  * row's heading, `sort` gives what to sort by. Long tables show their first rows and a button for more.
  */
 export function table({ caption, columns, rows, tall = false, shown = ROWS_SHOWN, rowAttributes = () => ({}), sorted = null }) {
-  const body = h("tbody");
+  const body = h("tbody", { role: "rowgroup" });
   const captionId = uniqueId("caption");
   const more = h("div", { class: "row" });
   let order = sorted;
   let limit = shown;
   const heads = columns.map((column, index) => h("th", {
-    scope: "col", class: column.numeric ? "numeric" : null,
+    role: "columnheader", scope: "col", class: column.numeric ? "numeric" : null,
     "aria-sort": order?.index === index ? (order.down ? "descending" : "ascending") : null,
   }, column.sort ? h("button", { type: "button", onClick: () => sortBy(index) }, column.label) : column.label));
 
@@ -140,8 +145,11 @@ export function table({ caption, columns, rows, tall = false, shown = ROWS_SHOWN
   }
 
   function draw() {
-    replace(body, ordered().slice(0, limit).map((row) => h("tr", rowAttributes(row), columns.map((column) => h(
-      column.head ? "th" : "td", { class: column.numeric ? "numeric" : null, scope: column.head ? "row" : null }, column.cell(row),
+    replace(body, ordered().slice(0, limit).map((row) => h("tr", { role: "row", ...rowAttributes(row) }, columns.map((column) => h(
+      column.head ? "th" : "td", {
+        role: column.head ? "rowheader" : "cell", class: column.numeric ? "numeric" : null, scope: column.head ? "row" : null,
+        "data-label": column.label,
+      }, column.cell(row),
     )))));
     replace(more, rows.length > limit && h("button", { type: "button", onClick: () => {
       limit *= 5;
@@ -151,7 +159,8 @@ export function table({ caption, columns, rows, tall = false, shown = ROWS_SHOWN
 
   draw();
   return h("div", {}, h("div", { class: `scroll${tall ? " tall" : ""}`, tabindex: "0", role: "region", "aria-labelledby": captionId },
-    h("table", {}, h("caption", { id: captionId }, caption), h("thead", {}, h("tr", {}, heads)), body)), more);
+    h("table", { role: "table", "aria-labelledby": captionId, class: columns.length > MOST_ON_A_PHONE ? "stacks" : null }, h("caption", { id: captionId }, caption),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)), body)), more);
 }
 
 /** Ask before something that cannot be undone; true when the person agrees. */

@@ -30,10 +30,11 @@ export function predictionTable(answer, cells, showCell) {
   const input = (row) => (cells.has(row.input_id)
     ? h("button", { type: "button", class: "link", title: "Show its cell", onClick: () => showCell(row.input_id) }, row.input_id)
     : formula(row.input_id));
+  const shared = ids.size > 1 ? sharedNotes(answer.predictions) : new Map();
   const property = ({ property: key, model, notes }) => [labelOf(key),
-    h("div", { class: "small" }, link(`#/models/${model.name}/${model.version}`, `${model.name}/${model.version}`)),
-    notes.map((note) => h("div", { class: "small muted" }, note))];
-  return table({
+    h("div", { class: "small" }, link(`#/models/${model.name}/${model.version}`, versionOf(model))),
+    notes.filter((note) => !shared.get(versionOf(model))?.includes(note)).map((note) => h("div", { class: "small muted" }, note))];
+  const rows = table({
     caption: ids.size > 1 ? "Predictions" : ["Predictions for ", formula([...ids][0])], rows: answer.predictions, columns: [
       ids.size > 1 && { label: "Input", head: true, cell: input, sort: (row) => row.input_id },
       { label: "Property and model", head: ids.size === 1, cell: property, sort: (row) => row.property },
@@ -42,6 +43,19 @@ export function predictionTable(answer, cells, showCell) {
       { label: "Domain", cell: domainCell, sort: (row) => row.domain?.score },
     ].filter(Boolean),
   });
+  return h("div", {}, rows, [...shared].flatMap(([version, notes]) => notes.map((note) => h("p", { class: "small muted" }, `${version}: ${note}`))));
+}
+
+const versionOf = ({ name, version }) => `${name}/${version}`;
+
+/** What a model says beside every one of its values: told once, `version -> notes`. */
+function sharedNotes(predictions) {
+  const shared = new Map();
+  for (const { model, notes } of predictions) {
+    const before = shared.get(versionOf(model));
+    shared.set(versionOf(model), before ? before.filter((note) => notes.includes(note)) : notes);
+  }
+  return shared;
 }
 
 export function failures(errors) {

@@ -57,7 +57,7 @@ function periodicTable({ elements, unseen_elements: unseen }) {
   return h("div", {},
     h("div", { class: "scroll", tabindex: "0", role: "img", "aria-label": `Periodic table of the data set: ${plural(present.length, "element")}. Most rows hold ${frequent}.` },
       h("div", { class: "periodic" }, cells)),
-    h("p", { class: "small" }, `${plural(present.length, "element")}; the darker, the more rows. Most frequent: ${frequent}.`),
+    h("p", { class: "small" }, `${plural(present.length, "element")}; the stronger the colour, the more rows. Most frequent: ${frequent}.`),
     unseen.map((each) => h("p", { class: "small" }, h("span", { class: "badge warn" }, "new"), ` ${each.elements.join(", ")}: in ${plural(each.n_rows, "row")}, never seen by ${each.model}/${each.version} in training (framed).`)),
     h("details", {}, h("summary", {}, "Rows by element"), table({
       caption: "Usable rows that hold each element", tall: true, shown: 120, rows: present, columns: [

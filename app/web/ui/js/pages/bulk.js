@@ -2,7 +2,7 @@
 
 import { allAllowed, newKey, request } from "../api.js";
 import { h, replace } from "../dom.js";
-import { acceptDrops } from "../inputs.js";
+import { dropZone } from "../inputs.js";
 import { levelSelect, modelChoice } from "../models_choice.js";
 import { busy, field, heading, load, select, trail } from "../parts.js";
 
@@ -16,15 +16,10 @@ export function render(place, { query, signal }) {
 function form(datasets, wanted, signal) {
   const file = h("input", { type: "file", accept: ".csv,.jsonl,.parquet,.zip" });
   const dataset = select([["", "No: a file"], ...datasets.map((each) => [each.id, each.name])], { value: wanted ?? "" });
-  const zone = h("div", { class: "drop" });
   const fileField = field("File", file, "CSV, JSONL or Parquet with a column cif, poscar, structure, composition or formula and, if you like, id; or a zip of structure files.");
-  file.replaceWith(zone);
-  zone.append(file);
-  acceptDrops(zone, ([first]) => {
-    const transfer = new DataTransfer();
-    transfer.items.add(first);
-    file.files = transfer.files;
-  });
+  const place = h("div");
+  file.replaceWith(place);
+  place.replaceWith(dropZone(file));
   const level = levelSelect();
   const choice = modelChoice(signal);
   const told = h("div");

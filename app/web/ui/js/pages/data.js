@@ -3,7 +3,7 @@
 import { all, ApiError, request } from "../api.js";
 import { h, replace } from "../dom.js";
 import { bytes, count, time, withUnit } from "../format.js";
-import { acceptDrops } from "../inputs.js";
+import { dropZone } from "../inputs.js";
 import { properties } from "../models_choice.js";
 import { busy, empty, errorBox, field, heading, link, load, table } from "../parts.js";
 import { propertyForm } from "../property_form.js";
@@ -23,12 +23,7 @@ function uploadForm(catalogue, signal) {
   const property = propertyForm(catalogue);
   const button = h("button", { type: "submit", class: "primary" }, "Upload and check");
   const told = h("div");
-  const zone = h("div", { class: "drop" }, file);
-  acceptDrops(zone, ([first]) => {
-    const transfer = new DataTransfer();
-    transfer.items.add(first);
-    file.files = transfer.files;
-  });
+  const zone = dropZone(file);
   const form = h("form", { onSubmit: (event) => {
     event.preventDefault();
     busy(button, told, async () => {

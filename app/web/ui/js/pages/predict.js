@@ -78,7 +78,8 @@ export function render(place, { query, signal }) {
       return;
     }
     await busy(button, problem, async () => {
-      last = await ask(files, typed, { ...choice.chosen(), interval_level: Number(level.value) }, signal);
+      const answer = await ask(files, typed, { ...choice.chosen(), interval_level: Number(level.value) }, signal);
+      last = { ...answer, text: text.value, files: [...files] };
       if (signal.aborted) return;
       showAnswer(results, last, again);
       announce(`${plural(last.predictions.length, "value")}, ${plural(last.errors.length, "error")}.`);
@@ -99,7 +100,9 @@ export function render(place, { query, signal }) {
     text.value = query.get("formulas");
     predict();
   } else if (last && !wanted.length) {
-    text.value = last.text ?? "";
+    text.value = last.text;
+    add(last.files);
+    level.value = String(last.level);
     showAnswer(results, last, again);
   } else showEmpty();
 }

@@ -7,6 +7,8 @@ import { optionFields } from "../options.js";
 import { busy, empty, field, heading, link, load, select } from "../parts.js";
 
 const RECOMMENDED = "auto";
+const NAMES = "Small letters, digits, '.', '_' and '-'; a letter or digit first.";
+const OF_NO_PAPER = "beyond the papers";
 const FAMILIES = { cgcnn: "CGCNN", schnet: "SchNet", elemnet: "ElemNet", elemnet_representation: "ElemNet", baseline: "baseline", ensemble: "combination" };
 
 export function render(place, { query, signal }) {
@@ -30,7 +32,7 @@ function form({ datasets, methods, models, schema }, query, signal) {
   const method = h("select");
   const base = h("select");
   const baseField = field("Base model", base, "What the training starts from.");
-  const name = h("input", { required: true, pattern: "[a-z0-9][a-z0-9._\\-]{0,63}", maxlength: 64, autocapitalize: "off", placeholder: "my-bulk-modulus" });
+  const name = h("input", { required: true, pattern: "[a-z0-9][a-z0-9._\\-]{0,63}", maxlength: 64, autocapitalize: "off", placeholder: "my-bulk-modulus", title: NAMES });
   const seed = h("input", { type: "number", min: 0, value: 0 });
   const about = h("p", { class: "small muted" });
   const facts = h("p", { class: "small muted" });
@@ -63,7 +65,7 @@ function form({ datasets, methods, models, schema }, query, signal) {
     const { input_kind: kind } = chosen();
     const ways = methods.filter((each) => each.name === method.value && each.data_kinds.includes(kind));
     const families = new Set(ways.map((each) => each.base_family).filter(Boolean));
-    about.textContent = `${ways[0].description.replaceAll("`", "")} ${ways[0].source ? `Source: ${ways[0].source}.` : ""}`;
+    about.textContent = `${ways[0].description.replaceAll("`", "")} ${ways[0].source && ways[0].source !== OF_NO_PAPER ? `Source: ${ways[0].source}.` : ""}`;
     const fitting = models.filter((model) => model.champion && model.input_kind === kind && (method.value === RECOMMENDED || families.has(model.champion.architecture)));
     replace(base, h("option", { value: "auto" }, method.value === RECOMMENDED ? "all that fit" : "chosen by the service"),
       fitting.map((model) => h("option", { value: model.name }, `${model.name} (${FAMILIES[model.champion.architecture] ?? model.champion.architecture}, ${model.champion.property.label})`)));
@@ -87,7 +89,7 @@ function form({ datasets, methods, models, schema }, query, signal) {
     });
   } },
     h("div", { class: "columns" },
-      h("div", {}, field("Data set", dataset), facts, field("Name of the model", name, "Small letters, digits, '.', '_' and '-'. A name of your own that exists gets a further version.")),
+      h("div", {}, field("Data set", dataset), facts, field("Name of the model", name, `${NAMES} A name of your own that exists gets a further version.`)),
       h("div", {}, field("Method", method), about, baseField)),
     h("details", {}, h("summary", {}, "Options"), h("p", { class: "small muted" }, "What is left empty is chosen for the data."), options, field("Seed", seed, "Same seed, same split, same starting weights.")),
     h("div", { class: "row" }, button), told);

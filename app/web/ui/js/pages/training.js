@@ -15,11 +15,13 @@ export function render(place, { id, signal }) {
   const path = `v1/fine-tuning/jobs/${id}`;
   load(place, "the training", async () => {
     const [job] = await Promise.all([request(path, { signal }), properties()]);
-    return page(path, job, signal);
+    // Deleted meanwhile, it has an id and no name.
+    const dataset = await request(`v1/datasets/${job.dataset_id}`, { signal }).catch(() => null);
+    return page(path, job, dataset?.name ?? job.dataset_id, signal);
   }, signal);
 }
 
-function page(path, job, signal) {
+function page(path, job, dataset, signal) {
   const [curves, report, about] = [h("div", { class: "columns" }), h("div"), h("div")];
   const bar = progressBar("Progress of the training");
   const saved = h("button", { type: "button", onClick: () => download(`${path}/report`, { query: { format: "html" }, fileName: `${job.id}.html`, headers: { Accept: "text/html" } }) }, "Save the report as a page");
@@ -65,7 +67,7 @@ function page(path, job, signal) {
     else if (progress) {
       bar.show(progress.epoch, progress.max_epochs, `Epoch ${progress.epoch} of at most ${progress.max_epochs}, best validation error ${withUnit(number(progress.best_val_mae), progress.unit)}`, progress.eta_s);
     } else bar.show(0, 0, { queued: "Waiting for a worker.", paused: "Paused." }[next.status] ?? "Getting ready.");
-    replace(about, jobFacts(next));
+    replace(about, jobFacts(next, dataset));
     if (next.status === "succeeded" && !reported) {
       reported = true;
       forgetProperties();
@@ -83,10 +85,10 @@ function page(path, job, signal) {
     live.controls, report, curves, about, live.log);
 }
 
-function jobFacts(job) {
+function jobFacts(job, dataset) {
   const used = Object.entries(job.hyperparameters).filter(([, value]) => value !== null);
   return h("section", { class: "card" }, h("h2", {}, "The job"), facts([
-    ["Data set", link(`#/data/${job.dataset_id}`, job.dataset_id)], ["Property", labelOf(job.property), unitText(job.unit) && ` (${unitText(job.unit)})`],
+    ["Data set", link(`#/data/${job.dataset_id}`, dataset)], ["Property", labelOf(job.property), unitText(job.unit) && ` (${unitText(job.unit)})`],
     ["Method", words(job.method), ` (${job.architecture})`],
     job.base_model && ["Starts from", link(`#/models/${job.base_model.name}/${job.base_model.version}`, `${job.base_model.name}/${job.base_model.version}`)],
     job.sources.length > 0 && ["May use", job.sources.map((source, index) => [index > 0 && ", ", link(`#/models/${source.name}/${source.version}`, `${source.name}/${source.version}`)])],
