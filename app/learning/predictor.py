@@ -99,6 +99,8 @@ class Predictor:
             outputs, embeddings = embedded_outputs(self.network, samples, self.device)
             values = self.target_map.to_physical(outputs)
             assessments = self.trust.assess(embeddings, fractions_of(items), values) if len(values) else []
+            # A gap of -0.0001 eV is 0, and no value lies outside its own interval.
+            values = np.clip(values, self.trust.lower, self.trust.upper)
         return [
             Estimate(value, assessment)
             if np.isfinite(value)

@@ -1,9 +1,11 @@
 """Every model that ships: whole, unchanged, and giving the same numbers in every release."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.core.errors import ArtifactCorrupt
@@ -148,3 +150,18 @@ def test_intervals_of_another_model_are_refused() -> None:
     content = (PROJECT_ROOT / "models_store/elemnet-formation-energy/2" / TRUST_FILE).read_bytes()
     with pytest.raises(ArtifactCorrupt, match="sha256 differs"):
         Predictor.from_bytes(manifest, weights, content)
+
+
+def test_no_value_is_beyond_what_the_property_allows() -> None:
+    """A network may say -0.0001 eV of a metal; a gap is never below 0, nor is a value outside its own interval."""
+    model = trusting(PROJECT_ROOT / "models_store" / "cgcnn-band-gap" / "3")
+    assert model.trust is not None
+    crystals = list(COMPOUNDS.values())
+    samples, _ = model.featurise(crystals)
+    raw = model.forward(samples)
+    bounded = dataclasses.replace(model.trust, lower=float(np.median(raw)))
+    narrow = Predictor(model.manifest, model.network, model.device, bounded)
+    for found, said in zip(narrow.estimate(crystals), raw, strict=True):
+        assert isinstance(found, Estimate) and found.assessment is not None
+        lower, upper = found.assessment.interval(0.9) or (0.0, 0.0)
+        assert found.value == pytest.approx(max(said, bounded.lower)) and lower <= found.value <= upper
