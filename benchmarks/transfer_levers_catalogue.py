@@ -19,6 +19,7 @@ from app.learning.presets import resolve_hyperparameters
 from app.learning.tournament.combining import combination_weights
 from app.learning.tournament.entrants import regressors
 from app.learning.tournament.fitting import Course, RegressorFits, source_columns
+from app.learning.training.plan import LAST_TOLERANCE
 from app.registry.manifest import Architecture, InputKind
 from benchmarks.transfer_levers_rows import N_FOLDS, N_ROWS
 from benchmarks.transfer_levers_training import FORMATION_ENERGY, Lab, Trained, Training, Weights
@@ -82,6 +83,20 @@ def one(training: Training, read: Reading = last) -> Callable[[Lab], Outcome]:
     def make(lab: Lab) -> Outcome:
         trained = lab.train(training)
         return Outcome(read(trained), trained.seconds, f"best epoch {trained.best_epoch}")
+
+    return make
+
+
+def as_preset(training: Training) -> Callable[[Lab], Outcome]:
+    """What the `default` preset keeps: the last weights, unless an epoch before had a much lower validation error."""
+
+    def make(lab: Lab) -> Outcome:
+        trained, val = lab.train(training), lab.draw.split.val
+        labels = lab.draw.transformed[val]
+        lowest, at_end = (float(np.abs(read(trained)[val] - labels).mean()) for read in (best, last))
+        keeps_last = at_end <= LAST_TOLERANCE * lowest
+        note = f"best epoch {trained.best_epoch}, the {'last' if keeps_last else 'best'} is kept"
+        return Outcome(last(trained) if keeps_last else best(trained), trained.seconds, note)
 
     return make
 
@@ -242,8 +257,8 @@ def _tuned(kind: str, training: Training, **given: object) -> tuple[str, Lever]:
 
 
 LEVERS: dict[str, Lever] = {
-    "scratch": Lever(_TUNING, "`default` preset, random weights", one(SCRATCH)),
-    "fine_tune": Lever(_TUNING, "`default` preset, from the formation energy", one(PLAIN)),
+    "scratch": Lever(_TUNING, "`default` preset, random weights", as_preset(SCRATCH)),
+    "fine_tune": Lever(_TUNING, "`default` preset, from the formation energy", as_preset(PLAIN)),
     **dict(
         [
             *(_tuned("scratch", SCRATCH, learning_rate=rate) for rate in (1e-3, 6e-3)),
@@ -252,6 +267,8 @@ LEVERS: dict[str, Lever] = {
             _tuned("fine_tune", PLAIN, weight_decay=0.1),
         ]
     ),
+    "last epoch": Lever(_WEIGHTS, "whatever the validation error", one(PLAIN)),
+    "scratch, last epoch": Lever(_WEIGHTS, "the same from scratch", one(SCRATCH)),
     "best epoch": Lever(_WEIGHTS, "weights of the epoch with the lowest validation error", one(PLAIN, best)),
     "scratch, best epoch": Lever(_WEIGHTS, "the same from scratch", one(SCRATCH, best)),
     "snapshots": Lever(_WEIGHTS, "mean over the weights after 60, 70 ... 100 % of the schedule", one(PLAIN, at_marks)),

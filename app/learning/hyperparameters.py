@@ -67,7 +67,8 @@ class Hyperparameters(BaseModel):
     kept_weights: Literal["best", "last"] | None = Field(
         default=None,
         description="`best`: those of the epoch with the lowest validation error. `last`: those of the last epoch, "
-        "where the training comes to the end of `max_epochs`; else the best ones.",
+        "where the training comes to the end of `max_epochs` and no epoch had a validation error lower by more than "
+        "15 %; else the best ones.",
     )
     gradient_clip: float | None = Field(
         default=None, ge=0, description="Largest gradient norm; 0 = unbounded.", examples=[1.0]

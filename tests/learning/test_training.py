@@ -176,7 +176,16 @@ def test_a_full_disk_costs_the_state_not_the_run(
     assert not list((tmp_path / "full").iterdir())
 
 
-def test_the_last_weights_are_kept_where_the_schedule_ends(tmp_path: Path) -> None:
+def test_the_last_weights_are_kept_unless_an_epoch_was_much_better() -> None:
+    plan = TrainingPlan.of(spec(kept_weights="last", max_epochs=8).hyperparameters, 1)
+    assert plan.keeps(3, 0.9, 1.0) and not plan.keeps(3, 1.1, 1.0)
+    assert plan.keeps(8, 1.14, 1.0) and not plan.keeps(8, 1.16, 1.0)
+    assert not plan.keeps(8, float("nan"), 1.0)
+    assert not TrainingPlan.of(spec(kept_weights="best", max_epochs=8).hyperparameters, 1).keeps(8, 1.14, 1.0)
+
+
+def test_the_last_weights_are_kept_where_the_schedule_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.learning.training.plan.LAST_TOLERANCE", 2.0)
     # At this rate the last of eight epochs is worse than the one before.
     given = {"learning_rate": 0.02, "schedule": "constant", "seed": 2}
     best, _ = run(spec(kept_weights="best", **given), tmp_path / "best")

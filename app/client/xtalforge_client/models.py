@@ -496,7 +496,7 @@ class Hyperparameters(BaseModel):
     """
     kept_weights: Literal["best", "last"] | None = None
     """
-    `best`: those of the epoch with the lowest validation error. `last`: those of the last epoch, where the training comes to the end of `max_epochs`; else the best ones.
+    `best`: those of the epoch with the lowest validation error. `last`: those of the last epoch, where the training comes to the end of `max_epochs` and no epoch had a validation error lower by more than 15 %; else the best ones.
     """
     gradient_clip: float | None = None
     """

@@ -34,9 +34,12 @@ class TrainingPlan:
 
     def keeps(self, epoch: int, error: float, best_error: float) -> bool:
         """Whether the weights after `epoch`, counted from 1, are kept; errors are those of the validation rows."""
-        return error < best_error or (self.kept_weights == "last" and epoch == self.max_epochs)
+        is_last = self.kept_weights == "last" and epoch == self.max_epochs
+        return error < best_error or (is_last and error <= LAST_TOLERANCE * best_error)
 
 
+LAST_TOLERANCE = 1.15
+"""Of the lowest validation error: where that of the last epoch is higher, it is no matter of which rows were drawn."""
 _WARM_UP = 0.3
 _START_DIVISOR = 25.0
 _END_DIVISOR = 1e4
