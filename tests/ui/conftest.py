@@ -16,10 +16,10 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# The cell is drawn by WebGL, here in software.
+# The cell is drawn by WebGL, here in software; all else is put together without it, for less.
 OPTIONS = (
     "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
+    "--enable-unsafe-swiftshader", "--disable-gpu-compositing",
 )  # fmt: skip
 WAIT_MS = 30_000
 PHONE_WIDTH = 360
