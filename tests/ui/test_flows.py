@@ -50,6 +50,10 @@ def _upload(visit: Visit, name: str, content: bytes, title: str) -> None:
 def test_an_example_is_one_click_away(visit: Visit) -> None:
     visit.page.goto(visit.url)
     visit.see("Predict properties of crystals")
+    visit.page.get_by_role("link", name="Tutorials").click()
+    visit.page.get_by_role("link", name="Predict in one minute").first.click()
+    visit.see("Predict in one minute")
+    visit.page.get_by_role("link", name="Xtalforge").click()
     visit.page.get_by_role("button", name="Rock salt (CIF)").click()
     cell = visit.page.locator(".cell-view[data-drawn]")
     cell.wait_for()
