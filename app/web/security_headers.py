@@ -1,4 +1,7 @@
-"""What every answer tells browsers: load nothing from elsewhere, guess no types, show it in no foreign frame."""
+"""What every answer tells browsers: load nothing from elsewhere, guess no types, show it in no foreign frame.
+
+And caches on the way: answers of the API are for whoever asked.
+"""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -8,6 +11,8 @@ CONTENT_SECURITY_POLICY = (
 )
 """Scripts and styles come from files of this service alone."""
 
+_API = "/v1/"
+_NOT_KEPT = (b"cache-control", b"no-store")
 _CSP = b"content-security-policy"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -36,6 +41,8 @@ class SecurityHeadersMiddleware:
                 headers = [*message.get("headers", ()), *self._headers]
                 if not any(name == _CSP for name, _ in headers):
                     headers.append((_CSP, CONTENT_SECURITY_POLICY.encode()))
+                if scope["path"].startswith(_API) and not any(name == _NOT_KEPT[0] for name, _ in headers):
+                    headers.append(_NOT_KEPT)
                 message["headers"] = headers
             await send(message)
 

@@ -1,5 +1,6 @@
 """GET /metrics: what Prometheus is told, on the whole application."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.db import create_engine_for, open_session, upgrade_to_head
+from app.core.errors import XtalforgeError
 from app.core.orm import utc_now
-from app.core.settings import Settings
+from app.core.settings import PROJECT_ROOT, Settings
 from app.jobs.metrics import JobMetrics
 from app.jobs.models import Job
 from app.jobs.queue import JobQueue
@@ -88,6 +90,20 @@ def test_the_machine_and_what_the_service_needs(client: TestClient) -> None:
     assert _value(samples, "xtalforge_resident_memory_bytes", role="api") > 50e6
     assert _value(samples, "xtalforge_broker_up") == _value(samples, "xtalforge_database_up") == 1
     assert any(name == "xtalforge_build_info" for name, _ in samples)
+
+
+def test_alerts_are_about_what_there_is(client: TestClient) -> None:
+    """An alert about a misspelt metric or code never fires."""
+    families = {family.name for family in text_string_to_metric_families(client.get("/metrics").text)}
+    alerts = (PROJECT_ROOT / ".deploy" / "alerts.yml").read_text()
+    named = {re.sub("_(total|count|bucket)$", "", name) for name in re.findall(r"xtalforge_\w+", alerts)}
+    assert len(named) > 8 and named <= families
+    codes = {code for choice in re.findall(r'code=~"([^"]+)"', alerts) for code in choice.split("|")}
+    assert codes and codes <= _codes_below(XtalforgeError)
+
+
+def _codes_below(kind: type[XtalforgeError]) -> set[str]:
+    return {kind.code}.union(*(_codes_below(each) for each in kind.__subclasses__()))
 
 
 def test_jobs_are_told_from_sql(sessions: sessionmaker[Session], database_url: str) -> None:

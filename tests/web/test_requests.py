@@ -117,6 +117,12 @@ def test_too_many_files_are_too_many_inputs(client: TestClient) -> None:
     assert "zip" in _refused(client.post(f"{PREDICTIONS}/upload", files=files), code="too_many_inputs")
 
 
+def test_answers_are_kept_by_no_cache_on_the_way(client: TestClient) -> None:
+    assert client.get("/v1/models").headers["cache-control"] == "no-store"
+    assert client.get("/v1/models/none").headers["cache-control"] == "no-store"
+    assert "no-store" not in client.get("/").headers.get("cache-control", "")
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
