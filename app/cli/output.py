@@ -2,9 +2,10 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,8 @@ IntervalLevelOption = Annotated[
 ]
 
 _PIPED_WIDTH = 160
+_SECONDS = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)$")
+_IDENTIFIER = re.compile(r"[a-z]+_[0-9a-f]{32}")
 
 # A pipe has no width; rich would take 80 columns and break every name.
 stdout = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
@@ -94,11 +97,15 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; columns whose name ends with `#` hold numbers and are set flush right."""
     table = Table(title=title or None, title_justify="left")
-    for column in columns:
+    cells = [["" if cell is None else _SECONDS.sub(r"\1 \2Z", str(cell)) for cell in row] for row in rows]
+    for index, column in enumerate(columns):
         is_number = column.endswith("#")
-        table.add_column(column.rstrip("#"), justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        # An identifier in two pieces cannot be copied into the next command.
+        whole = any(_IDENTIFIER.fullmatch(row[index]) for row in cells)
+        justify: Literal["right", "left"] = "right" if is_number else "left"
+        table.add_column(column.rstrip("#"), justify=justify, overflow="fold", no_wrap=whole)
+    for row in cells:
+        table.add_row(*row)
     stdout.print(table, markup=False)
 
 

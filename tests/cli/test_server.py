@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.main import app
+from app.cli.output import print_table
 from app.cli.server import CannotWrite, Server, ServerError
 from tests.client.hostile import Reply, Seen, busy, hostile_server
 
@@ -82,3 +83,11 @@ def test_errors_carry_the_servers_code_on_one_line(capsys: pytest.CaptureFixture
     told = capsys.readouterr().err.splitlines()
     assert [line.split(")")[0] for line in told] == ["error (key_missing", "error (model_not_found"]
     assert "XTALFORGE_API_KEY" in told[0] and told[1].endswith(sentence)
+
+
+def test_tables_for_people_keep_identifiers_whole_and_times_short(capsys: pytest.CaptureFixture[str]) -> None:
+    job = "job_" + "0a" * 16
+    row = [job, "fine-tuning", "cancelled", "a model by fine_tune " * 4, "2026-11-22T00:19:27.819921Z"]
+    print_table("", ["job", "kind", "status", "what", "made"], [row])
+    printed = capsys.readouterr().out
+    assert job in printed and "2026-11-22 00:19:27Z" in printed
