@@ -16,7 +16,8 @@ A seed draws 500 rows that train, 125 that choose the epoch and 640 to 1,000 row
 same for every lever. Errors: MAE of log10(K/GPa) for `k_vrh`, of the property's unit else, mean ± standard deviation
 over seeds. Differences are paired, in percent of the other's error, with p of a two-sided paired t-test over the seeds
 that both have: of {n_levers} comparisons some are below 0.05 by chance, and draws of different seeds share rows.
-`scratch` is the best of its settings on validation rows (here: {scratch}). Seconds are of one core beside other work.
+`scratch` is the best of its settings on validation rows, of those that ran on all its seeds (here: {scratch}).
+Seconds are of one core beside other work.
 """
 COLUMNS = """| lever | what | seeds | test MAE | against fine_tune | against scratch | median s |
 |---|---|---|---|---|---|---|"""
@@ -30,7 +31,7 @@ def report(lines: Lines) -> str:
     found = [
         HEAD.format(
             dates=" to ".join(dict.fromkeys((dates[0], dates[-1]))), processor=about["processor"],
-            cores=about["cores"], n_levers=len(LEVERS),
+            cores=about["cores"], n_levers=len({line["lever"] for line in lines}),
             scratch="; ".join(f"{target}: {_best_scratch(lines, target)}" for target in _targets(lines)),
         )
     ]  # fmt: skip
@@ -40,7 +41,8 @@ def report(lines: Lines) -> str:
             rows = [_row(lines, target, name) for name, lever in LEVERS.items() if lever.family == family]
             if any(rows):
                 found += [f"\n### {family.capitalize()}\n", COLUMNS, *filter(None, rows)]
-        found.append("")
+        left = [name for name in LEVERS if not _errors(lines, target, name)]
+        found += ["", f"Not run: {'; '.join(left)}.", ""] if left else [""]
     return "\n".join(found)
 
 
@@ -55,12 +57,11 @@ def _errors(lines: Lines, target: str, lever: str, column: str = "mae") -> dict[
 
 
 def _best_scratch(lines: Lines, target: str) -> str:
-    """The setting with the lowest mean validation error on the seeds that all tried ones have."""
-    tried = [name for name in TUNED_SCRATCH if _errors(lines, target, name)]
-    if not tried:
-        return "scratch"
-    seeds = set.intersection(*(set(_errors(lines, target, name)) for name in tried))
-    return min(tried, key=lambda name: np.mean([_errors(lines, target, name, "val_mae")[seed] for seed in seeds]))
+    """The setting with the lowest mean validation error, of those tried on every seed of the preset's own."""
+    seeds = set(_errors(lines, target, "scratch"))
+    tried = [name for name in TUNED_SCRATCH if seeds and seeds <= set(_errors(lines, target, name))]
+    means = {name: np.mean([_errors(lines, target, name, "val_mae")[seed] for seed in seeds]) for name in tried}
+    return min(tried, key=lambda name: means[name], default="scratch")
 
 
 def _row(lines: Lines, target: str, name: str) -> str:
@@ -84,6 +85,6 @@ def _difference(errors: Mapping[int, float], others: Mapping[int, float]) -> str
         return ""
     ours, theirs = (np.array([each[seed] for seed in seeds]) for each in (errors, others))
     gain = f"{100 * (ours.mean() / theirs.mean() - 1):+.1f} %"
-    if len(seeds) < 2:
+    if len(seeds) < 2 or (ours == theirs).all():
         return gain
     return f"{gain} (p = {stats.ttest_rel(ours, theirs).pvalue:.2g})"
