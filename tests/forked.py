@@ -65,7 +65,7 @@ class Forked:
 
     def __init__(self, connection: socket.socket) -> None:
         self._told = connection.makefile()
-        self._connection = connection
+        connection.close()  # the file goes on
         self._has_ended = threading.Event()
         self.returncode: int | None = None
         self.pid = int(self._told.readline())
@@ -89,8 +89,8 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _wait_for_end(self) -> None:
-        self.returncode = int(self._told.readline())
-        self._connection.close()
+        with self._told:
+            self.returncode = int(self._told.readline() or -signal.SIGKILL)
         self._has_ended.set()
 
 
