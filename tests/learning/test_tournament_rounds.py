@@ -122,6 +122,11 @@ def test_without_time_the_simplest_plays_and_the_others_are_said_to_be_left_out(
     assert stand_ins[0].folds == []
 
 
+def test_regressors_end_before_networks_begin_so_that_a_short_time_leaves_the_strongest(course: Course) -> None:
+    told = play(course, [FOREST, SVR], (0.01,))[2]
+    assert [text.startswith("network") for text in told] == [False] * 6 + [True] * 3
+
+
 def test_who_is_far_behind_does_not_go_on(course: Course) -> None:
     hopeless = Constant("constant", Family.SVR, Descriptor.PHYSICAL_ATTRIBUTES)
     found, stand_ins, _ = play(course, [FOREST, SVR, hopeless], (0.01, 50.0))

@@ -92,10 +92,11 @@ class Tournament:
         rest = [standing for standing in self.regressors if not _is_cheap(standing)]
         for standing in rest:
             self._play(standing, first)
-        self._play_networks_once()
         self._drop_hopeless(rest)
-        for standing in rest:
+        # Before the networks, the best first: of a time that is too short for all the strongest shall not be without.
+        for standing in sorted(rest, key=self._place_after_first):
             self._play(standing, others)
+        self._play_networks_once()
         for standing in self._networks_going_on(len(others)):
             self._play(standing, others)
         return [*self.regressors, *self.networks]
@@ -122,6 +123,9 @@ class Tournament:
             standing.seconds += standing.fold_seconds[-1]
             standing.folds_done += 1
             self._done += 1
+
+    def _place_after_first(self, standing: Standing) -> float:
+        return standing.first_error(self._course) if standing.folds_done else np.inf
 
     def _play_networks_once(self) -> None:
         """The first fold: who comes after another plays only if that one did best of all that start from a source."""
