@@ -1,6 +1,7 @@
 """GET /metrics: what Prometheus is told, on the whole application."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -35,7 +36,16 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Itera
         )
         upgrade_to_head(settings.resolved_database_url)
         with TestClient(create_app(settings)) as client:
+            _wait_for_warm_up(client)
             yield client
+
+
+def _wait_for_warm_up(client: TestClient) -> None:
+    """Until the predictions are counted that the service makes by itself when it has started."""
+    deadline = time.monotonic() + 60
+    while not any(name == "xtalforge_predictions_total" for name, _ in _scrape(client)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _samples(text: str) -> Samples:
