@@ -1,12 +1,17 @@
 """Quotas as requests meet them."""
 
+from dataclasses import dataclass
 from typing import Any
+
+import httpx
 
 from app.access.quotas import Quota
 from app.access.service import AccessService
 from app.core.db import open_session
 from tests.access.conftest import Running, Start
 from tests.access.test_isolation import TABLE, WANTED_JOB, add_model
+
+BULK, SCREENINGS = "/v1/bulk-predictions", "/v1/screenings"
 
 
 def _limit(service: Running, quota: Quota, most: int) -> None:
@@ -57,35 +62,46 @@ def test_jobs(start: Start) -> None:
     assert not _refused(service.client.post("/v1/fine-tuning/jobs", headers=key, json=wanted))
 
 
+@dataclass(frozen=True)
+class Lab:
+    """A tenant with a model and a data set, of whose rows it may predict not quite twice as many a day."""
+
+    service: Running
+    key: dict[str, str]
+    dataset_id: str
+
+    @classmethod
+    def create(cls, start: Start) -> "Lab":
+        service = start(keys="required")
+        key = service.of(service.key(tenant="lab"))
+        add_model(service, service.sessions("lab"), "gaps", "band_gap", "import")
+        dataset = service.client.post("/v1/datasets", headers=key, files=TABLE, data={"property": "band_gap"}).json()
+        _limit(service, Quota.BULK_ROWS_A_DAY, 2 * dataset["n_rows"] - 1)
+        return cls(service, key, dataset["id"])
+
+    def post(self, path: str, **more: object) -> httpx.Response:
+        wanted = {"dataset_id": self.dataset_id, "models": ["gaps"], **more}
+        return self.service.client.post(path, headers=self.key, json=wanted)
+
+    def cancel(self, path: str, job: httpx.Response) -> None:
+        self.service.client.post(f"{path}/{job.json()['id']}/cancel", headers=self.key)
+
+
 def test_bulk_rows(start: Start) -> None:
-    service = start(keys="required")
-    made = service.key(tenant="lab")
-    add_model(service, service.sessions("lab"), "gaps", "band_gap", "import")
-    key = service.of(made)
-    dataset = service.client.post("/v1/datasets", headers=key, files=TABLE, data={"property": "band_gap"}).json()
-    wanted = {"dataset_id": dataset["id"], "models": ["gaps"]}
-    _limit(service, Quota.BULK_ROWS_A_DAY, 2 * dataset["n_rows"] - 1)
-    job = service.client.post("/v1/bulk-predictions", headers=key, json=wanted)
+    lab = Lab.create(start)
+    job = lab.post(BULK)
     assert not _refused(job)
-    assert _refused(service.client.post("/v1/bulk-predictions", headers=key, json=wanted))
-    jobs = service.client.get("/v1/bulk-predictions", headers=key).json()["items"]
+    assert _refused(lab.post(BULK))
+    jobs = lab.service.client.get(BULK, headers=lab.key).json()["items"]
     assert [each["id"] for each in jobs] == [job.json()["id"]], "a refused job must not be there"
-    service.client.post(f"/v1/bulk-predictions/{job.json()['id']}/cancel", headers=key)
-    assert not _refused(service.client.post("/v1/bulk-predictions", headers=key, json=wanted))
+    lab.cancel(BULK, job)
+    assert not _refused(lab.post(BULK))
 
 
 def test_rows_of_screenings_and_bulk_predictions_count_together(start: Start) -> None:
-    service = start(keys="required")
-    made = service.key(tenant="lab")
-    add_model(service, service.sessions("lab"), "gaps", "band_gap", "import")
-    key = service.of(made)
-    dataset = service.client.post("/v1/datasets", headers=key, files=TABLE, data={"property": "band_gap"}).json()
-    _limit(service, Quota.BULK_ROWS_A_DAY, 2 * dataset["n_rows"] - 1)
-    screening = {"dataset_id": dataset["id"], "objectives": [{"property": "band_gap", "goal": "maximise"}]}
-    job = service.client.post("/v1/screenings", headers=key, json=screening | {"models": ["gaps"]})
-    assert not _refused(job), job.text
-    assert job.status_code == 201, job.text
-    bulk = {"dataset_id": dataset["id"], "models": ["gaps"]}
-    assert _refused(service.client.post("/v1/bulk-predictions", headers=key, json=bulk))
-    service.client.post(f"/v1/screenings/{job.json()['id']}/cancel", headers=key)
-    assert not _refused(service.client.post("/v1/bulk-predictions", headers=key, json=bulk))
+    lab = Lab.create(start)
+    job = lab.post(SCREENINGS, objectives=[{"property": "band_gap", "goal": "maximise"}])
+    assert not _refused(job)
+    assert _refused(lab.post(BULK))
+    lab.cancel(SCREENINGS, job)
+    assert not _refused(lab.post(BULK))
