@@ -31,6 +31,8 @@ from app.registry.manifest import WEIGHTS_FILE
 from app.registry.store import ArtifactStore
 
 GRACE = timedelta(days=1)
+# A file of an upload under way is younger than this, whatever the grace asked for.
+_UPLOADING = timedelta(minutes=10)
 
 OWN_FOLDERS = ("artifacts/", "bulk/", "datasets/", "screening/")
 """What the service writes; anything else in the store belongs to somebody else and is left alone."""
@@ -177,7 +179,7 @@ def _paths_in(value: Any) -> Iterator[str]:
 def _clear_folders(engine: Engine, settings: Settings, grace: timedelta, cleared: Cleared, *, dry_run: bool) -> None:
     before = time.time() - grace.total_seconds()
     root = jobs_folder(settings)
-    folders = [path for path in root.iterdir() if path.stat().st_mtime < before] if root.is_dir() else []
+    folders = [path for path in root.iterdir() if _is_older(path, before)] if root.is_dir() else []
     with snapshot(engine) as connection:
         job = Job.__table__.c
         still_open = set(connection.scalars(select(job.id).where(job.status.not_in(TERMINAL))))
@@ -186,7 +188,7 @@ def _clear_folders(engine: Engine, settings: Settings, grace: timedelta, cleared
             cleared.job_folders.append(path.name)
             if not dry_run:
                 shutil.rmtree(path, ignore_errors=True)
-    for path in _broken_uploads(settings, before):
+    for path in _broken_uploads(settings, time.time() - max(grace, _UPLOADING).total_seconds()):
         cleared.broken_uploads.append(path.name)
         if not dry_run:
             path.unlink(missing_ok=True)
@@ -200,5 +202,13 @@ def _broken_uploads(settings: Settings, before: float) -> Iterator[Path]:
     for folder, _, names in os.walk(unquote(urlparse(url).path)):
         for name in names:
             path = Path(folder) / name
-            if _BROKEN_OFF.fullmatch(name) and path.stat().st_mtime < before:
+            if _BROKEN_OFF.fullmatch(name) and _is_older(path, before):
                 yield path
+
+
+def _is_older(path: Path, before: float) -> bool:
+    """False for a path that is gone: an upload under way has moved its file into place since it was listed."""
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:
+        return False

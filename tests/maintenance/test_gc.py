@@ -175,6 +175,15 @@ def test_folders_and_broken_uploads(local: Filled) -> None:
     assert not broken.exists()
 
 
+def test_an_upload_under_way_is_left_alone(local: Filled) -> None:
+    """Neither a file just written nor one that was moved into place since the folder was listed ends the round."""
+    folder = local.settings.data_dir / "store" / "bulk" / "b"
+    (folder / "input3#1").write_bytes(b"half")
+    (folder / "input4#1").symlink_to(folder / "moved into place")
+    assert _collect(local).broken_uploads == []
+    assert (folder / "input3#1").exists()
+
+
 def test_on_s3(tmp_path: Path, sqlite_url: str, s3_url: str) -> None:
     settings = Settings(
         data_dir=tmp_path / "data", models_store=tmp_path / "none", database_url=sqlite_url, store_url=s3_url
