@@ -178,6 +178,11 @@ def get_property(key: str) -> PropertySpec:
         raise PropertyNotFound(f"There is no property {key!r}. Known: {known}.") from None
 
 
+def property_label(key: str) -> str:
+    """What people call it; a property of the user's own goes by its key."""
+    return CATALOGUE[key].label if key in CATALOGUE else key
+
+
 def resolve_property(key: str, unit: str | None = None, transform: Transform | None = None) -> PropertySpec:
     """A catalogue entry, or a property of the user's own when `unit` is given (definition: theirs).
 

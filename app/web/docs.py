@@ -9,17 +9,19 @@ import fastapi_offline
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from app.core.errors import NotReady, PayloadTooLarge
 from app.web.inline_schemas import hoist_inline_schemas
-from app.web.problems import Problem, problem_responses
+from app.web.page import ASSETS_URL
+from app.web.problems import Problem, problem_example_ref, problem_examples, problem_responses
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _ASSETS_URL = "/docs/assets"
-_START_URL = "/docs/start.js"
+_START_URL = f"{ASSETS_URL}/js/swagger.js"
 _API = "/v1/"
+_JSON = "application/json"
 
 # Not FastAPI's page: that one has its script inside, which a strict Content-Security-Policy forbids.
 _PAGE = """<!DOCTYPE html>
@@ -39,26 +41,6 @@ _PAGE = """<!DOCTYPE html>
 </html>
 """
 
-# Without `validatorUrl` the page asks a public validator whenever it is not served from localhost. Examples that name a
-# data set get the newest one there is: no id that the document could hold exists everywhere.
-_START = """const EXAMPLE = /"ds_[0-9a-f]{{32}}"/g;
-
-async function newestDataSet() {{
-  const answer = await fetch({datasets});
-  return answer.ok ? (await answer.json()).items[0] : undefined;
-}}
-
-const [text, dataset] = await Promise.all([
-  fetch({url}).then((answer) => answer.text()), newestDataSet().catch(() => undefined),
-]);
-SwaggerUIBundle({{
-  spec: JSON.parse(dataset ? text.replace(EXAMPLE, JSON.stringify(dataset.id)) : text),
-  dom_id: "#swagger-ui", layout: "BaseLayout", deepLinking: true, showExtensions: true,
-  showCommonExtensions: true, validatorUrl: null, defaultModelsExpandDepth: 0,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
-}});
-"""
-
 Complete = Callable[[dict[str, Any]], None]
 
 
@@ -70,13 +52,6 @@ def install_docs(app: FastAPI, complete: Complete) -> None:
     async def swagger_ui(request: Request) -> HTMLResponse:
         root = request.scope.get("root_path", "")
         return HTMLResponse(_PAGE.format(title=f"{app.title}: API", assets=root + _ASSETS_URL, start=root + _START_URL))
-
-    @app.get(_START_URL, include_in_schema=False)
-    async def swagger_start(request: Request) -> Response:
-        root = request.scope.get("root_path", "")
-        urls = {"url": f"{root}{app.openapi_url}", "datasets": f"{root}/v1/datasets?limit=1"}
-        script = _START.format(**{name: json.dumps(url) for name, url in urls.items()})
-        return Response(script, media_type="text/javascript")
 
     app.openapi = lambda: _openapi(app, complete)  # type: ignore[method-assign]
 
@@ -95,7 +70,10 @@ def _openapi(app: FastAPI, complete: Complete) -> dict[str, Any]:
         hoist_inline_schemas(schema)
         components["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         _add_what_any_call_may_answer(schema)
+        _put_json_first(schema)
+        _fill_in_addresses(schema)
         complete(schema)
+        _add_examples_of_problems(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -110,3 +88,27 @@ def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
                 operation["responses"].setdefault(str(PayloadTooLarge.status), too_large)
             if path.startswith(_API):
                 operation["responses"].setdefault(str(NotReady.status), away)
+
+
+def _put_json_first(document: dict[str, Any]) -> None:
+    """Swagger UI begins with the first kind of body, and makes no example of another that is chosen later."""
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        content = operation.get("requestBody", {}).get("content", {})
+        if _JSON in content:
+            operation["requestBody"]["content"] = {_JSON: content.pop(_JSON), **content}
+
+
+def _fill_in_addresses(document: dict[str, Any]) -> None:
+    """Swagger UI fills in a parameter's `example`, and no schema's `examples`."""
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "path":
+                parameter["example"] = parameter["schema"]["examples"][0]
+
+
+def _add_examples_of_problems(document: dict[str, Any]) -> None:
+    used = json.dumps(document["paths"])
+    examples = sorted(problem_examples().items())
+    document["components"]["examples"] = {
+        code: example for code, example in examples if f'"{problem_example_ref(code)}"' in used
+    }

@@ -69,10 +69,36 @@ def problem_responses(*errors: type[XtalforgeError]) -> dict[int | str, dict[str
     return {
         status: {
             "description": "; ".join(dict.fromkeys(f"{error.title} (`{error.code}`)" for error in group)),
-            "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA_REF}}},
+            "content": {
+                PROBLEM_JSON: {
+                    "schema": {"$ref": PROBLEM_SCHEMA_REF},
+                    "examples": {error.code: {"$ref": problem_example_ref(error.code)} for error in group},
+                }
+            },
         }
         for status, group in by_status.items()
     }
+
+
+def problem_example_ref(code: str) -> str:
+    """Where the OpenAPI document has the example of this error."""
+    return f"#/components/examples/{code}"
+
+
+def problem_examples() -> dict[str, Any]:
+    """An example of every error there is, by its code, for the components of the OpenAPI document."""
+    waiting: list[type[XtalforgeError]] = [XtalforgeError]
+    found: dict[str, Any] = {}
+    while waiting:
+        error = waiting.pop()
+        waiting += error.__subclasses__()
+        example = Problem(
+            type=f"urn:xtalforge:problem:{error.code}", title=error.title, status=error.status,
+            detail=f"{error.title}: here stands which, and what to do.", code=error.code, instance="/v1/...",
+            request_id="5f0c1f4e2b7d4b0e",
+        )  # fmt: skip
+        found.setdefault(error.code, {"summary": error.title, "value": example.model_dump()})
+    return found
 
 
 def problem_body(

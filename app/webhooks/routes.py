@@ -24,10 +24,22 @@ ID_PATTERN = r"^[A-Za-z0-9_-]+$"
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 WebhookId = Annotated[
-    str, Path(pattern=ID_PATTERN, max_length=255, description="`id` of the webhook.", examples=["wh_0c8f4c9f8d6f4a1f"])
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        max_length=255,
+        description="`id` of the webhook.",
+        examples=["wh_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
+    ),
 ]
 DeliveryId = Annotated[
-    str, Path(pattern=ID_PATTERN, max_length=255, description="`id` of the message.", examples=["msg_0c8f4c9f8d6f4a1f"])
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        max_length=255,
+        description="`id` of the message.",
+        examples=["msg_0c8f4c9f8d6f4a1f9b8a6f6d0f3b1c2d"],
+    ),
 ]
 
 

@@ -52,7 +52,7 @@ def test_open_on_the_loopback_until_a_key_is_made(start: Start) -> None:
 
 def test_pages_and_health_need_no_key(start: Start) -> None:
     service = start(keys="required")
-    for path in ("/", "/docs", "/docs/start.js", "/openapi.json", "/health/live", "/health/ready"):
+    for path in ("/", "/docs", "/ui/js/swagger.js", "/openapi.json", "/health/live", "/health/ready"):
         assert service.client.get(path).status_code == 200, path
     for path in (DATASETS, "/v1/models", "/metrics", "/v1/nothing", "/nothing"):
         assert service.client.get(path).status_code == 401, path

@@ -94,7 +94,7 @@ def test_constraints_are_met_with_the_probability_that_the_errors_say(predicted:
         assert lines[name]["band_gap probability"] == lines[name]["probability_at_least"] == lines[name]["probability"]
     assert named(table) == ["CdS", "ZnS", "ZnO"]
     assert [line["rank"] for line in table.to_pylist()][:4] == [1, 2, 3, None]
-    assert "band_gap 0.6 eV, wanted 0.75 to 2.25 eV (probability 0.35)" in lines["id-Si"]["reason"]
+    assert "band gap (PBE) 0.6 eV, wanted 0.75 to 2.25 eV (probability 35 %)" in lines["id-Si"]["reason"]
     assert (lines["bad"]["status"], lines["bad"]["reason"]) == ("error", "no structure")
     assert (lines["lead"]["status"], lines["lead"]["reason"]) == ("filtered", "has Pb")
     assert (lines["half"]["status"], lines["half"]["reason"]) == ("error", "no finite value")
@@ -123,12 +123,12 @@ def test_one_objective_ranks_by_its_expected_value_within_the_domain(predicted: 
     table, found = screened(predicted, objectives=[hardest], properties=["band_gap"], count=3)
     assert named(table) == ["MgO", "ZnO", "Si"] and found["out_of_domain"] == 1
     line = next(line for line in table.to_pylist() if line["input_id"] == "id-C")
-    assert line["status"] == "out_of_domain" and "band_gap, k_vrh" in line["reason"]
+    assert line["status"] == "out_of_domain" and "band gap (PBE), bulk modulus (VRH)" in line["reason"]
     anywhere, _ = screened(predicted, objectives=[hardest], in_domain=False, count=1)
     assert named(anywhere) == ["C"]
     near, _ = screened(predicted, objectives=[{"property": "k_vrh", "goal": "target", "target": 80}], count=2)
     assert named(near) == ["ZnS", "GaAs"]
-    assert "k_vrh expected" in near["reason"][0].as_py() and "from 80" in near["reason"][0].as_py()
+    assert "bulk modulus (VRH) expected" in near["reason"][0].as_py() and "from 80" in near["reason"][0].as_py()
 
 
 def test_two_objectives_rank_by_fronts(predicted: Predicted) -> None:

@@ -64,6 +64,7 @@ def test_every_file_is_installed_and_used() -> None:
     patterns = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
     assert [name for name in FILES if not any(Path(name).match(pattern) for pattern in patterns)] == []
     texts = {name: (FOLDER / name).read_text() for name in FILES if not name.startswith("vendor/")}
+    texts["docs"] = (PROJECT_ROOT / "app/web/docs.py").read_text()
     for name in FILES:
         is_named = any(Path(name).name in text for other, text in texts.items() if other != name)
         assert is_named or name == "index.html" or name.endswith(".LICENSE.txt"), f"{name} is used nowhere"
