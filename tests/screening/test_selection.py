@@ -94,7 +94,7 @@ def test_constraints_are_met_with_the_probability_that_the_errors_say(predicted:
         assert lines[name]["band_gap probability"] == lines[name]["probability_at_least"] == lines[name]["probability"]
     assert named(table) == ["CdS", "ZnS", "ZnO"]
     assert [line["rank"] for line in table.to_pylist()][:4] == [1, 2, 3, None]
-    assert "band gap (PBE) 0.6 eV, wanted 0.75 to 2.25 eV (probability 35 %)" in lines["id-Si"]["reason"]
+    assert "band gap (PBE) 0.6 eV, wanted 0.75 to 2.25 eV (probability 35%)" in lines["id-Si"]["reason"]
     assert (lines["bad"]["status"], lines["bad"]["reason"]) == ("error", "no structure")
     assert (lines["lead"]["status"], lines["lead"]["reason"]) == ("filtered", "has Pb")
     assert (lines["half"]["status"], lines["half"]["reason"]) == ("error", "no finite value")

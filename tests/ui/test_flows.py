@@ -121,6 +121,8 @@ def test_links_the_back_button_and_unknown_addresses(visit: Visit) -> None:
     visit.page.get_by_role("columnheader", name="50").wait_for()
     visit.go("/nowhere")
     visit.see("There is no such page")
+    visit.go("/")
+    visit.see("Predict properties of crystals")
     visit.expected_statuses = {404}
     for address in ("/models/nothing-of-this-name", "/models/cut-in-a-letter-%E0%A4%A"):
         visit.go(address)

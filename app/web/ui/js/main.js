@@ -52,7 +52,7 @@ function decoded(text) {
 }
 
 async function show() {
-  if (!location.hash || location.hash === "#") {
+  if (["", "#", "#/"].includes(location.hash)) {
     history.replaceState(null, "", HOME);
   }
   leaving.abort();
