@@ -38,9 +38,8 @@ from app.predictions.messages import receive, send
 from app.predictions.pool import FeaturisingPool, ReaderProcess
 from app.predictions.selection import SelectedModel
 from app.predictions.service import PredictionService
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import Manifest
-from app.registry.models import ModelVersion
 from app.suggestions.schemas import SuggestionWish
 from app.suggestions.service import SuggestionService
 
@@ -58,7 +57,7 @@ class _Files:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def load(self, version: ModelVersion) -> Artifact:
+    def load(self, version: StoredVersion) -> Artifact:
         """Raises what the API could not read them for."""
         with self._lock:
             send(self._connection, version.id.encode())

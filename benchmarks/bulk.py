@@ -35,9 +35,8 @@ from app.bulk.spec import ModelUse
 from app.core.settings import PROJECT_ROOT, LimitSettings
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
-from app.registry.models import ModelVersion
 from benchmarks.bulk_workers import measure_workers
 from benchmarks.harness import machine
 
@@ -81,7 +80,7 @@ def _load(reference: str) -> tuple[SelectedModel, Artifact]:
     folder = PROJECT_ROOT / "models_store" / reference
     manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
     name, number = reference.split("/")
-    version = ModelVersion(id=reference, model_name=name, version=int(number), weights_sha256=manifest.weights_sha256)
+    version = StoredVersion(reference, name, int(number), manifest.weights_sha256, {})
     graph = GraphSettings.model_validate(manifest.graph) if manifest.graph is not None else None
     selected = SelectedModel(version, manifest, graph, frozenset(manifest.elements), is_named=False)
     trust = folder / TRUST_FILE

@@ -41,9 +41,8 @@ from app.learning.splits import split_rows
 from app.learning.trust.calibration import parts_of_groups
 from app.learning.trust.distribution import probability_within
 from app.predictions.selection import SelectedModel
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
-from app.registry.models import ModelVersion
 from app.screening.generation.candidates import make_candidates
 from app.screening.generation.table import generated_file, write_candidates
 from app.screening.generator import PrototypeGenerator, PrototypeName
@@ -77,7 +76,7 @@ def loaded(reference: str) -> tuple[SelectedModel, Artifact]:
     folder = PROJECT_ROOT / "models_store" / reference
     manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
     name, number = reference.split("/")
-    version = ModelVersion(id=reference, model_name=name, version=int(number), weights_sha256=manifest.weights_sha256)
+    version = StoredVersion(reference, name, int(number), manifest.weights_sha256, {})
     graph = GraphSettings.model_validate(manifest.graph)
     weights, trust = ((folder / file).read_bytes() for file in (WEIGHTS_FILE, TRUST_FILE))
     selected = SelectedModel(version, manifest, graph, frozenset(manifest.elements), is_named=False)

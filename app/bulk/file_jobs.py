@@ -1,18 +1,20 @@
 """Jobs over files: what bulk predictions and screenings keep, show and throw away alike."""
 
+from __future__ import annotations
+
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar, Generic, Self, TypeVar
 from uuid import uuid4
 
-import pyarrow as pa
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.bulk.parts import read_part
 from app.bulk.quota import require_rows
 from app.bulk.repository import BulkPartRepository, Totals
 from app.bulk.spec import DELETED_AT, BulkSpec, predictions_of
+from app.core.arrow import pa
 from app.core.db import open_session
 from app.core.errors import ArtifactCorrupt, JobNotFinished, JobNotRetryable, PayloadTooLarge, ResultsDeleted
 from app.core.orm import utc_now

@@ -7,6 +7,7 @@
 A run that was stopped, however, goes on from its parts.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,8 @@ from app.core.settings import Device, LimitSettings, LogFormat, LogLevel
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.schemas import DEFAULT_LEVEL
 from app.predictions.selection import SelectedModel
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
-from app.registry.models import ModelVersion
 
 RUN_FILE = "run.json"
 MODELS_FOLDER = "models"
@@ -112,7 +112,8 @@ class RunFolder:
         return self.path / MODELS_FOLDER / f"{index:03d}"
 
     def _selected(self, index: int, use: ModelUse) -> SelectedModel:
-        manifest = Manifest.model_validate_json((self._model_folder(index) / MANIFEST_FILE).read_text())
+        document = json.loads((self._model_folder(index) / MANIFEST_FILE).read_text())
+        manifest = Manifest.model_validate(document)
         graph = GraphSettings.model_validate(manifest.graph) if manifest.graph is not None else None
-        version = ModelVersion(id=use.id, model_name=use.name, version=use.version, weights_sha256=use.sha256)
+        version = StoredVersion(use.id, use.name, use.version, use.sha256, document)
         return SelectedModel(version, manifest, graph, frozenset(manifest.elements), use.is_named)

@@ -1,5 +1,7 @@
 """Files of structures or compositions of any length: looked at once, then read row by row, each time the same."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Generator, Iterator
@@ -8,12 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from app.bulk.archives import count_members, read_members
 from app.bulk.formats import InputFormat
+from app.core.arrow import pa, pq
 from app.core.errors import DatasetInvalid, TooManyInputs
 from app.core.settings import LimitSettings
 from app.datasets.columns import Columns, find_columns

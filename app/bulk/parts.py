@@ -1,42 +1,47 @@
 """The results of one chunk: a table in long form, one line for each input and model, as a Parquet file."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from app.core.arrow import pa, pq
 
-_NAME = pa.dictionary(pa.int32(), pa.string())
-
-RESULT_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("input_id", pa.string()),
-        ("property", _NAME),
-        ("value", pa.float64()),
-        ("lower", pa.float64()),
-        ("upper", pa.float64()),
-        ("unit", _NAME),
-        ("model", _NAME),
-        ("version", pa.int32()),
-        ("in_domain", pa.bool_()),
-        ("domain_score", pa.float64()),
-        ("notes", _NAME),
-        ("error_code", _NAME),
-        ("error_detail", pa.string()),
-    ]
-)
+RESULT_COLUMNS = (
+    "row", "input_id", "property", "value", "lower", "upper", "unit", "model", "version", "in_domain", "domain_score",
+    "notes", "error_code", "error_detail",
+)  # fmt: skip
 """What users are sent. `row` is the place of the input in the file, from 1. `value` is null exactly where `error_code`
 is not."""
 
-PART_SCHEMA = pa.schema([*RESULT_SCHEMA, pa.field("difficulty", pa.float64()), pa.field("formula", _NAME)])
+_PART_COLUMNS = (*RESULT_COLUMNS, "difficulty", "formula")
 """What is kept. `difficulty` is the expected size of the error on the scale the model learns, up to a factor that all
 its predictions share; `formula` is reduced, in alphabetical order."""
 
 _COUNTS = (b"first_row", b"n_inputs", b"n_failed", b"n_lines")
+
+
+@cache
+def result_schema() -> pa.Schema:
+    """The types of `RESULT_COLUMNS`."""
+    return _schema(RESULT_COLUMNS)
+
+
+@cache
+def _part_schema() -> pa.Schema:
+    return _schema(_PART_COLUMNS)
+
+
+def _schema(columns: Sequence[str]) -> pa.Schema:
+    types = dict.fromkeys(("input_id", "error_detail"), pa.string())
+    types |= dict.fromkeys(("value", "lower", "upper", "domain_score", "difficulty"), pa.float64())
+    types |= {"row": pa.int64(), "version": pa.int32(), "in_domain": pa.bool_()}
+    repeated = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([(column, types.get(column, repeated)) for column in columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Known:
 class Lines:
     """Lines of a part while they are made, and the rows that got a value."""
 
-    columns: tuple[list[Any], ...] = field(default_factory=lambda: tuple([] for _ in PART_SCHEMA))
+    columns: tuple[list[Any], ...] = field(default_factory=lambda: tuple([] for _ in _part_schema()))
     answered: set[int] = field(default_factory=set)
 
     def add_value(
@@ -90,7 +95,7 @@ class Lines:
             row, input_id, key, None, None, None, unit, name, version, None, None, None, code, detail, None, formula
         )  # fmt: skip
 
-    def extend(self, other: "Lines") -> None:
+    def extend(self, other: Lines) -> None:
         for mine, theirs in zip(self.columns, other.columns, strict=True):
             mine.extend(theirs)
         self.answered |= other.answered
@@ -103,9 +108,9 @@ class Lines:
 def write_part(path: Path, number: int, rows: range, lines: Lines) -> PartInfo:
     """Write the part at once or not at all; `rows` are the places of its inputs."""
     info = PartInfo(number, rows.start, len(rows), len(rows) - len(lines.answered), len(lines.columns[0]))
-    arrays = [pa.array(column, field.type) for column, field in zip(lines.columns, PART_SCHEMA, strict=True)]
+    arrays = [pa.array(column, field.type) for column, field in zip(lines.columns, _part_schema(), strict=True)]
     counts = dict(zip(_COUNTS, (str(n).encode() for n in _counts(info)), strict=True))
-    table = pa.Table.from_arrays(arrays, schema=PART_SCHEMA.with_metadata(counts))
+    table = pa.Table.from_arrays(arrays, schema=_part_schema().with_metadata(counts))
     partial = path.with_suffix(f".{os.getpid()}.partial")
     pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
     os.replace(partial, path)

@@ -1,18 +1,16 @@
 """The parts of a run as one file, made while it is sent: CSV, JSONL or Parquet, in the order of the input."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
 
-import pyarrow as pa
-import pyarrow.csv as pc
-import pyarrow.parquet as pq
-
 from app.bulk.formats import ResultFormat
-from app.bulk.parts import RESULT_SCHEMA
+from app.bulk.parts import result_schema
+from app.core.arrow import pa, pcsv, pq
 
-COLUMNS = list(RESULT_SCHEMA.names)
 PARTS_PER_ROW_GROUP = 10
 
 MEDIA_TYPES = {
@@ -22,8 +20,12 @@ MEDIA_TYPES = {
 }
 
 
-def encode(parts: Iterable[pa.Table], fmt: ResultFormat, schema: pa.Schema = RESULT_SCHEMA) -> Iterator[bytes]:
-    """The columns of `schema` as a file in pieces; each part is asked for when it is due, and none is kept."""
+def encode(parts: Iterable[pa.Table], fmt: ResultFormat, schema: pa.Schema | None = None) -> Iterator[bytes]:
+    """The columns of `schema` as a file in pieces; each part is asked for when it is due, and none is kept.
+
+    Without a schema those that users are sent.
+    """
+    schema = result_schema() if schema is None else schema
     parts = (part.select(schema.names) for part in parts)
     if fmt is ResultFormat.PARQUET:
         return _parquet(parts, schema)
@@ -37,7 +39,7 @@ def _csv(parts: Iterable[pa.Table], schema: pa.Schema) -> Iterator[bytes]:
     plain = pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema])
     for part in parts:
         sink = io.BytesIO()
-        pc.write_csv(part.cast(plain), sink, pc.WriteOptions(include_header=False))
+        pcsv.write_csv(part.cast(plain), sink, pcsv.WriteOptions(include_header=False))
         yield sink.getvalue()
 
 

@@ -1,13 +1,13 @@
 """Files of labelled structures or compositions -> rows: CSV, JSONL, Parquet, and zip (`archive`)."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from app.core.arrow import pa, pq
 from app.core.errors import DatasetInvalid, UnparsableStructure
 from app.core.settings import LimitSettings
 from app.datasets.archive import read_archive

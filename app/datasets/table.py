@@ -1,16 +1,18 @@
 """The stored form of a data set: Parquet with the texts as they were sent and labels in the property's unit."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from app.core.arrow import pa, pq
 from app.core.errors import ArtifactCorrupt
 from app.datasets.rows import RawRow, RowKind
 from app.datasets.validation import UsableRow, parse_item
@@ -18,10 +20,13 @@ from app.registry.manifest import PropertyRecord
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
-_SCHEMA = pa.schema([("row_id", pa.string()), ("kind", pa.string()), ("text", pa.string()), ("target", pa.float64())])
-
 DatasetTable = tuple[list[Crystal] | list[Composition], npt.NDArray[np.float64], list[str]]
 """Items, targets (n,) in the property's unit, ids of the rows."""
+
+
+@cache
+def _schema() -> pa.Schema:
+    return pa.schema([("row_id", pa.string()), ("kind", pa.string()), ("text", pa.string()), ("target", pa.float64())])
 
 
 def content_sha256(rows: Sequence[UsableRow], record: PropertyRecord) -> str:
@@ -40,9 +45,9 @@ def write_table(rows: Sequence[UsableRow]) -> bytes:
         [row.text for row in rows],
         [row.target for row in rows],
     ]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _schema(), strict=True)]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), buffer, compression="zstd", write_page_checksum=True)
+    pq.write_table(pa.Table.from_arrays(arrays, schema=_schema()), buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -65,7 +70,7 @@ def read_texts(content: bytes) -> list[RawRow]:
 
 def _columns(content: bytes) -> dict[str, list[Any]]:
     try:
-        table = pq.read_table(io.BytesIO(content), schema=_SCHEMA, page_checksum_verification=True)
+        table = pq.read_table(io.BytesIO(content), schema=_schema(), page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ArtifactCorrupt(f"The stored data set cannot be read: {error}") from error
     return dict(table.to_pydict())

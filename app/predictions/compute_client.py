@@ -35,8 +35,7 @@ from app.predictions.compute_messages import (
 from app.predictions.messages import receive, send
 from app.predictions.selection import SelectedModel
 from app.predictions.service import Asked, NotLight
-from app.registry.artifact import Artifact
-from app.registry.models import ModelVersion
+from app.registry.artifact import Artifact, StoredVersion
 
 LARGE_AT_ONCE = 4
 """Large requests at work at once, beside the lane of small ones."""
@@ -50,7 +49,7 @@ _SETTINGS = {"device", "limits", "inference", "log_level", "log_format"}
 
 log = get_logger(__name__)
 
-LoadModel = Callable[[ModelVersion], Artifact]
+LoadModel = Callable[[StoredVersion], Artifact]
 
 
 class Compute:
@@ -133,7 +132,7 @@ class _Running:
         self._free: SimpleQueue[socket.socket] = SimpleQueue()
         for each in large:
             self._free.put(each)
-        self._versions: OrderedDict[str, ModelVersion] = OrderedDict()
+        self._versions: OrderedDict[str, StoredVersion] = OrderedDict()
         self._lane = LaneClient(self._lane_lost)
         Thread(target=self._serve_loads, name="model-files", daemon=True).start()
 

@@ -19,8 +19,8 @@ from app.predictions.answers import Wishes
 from app.predictions.inputs import Formula, RawInput, StructureObject, StructureText, Unreadable
 from app.predictions.selection import SelectedModel, selected_model
 from app.predictions.service import Asked
+from app.registry.artifact import StoredVersion
 from app.registry.manifest import Manifest
-from app.registry.models import ModelVersion
 from app.structures.detect import StructureFormat
 
 DONE, REFUSED, NOT_LIGHT, FAULT = range(4)
@@ -128,7 +128,7 @@ def pack_model(model: SelectedModel) -> dict[str, Any]:
 
 
 def unpack_model(packed: Mapping[str, Any]) -> SelectedModel:
-    version = ModelVersion(
+    version = StoredVersion(
         id=packed["id"],
         model_name=packed["name"],
         version=packed["version"],

@@ -13,7 +13,7 @@ from app.core.tenancy import of_tenant
 from app.core.tenants import TenantScope
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel, graph_settings, refuse_unserved
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import Manifest
 from app.registry.models import ModelVersion
 from app.registry.service import RegistryService
@@ -104,7 +104,7 @@ class ModelDirectory:
             self._renewed.add(key)
             return True
 
-    def load(self, version: ModelVersion) -> Artifact:
+    def load(self, version: StoredVersion) -> Artifact:
         """The files of a version, verified. Raises ArtifactCorrupt."""
         with open_session(self._sessions, read_only=True) as session:
             return RegistryService(session, self._store).artifact(version)
@@ -139,7 +139,7 @@ class ModelDirectory:
                     self._described.clear()
                 self._described[version.id] = described
         manifest, graph = described
-        return SelectedModel(version, manifest, graph, frozenset(manifest.elements), is_named)
+        return SelectedModel(version.stored(), manifest, graph, frozenset(manifest.elements), is_named)
 
     def _after_commit(self, session: Session) -> None:
         if session.info.pop(_WRITTEN, False):
@@ -159,7 +159,7 @@ class TenantDirectory:
         """See `ModelDirectory.select`."""
         return self._directory.select(models, properties, self._scope)
 
-    def load(self, version: ModelVersion) -> Artifact:
+    def load(self, version: StoredVersion) -> Artifact:
         """See `ModelDirectory.load`."""
         return self._directory.load(version)
 

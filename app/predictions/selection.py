@@ -10,9 +10,8 @@ from app.core.errors import InputKindMismatch, ModelNotFound
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.engine import ModelItem
 from app.properties.catalogue import get_property
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import InputKind, Manifest
-from app.registry.models import ModelVersion
 from app.structures.crystal import Crystal
 from app.structures.formula import Composition
 
@@ -25,7 +24,7 @@ class SelectedModel:
     request asked for the model by name.
     """
 
-    version: ModelVersion
+    version: StoredVersion
     manifest: Manifest
     graph: GraphSettings | None
     elements: frozenset[str]
@@ -43,12 +42,12 @@ class Models(Protocol):
         """The models that answer a request that names these models or properties, or none."""
         ...
 
-    def load(self, version: ModelVersion) -> Artifact:
+    def load(self, version: StoredVersion) -> Artifact:
         """The files of a version, verified. Raises ArtifactCorrupt."""
         ...
 
 
-def selected_model(version: ModelVersion, manifest: Manifest, *, is_named: bool) -> SelectedModel:
+def selected_model(version: StoredVersion, manifest: Manifest, *, is_named: bool) -> SelectedModel:
     """A version that answers, by what its manifest says of it."""
     return SelectedModel(version, manifest, graph_settings(manifest), frozenset(manifest.elements), is_named)
 

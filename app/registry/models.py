@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.core.orm import Base, JsonObject, utc_now
 from app.core.tenancy import Owned
 from app.core.tenants import MAX_TENANT_LENGTH, SHARED
+from app.registry.artifact import StoredVersion
 
 
 class ModelRow(Owned):
@@ -77,6 +78,12 @@ class ModelVersion(ModelRow, Base):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("job.id"), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     deleted_at: Mapped[datetime | None]
+
+    def stored(self) -> StoredVersion:
+        """What is needed to answer with it."""
+        return StoredVersion(
+            self.id, self.model_name, self.version, self.weights_sha256, self.manifest, self.artifact_prefix
+        )
 
 
 class ModelAlias(ModelRow, Base):

@@ -16,7 +16,7 @@ from app.core.orm import utc_now
 from app.core.tenancy import own_tenant, require_writable
 from app.core.tenants import SHARED
 from app.registry.aliases import AliasService
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, InputKind, Manifest
 from app.registry.models import ModelVersion, RegisteredModel
 from app.registry.references import CHAMPION, check_model_name, parse_reference
@@ -161,7 +161,7 @@ class RegistryService:
         """The champion of every model that predicts one of the properties from that kind of input; None = any."""
         return self._registry.versions_with_alias(CHAMPION, property_keys, input_kind)
 
-    def load(self, version: ModelVersion) -> tuple[Manifest, bytes]:
+    def load(self, version: ModelVersion | StoredVersion) -> tuple[Manifest, bytes]:
         """Manifest and weights, verified; ArtifactCorrupt names the model."""
         called = f"{version.model_name}/{version.version}"
         weights = self._store.get(_weights_path(version.weights_sha256))
@@ -169,7 +169,7 @@ class RegistryService:
             raise ArtifactCorrupt(f"The stored weights of model {called} are damaged: their sha256 differs.")
         return self.manifest(version), weights
 
-    def artifact(self, version: ModelVersion) -> Artifact:
+    def artifact(self, version: ModelVersion | StoredVersion) -> Artifact:
         """All that a model answers with, verified; ArtifactCorrupt names it."""
         manifest, weights = self.load(version)
         if manifest.trust is None:
@@ -180,7 +180,7 @@ class RegistryService:
             raise ArtifactCorrupt(f"The stored intervals of model {called} are damaged: their sha256 differs.")
         return Artifact(manifest, weights, trust)
 
-    def manifest(self, version: ModelVersion) -> Manifest:
+    def manifest(self, version: ModelVersion | StoredVersion) -> Manifest:
         try:
             return Manifest.model_validate(version.manifest)
         except ValidationError as error:

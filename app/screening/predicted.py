@@ -1,13 +1,14 @@
 """What is known of each candidate, in arrays, from the parts of a bulk prediction."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from app.bulk.spec import ModelUse
+from app.core.arrow import pa, pc
 from app.learning.trust.places import FloatArray, IntArray
 
 _NUMBERS = ("value", "lower", "upper", "difficulty", "domain_score")

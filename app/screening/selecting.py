@@ -1,15 +1,16 @@
 """The end of a screening: from the parts of its predictions to the table of results and the structures."""
 
+from __future__ import annotations
+
 import json
 import os
 import zipfile
-
-import pyarrow.parquet as pq
 
 from app.bulk.folder import BulkRun, RunFolder
 from app.bulk.inputs import read_rows
 from app.bulk.parts import read_part
 from app.bulk.reading import read_row
+from app.core.arrow import pq
 from app.learning.trust.assessment import Trust
 from app.learning.trust.file import load_trust
 from app.screening.predicted import Predicted, gather

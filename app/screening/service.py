@@ -1,5 +1,7 @@
 """Screenings as jobs: predictions of all candidates, then a choice among them."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
@@ -7,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, ClassVar
 from uuid import uuid4
 
-import pyarrow as pa
-
 from app.bulk.chunks import CHUNK_CHARACTERS, CHUNK_ROWS
 from app.bulk.file_jobs import STORE_FOLDER, FileJobs, bulk_limits, pieces_of
 from app.bulk.inputs import InputFile, dataset_file, look_at
 from app.bulk.repository import Totals
 from app.bulk.spec import BulkSpec, ModelUse
+from app.core.arrow import pa
 from app.core.db import open_session
 from app.core.errors import ArtifactCorrupt, InputKindMismatch, InvalidRequest, JobNotFinished
 from app.core.settings import Settings

@@ -1,15 +1,15 @@
 """The results of a screening as a table: a line for each candidate, units in the names of columns."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from app.bulk.spec import ModelUse
+from app.core.arrow import pa, pc, pq
 from app.learning.trust.places import FloatArray
 from app.screening.predicted import Predicted
 from app.screening.ranking import STATUSES, Ranked, Status

@@ -15,9 +15,8 @@ from app.bulk.spec import ModelUse
 from app.core.settings import LimitSettings
 from app.learning.graphs.settings import GraphSettings
 from app.predictions.selection import SelectedModel
-from app.registry.artifact import Artifact
+from app.registry.artifact import Artifact, StoredVersion
 from app.registry.manifest import MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, Manifest
-from app.registry.models import ModelVersion
 from tests.tiny_models import ENERGY_MODEL, GAP_MODEL, salts
 from tests.workers.conftest import poscar
 
@@ -79,9 +78,7 @@ def run_folder(
 
 def _model(folder: Path) -> tuple[SelectedModel, Artifact]:
     manifest = Manifest.model_validate_json((folder / MANIFEST_FILE).read_text())
-    version = ModelVersion(
-        id=f"mv_{manifest.name}", model_name=manifest.name, version=1, weights_sha256=manifest.weights_sha256
-    )
+    version = StoredVersion(f"mv_{manifest.name}", manifest.name, 1, manifest.weights_sha256, {})
     graph = GraphSettings.model_validate(manifest.graph)
     selected = SelectedModel(version, manifest, graph, frozenset(manifest.elements), is_named=False)
     weights, trust = ((folder / name).read_bytes() for name in (WEIGHTS_FILE, TRUST_FILE))

@@ -13,8 +13,8 @@ import pytest
 from app.bulk import run as run_module
 from app.bulk.folder import RunFolder
 from app.bulk.formats import ResultFormat
-from app.bulk.parts import PartInfo, read_part, total
-from app.bulk.results import COLUMNS, encode
+from app.bulk.parts import RESULT_COLUMNS, PartInfo, read_part, total
+from app.bulk.results import encode
 from app.bulk.run import RunSize, RunStopped, run_bulk
 from app.core.errors import TooManyInputs, XtalforgeError
 from app.learning.predictor import Estimate, Predictor
@@ -113,11 +113,11 @@ def test_the_results_are_the_same_in_every_format(tmp_path: Path, tiny_models: P
     run_bulk(folder, Told(), lambda: False)
     paths = [folder.part_path(info.number) for info in folder.parts()]
     written = {fmt: b"".join(encode(map(read_part, paths), fmt)) for fmt in ResultFormat}
-    lines = [{name: line[name] for name in COLUMNS} for line in _lines(folder)]
+    lines = [{name: line[name] for name in RESULT_COLUMNS} for line in _lines(folder)]
     assert pq.read_table(io.BytesIO(written[ResultFormat.PARQUET])).to_pylist() == lines
     assert [json.loads(line) for line in written[ResultFormat.JSONL].splitlines()] == lines
     table = list(csv.DictReader(io.StringIO(written[ResultFormat.CSV].decode())))
-    assert list(table[0]) == COLUMNS and len(table) == len(lines)
+    assert tuple(table[0]) == RESULT_COLUMNS and len(table) == len(lines)
     for cells, line in zip(table, lines, strict=True):
         assert cells["input_id"] == line["input_id"] and cells["error_code"] == (line["error_code"] or "")
         assert (float(cells["value"]) if cells["value"] else None) == line["value"]

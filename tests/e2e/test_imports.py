@@ -11,7 +11,11 @@ from app.core.settings import PROJECT_ROOT
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import app.main; app.main.create_app(app.main.Settings()).openapi()", ("torch", "workers", "pymatgen.core")),
+        (
+            "import app.main; app.main.create_app(app.main.Settings()).openapi()",
+            ("torch", "workers", "pymatgen.core", "pyarrow"),
+        ),
+        ("import app.compute, app.learning.engine", ("sqlalchemy", "scipy", "pyarrow", "fastapi")),
         ("import workers.tasks", ("fastapi", "torch")),
         ("import app.cli.main", ("torch", "fastapi", "celery", "sqlalchemy", "scipy")),
     ],

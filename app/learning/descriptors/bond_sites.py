@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfc
 
 from app.learning.descriptors.bond_angles import DEGREES, order_parameters
 from app.learning.descriptors.bond_springs import site_frequencies
@@ -65,6 +64,8 @@ def site_quantities(crystal: Crystal, pairs: Pairs, bonds: Bonds, springs: Mappi
 
 def _charges(pairs: Pairs) -> tuple[FloatArray, FloatArray]:
     """Charges (N,), drawn along bonds by the more electronegative atom, and their damped, cut off potentials (N,)."""
+    from scipy.special import erfc
+
     charges = pairs.summed(pairs.valence * pairs.difference(ELECTRONEGATIVITY))
     at_cutoff = erfc(_WOLF_DAMPING * CUTOFF) / CUTOFF
     coulomb = erfc(_WOLF_DAMPING * pairs.distances) / pairs.distances - at_cutoff

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import sph_harm_y_all
 
 from app.learning.descriptors.soap_basis import cutoff_padding, radial_basis
 from app.learning.descriptors.surroundings import SAME_POINT, find_surroundings
@@ -81,6 +80,8 @@ def _coefficients(crystal: Crystal, settings: SoapSettings) -> tuple[IntArray, l
 
     Orders m >= 0 only: those below are their conjugates, the density being real.
     """
+    from scipy.special import sph_harm_y_all
+
     radius = settings.r_cut + cutoff_padding(settings.sigma)
     centre, neighbour, vectors, distances = find_surroundings(crystal, radius)
     elements, species = np.unique(crystal.atomic_numbers, return_inverse=True)

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gamma
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,6 +39,8 @@ def cutoff_padding(sigma: float) -> float:
 
 def _overlap(exponents: FloatArray, degree: int) -> FloatArray:
     """∫ r² r^2l exp(-(α + α') r²) dr of all pairs, (n_max, n_max)."""
+    from scipy.special import gamma
+
     total = exponents[:, None] + exponents[None, :]
     return np.asarray(0.5 * gamma(degree + 1.5) * total ** (-degree - 1.5))
 

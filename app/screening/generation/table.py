@@ -1,14 +1,14 @@
 """Candidates of a generator as a file that bulk predictions read."""
 
+from __future__ import annotations
+
 from itertools import islice
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from app.bulk.filtering import ElementFilter
 from app.bulk.formats import InputFormat
 from app.bulk.inputs import InputColumns, InputFile
+from app.core.arrow import pa, pq
 from app.screening.generation.candidates import candidate_kind, make_candidates
 from app.screening.generator import Generator
 
