@@ -29,6 +29,7 @@ from tqdm import tqdm
 from app.core.errors import XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.graphs.batch import GraphBatch
+from app.learning.graphs.settings import GraphSettings
 from app.learning.predictor import Predictor
 from app.registry.manifest import Manifest
 from app.structures.crystal import Crystal
@@ -89,8 +90,9 @@ class Paths:
         return self.plain_of(Crystal(structure.lattice.matrix, structure.frac_coords, numbers))
 
     def plain_of(self, crystal: Crystal) -> float:
-        assert self.fast_model.graph is not None
-        graph = reference_graph(crystal, self.fast_model.graph)
+        settings = self.fast_model.representation
+        assert isinstance(settings, GraphSettings)
+        graph = reference_graph(crystal, settings)
         with torch.inference_mode():
             output = self.network(GraphBatch.collate([graph])).double().numpy()
         return float(self.fast_model.target_map.to_physical(output)[0])
