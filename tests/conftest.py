@@ -23,6 +23,9 @@ from tests.postgres import PostgresUnavailable, running_postgres
 DATA_KIT_VARIABLE = "XTALFORGE_DATA_KIT"
 TEMPLATE_DATABASE = "xtalforge_template"
 
+# Jobs would stand back behind the other tests that run at the same time.
+os.environ.setdefault("XTALFORGE_JOBS__NICENESS", "0")
+
 hypothesis_settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis_settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("repeatable")

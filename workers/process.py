@@ -14,6 +14,7 @@ from app.core.settings import PROJECT_ROOT
 from workers.attempt import EVENTS_FILE, PARENT_PID_VARIABLE
 
 GRACE_S = 1.5
+_NICEST = 19
 
 
 class JobProcess:
@@ -23,13 +24,19 @@ class JobProcess:
     interpreter also starts without any thread or CUDA state of its parent.
     """
 
-    def __init__(self, module: str, folder: Path) -> None:
+    def __init__(self, module: str, folder: Path, niceness: int = 0) -> None:
+        """`niceness` as of `JobSettings`."""
         self._folder = folder
         self._read_bytes = 0
         self._process = subprocess.Popen(  # noqa: S603 - our own modules, started with a folder of our own
             [sys.executable, "-m", module, str(folder)], stdin=subprocess.DEVNULL,
             start_new_session=True, env=_environment(), cwd=folder,
         )  # fmt: skip
+        _stand_back(self._process.pid, niceness)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def poll(self) -> int | None:
         """Exit code, negative when a signal ended it; None while it runs."""
@@ -61,6 +68,17 @@ class JobProcess:
     def _signal_group(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody of the group is left
             os.killpg(self._process.pid, number)
+
+
+def _stand_back(pid: int, niceness: int) -> None:
+    """Before it has made threads or processes, which inherit it. Where Linux shares cores out to sessions first
+    (autogroup), what counts is the niceness of the session; the file is absent elsewhere."""
+    if not niceness:
+        return
+    with contextlib.suppress(OSError):  # it may have ended
+        os.setpriority(os.PRIO_PROCESS, pid, min(os.getpriority(os.PRIO_PROCESS, pid) + niceness, _NICEST))
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def _environment() -> dict[str, str]:

@@ -110,7 +110,7 @@ class Attempt:
         return AttemptFolder.create(jobs_folder(self._worker.settings) / self._job_id, self._token)
 
     def _work_and_record(self, work: Work) -> None:
-        process = JobProcess(work.module, work.folder.path)
+        process = JobProcess(work.module, work.folder.path, self._settings.niceness)
         try:
             ending = self._supervise(work, process)
             if ending is not Ending.EXITED:

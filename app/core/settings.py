@@ -43,6 +43,10 @@ class JobSettings(_Group):
         default=0, description="Most jobs of one tenant that wait or run; 0 = any number."
     )
     max_run_s: PositiveFloat = Field(default=86_400.0, description="An attempt that takes longer ends the job.")
+    niceness: int = Field(
+        default=10, ge=0, le=19, description="How far the work of jobs stands back behind requests on a machine they "
+        "share: 0 not at all, 19 most.",
+    )  # fmt: skip
     queues: str = Field(
         default="training,bulk",
         description="What a worker does, with commas between: `training`, `bulk` (bulk predictions and screenings).",

@@ -23,6 +23,7 @@ from tests.workers.conftest import Installation, processes_below
 
 LEASE_S = 5.0
 JOBS = JobSettings(
+    niceness=0,
     lease_s=LEASE_S, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3,
     # Here jobs lose their worker far more often than any job may in service.
     max_attempts=1000,

@@ -242,7 +242,7 @@ def broker_url(broker_server: str) -> str:
 def _installation(
     tmp_path: Path, database_url: str, broker_url: str, forks: Forks, store_url: str | None = None
 ) -> Installation:
-    jobs = JobSettings(lease_s=3, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3, max_attempts=3)
+    jobs = JobSettings(lease_s=3, heartbeat_s=0.5, reaper_interval_s=0.5, cancel_poll_s=0.3, max_attempts=3, niceness=0)
     return Installation(
         Settings(
             data_dir=tmp_path / "data", models_store=tmp_path / "models_store", database_url=database_url,
