@@ -17,7 +17,7 @@ from app.core.processes import die_with_parent
 from app.jobs.errors import JobErrorCode
 from workers.attempt import PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder
 from workers.bulk import DONE_FILE, end_event, part_event
-from workers.failure import describe_error
+from workers.failure import describe_error, failed
 
 log = get_logger(__name__)
 
@@ -44,9 +44,9 @@ def main(folder: Path, parent_pid: int, begin: Step | None = None, complete: Ste
         (folder / DONE_FILE).touch()
     except RunStopped:
         return STOPPED
-    except Exception as error:
-        log.exception("bulk prediction failed", folder=folder.name)
-        return attempt.write_error(describe_error(error, "run", JobErrorCode.RUN_FAILED, MEMORY_ADVICE))
+    except Exception as error:  # noqa: BLE001 - told to the supervisor
+        described = describe_error(error, "run", JobErrorCode.RUN_FAILED, MEMORY_ADVICE)
+        return failed(attempt, described, "bulk prediction failed")
     return SUCCEEDED
 
 

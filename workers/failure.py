@@ -1,9 +1,14 @@
 """What a process that broke off says of it."""
 
+from contextlib import suppress
+
 from app.core.disk import is_disk_full
 from app.core.errors import XtalforgeError
+from app.core.logging import get_logger
 from app.jobs.errors import JobErrorCode
-from workers.attempt import RunError
+from workers.attempt import AttemptFolder, RunError
+
+log = get_logger(__name__)
 
 REASON_LENGTH = 300
 OUT_OF_MEMORY_SIGNS = ("out of memory", "not enough memory", "cannot allocate memory", "can't allocate memory")
@@ -22,3 +27,11 @@ def describe_error(error: BaseException, work: str, other_code: JobErrorCode, me
         return RunError(code=JobErrorCode.DISK_FULL, detail=DISK_FULL_DETAIL)
     described = f"{type(error).__name__}: {reason[0]}" if reason else type(error).__name__
     return RunError(code=other_code, detail=f"The {work} stopped with an internal error ({described[:REASON_LENGTH]}).")
+
+
+def failed(attempt: AttemptFolder, told: RunError, event: str) -> int:
+    """Leave what is told for the supervisor and log the error that is being handled; the exit code."""
+    code = attempt.write_error(told)
+    with suppress(MemoryError):  # a traceback for people may take more than is left
+        log.exception(event, folder=attempt.path.name)
+    return code

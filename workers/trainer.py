@@ -14,7 +14,7 @@ from app.core.processes import die_with_parent
 from app.fine_tuning.held_out import shown_rows
 from app.jobs.errors import JobErrorCode
 from workers.attempt import PARENT_PID_VARIABLE, STOPPED, SUCCEEDED, AttemptFolder, Run, RunError
-from workers.failure import describe_error
+from workers.failure import describe_error, failed
 
 if TYPE_CHECKING:
     from app.learning.training_job import SearchEvent, TrainingEvent
@@ -31,15 +31,19 @@ def main(folder: Path, parent_pid: int) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     attempt = AttemptFolder(folder)
-    from app.learning.training_job import TrainingStopped
+    try:
+        return _train_until_stopped(attempt, stop.is_set)
+    except Exception as error:  # noqa: BLE001 - told to the supervisor
+        return failed(attempt, describe(error), "training failed")
+
+
+def _train_until_stopped(attempt: AttemptFolder, should_stop: Callable[[], bool]) -> int:
+    from app.learning.training_job import TrainingStopped  # torch may find no memory
 
     try:
-        train(attempt, stop.is_set)
+        train(attempt, should_stop)
     except TrainingStopped:
         return STOPPED
-    except Exception as error:
-        log.exception("training failed", folder=folder.name)
-        return attempt.write_error(describe(error))
     return SUCCEEDED
 
 

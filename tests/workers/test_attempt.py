@@ -7,7 +7,8 @@ from safetensors import SafetensorError
 from app.core.errors import InvalidJob
 from app.learning.training.loop import TrainingDiverged
 from tests.registry.examples import make_manifest
-from workers.attempt import CHECKPOINT_FOLDER, AttemptFolder, Run
+from workers import failure
+from workers.attempt import CHECKPOINT_FOLDER, FAILED, AttemptFolder, Run
 from workers.trainer import describe
 
 
@@ -62,3 +63,14 @@ def test_errors_become_a_code_and_a_sentence(error: Exception, code: str, words:
     assert described.code == code
     assert words in described.detail
     assert "\n" not in described.detail
+
+
+def test_an_end_is_told_where_there_is_no_memory_to_log_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(failure.log, "exception", without_memory)
+    attempt = AttemptFolder(tmp_path)
+    assert failure.failed(attempt, describe(MemoryError()), "training failed") == FAILED
+    told = attempt.read_error()
+    assert told is not None and told.code == "out_of_memory"
