@@ -72,8 +72,8 @@ def partition(values: npt.NDArray[np.generic]) -> Partition:
     return Partition(order, begins.nonzero()[0], members)
 
 
-def equal_lengths(distances: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Number the distinct lengths of a crystal: index per edge (E,) and mean length (L,), Å."""
+def equal_lengths(distances: FloatArray) -> Partition:
+    """The distinct lengths of a crystal, of its edges' distances (E,), Å."""
     order = distances.argsort()
     ordered = distances[order]
     begins = np.empty(ordered.shape[0], dtype=bool)
@@ -82,11 +82,9 @@ def equal_lengths(distances: FloatArray) -> tuple[IntArray, FloatArray]:
     shortest = ordered[begins][begins.cumsum() - 1]
     slices = ((ordered - shortest) / _LENGTH_SPREAD).astype(np.int64)
     begins[1:] |= slices[1:] != slices[:-1]
-    steps = begins.cumsum() - 1
-    starts = begins.nonzero()[0]
-    index = np.empty_like(steps)
-    index[order] = steps
-    return index, np.add.reduceat(ordered, starts) / run_lengths(starts, ordered.shape[0])
+    members = np.empty_like(order)
+    members[order] = begins.cumsum() - 1
+    return Partition(order, begins.nonzero()[0], members)
 
 
 def refine(atomic_numbers: IntArray, edges: NeighbourList, lengths: IntArray) -> Partition:
