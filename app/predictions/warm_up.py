@@ -4,7 +4,6 @@ from threading import Thread
 
 from app.core.errors import ModelNotFound, XtalforgeError
 from app.core.logging import get_logger
-from app.core.memory import give_back_freed_memory
 from app.predictions.examples import COMPOSITION_INPUT, CRYSTAL_INPUT
 from app.predictions.front import Predictions
 from app.predictions.inputs import raw_inputs
@@ -37,7 +36,6 @@ class WarmUp:
             self._predictions.predict(Asked(raw_inputs(inputs)), self._directory.select(None, None))
             log.info("models loaded")
             self._predictions.prepare()
-            give_back_freed_memory()  # the files of the models went through here
         except ModelNotFound:
             log.info("no models to load")
         except XtalforgeError as error:
