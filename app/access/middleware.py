@@ -1,18 +1,15 @@
 """Who asks: found out once for each request, before anything else of the application sees it."""
 
-from http import HTTPStatus
-from typing import cast
-
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.audit import AuditTrail, Entry
 from app.access.gate import Gate, address_of_client, path_of, rule_of
-from app.core.errors import Unauthorized, XtalforgeError
+from app.core.errors import XtalforgeError
 from app.core.principal import Principal
 from app.web.deps import PRINCIPAL_KEY, resources_in
-from app.web.problems import PROBLEM_JSON, RETRY_AFTER_CONTEXT, problem_body
+from app.web.problems import send_problem
 from app.web.request_id import request_id_of
 
 _ANYBODY = "anybody"
@@ -34,7 +31,7 @@ class AccessMiddleware:
             principal = await gate.principal(scope, rule)
         except XtalforgeError as error:
             gate.audit.note(_entry(scope, scope.get(PRINCIPAL_KEY), error.status, f"{error.code}: {error.detail}"))
-            await _refuse(scope, send, error)
+            await send_problem(scope, send, error)
             return
         if principal is not None:
             scope[PRINCIPAL_KEY] = principal
@@ -69,18 +66,3 @@ def _entry(
         request_id=request_id_of(scope),
         detail=detail,
     )
-
-
-async def _refuse(scope: Scope, send: Send, error: XtalforgeError) -> None:
-    body = problem_body(
-        error.code, error.status, error.title, error.detail, instance=cast(str, scope["path"]),
-        request_id=request_id_of(scope), extra=error.context,
-    )  # fmt: skip
-    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
-    if isinstance(error, Unauthorized):
-        headers.append((b"www-authenticate", b'Bearer realm="xtalforge"'))
-    if (retry_after_s := error.context.get(RETRY_AFTER_CONTEXT)) is not None:
-        headers.append((b"retry-after", str(retry_after_s).encode()))
-    status = HTTPStatus(error.status).value
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -15,7 +15,7 @@ from app.core.errors import (
     SharedReadOnly,
     XtalforgeError,
 )
-from app.web.problems import problem_responses
+from app.web.problems import PROBLEM_JSON, problem_responses
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer xf_...`"},
@@ -51,3 +51,4 @@ def _describe(operation: dict[str, Any], rule: Rule, method: str) -> None:
         known = responses.setdefault(str(status), refusal)
         if known is not refusal and refusal["description"] not in known.get("description", ""):
             known["description"] = f"{known.get('description', '')}; {refusal['description']}"
+            known["content"][PROBLEM_JSON]["examples"] |= refusal["content"][PROBLEM_JSON]["examples"]

@@ -1,14 +1,12 @@
 """The size of a request body, bounded while it arrives."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import PayloadTooLarge
-from app.web.problems import PROBLEM_JSON, problem_body
-from app.web.request_id import request_id_of
+from app.web.problems import send_problem
 
 # A JSON body is parsed in one piece on the event loop: larger inputs go through an upload, which is spooled to disk.
 MAX_JSON_BYTES = 32_000_000
@@ -75,23 +73,11 @@ class BodyLimitMiddleware:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, limit: int, *, is_complete: bool) -> None:
         if not is_complete:
             await _drain(receive, max(limit, self._max_bytes))
-        body = problem_body(
-            PayloadTooLarge.code,
-            PayloadTooLarge.status,
-            PayloadTooLarge.title,
+        error = PayloadTooLarge(
             f"The request body may have {limit:,} bytes at most here. Send fewer inputs at a time, or upload a file.",
-            instance=scope["path"],
-            request_id=request_id_of(scope),
-            extra={"limit_bytes": limit},
+            limit_bytes=limit,
         )
-        headers = [
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE.value
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_problem(scope, send, error, [(b"connection", b"close")])
 
 
 async def _drain(receive: Receive, max_bytes: int) -> None:

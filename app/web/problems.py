@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem documents: the one place that turns the error tree into HTTP."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import Scope, Send
 
 from app.core.db import database_away, is_database_away
 from app.core.disk import is_disk_full
-from app.core.errors import InvalidRequest, StorageFull, TooManyInputs, XtalforgeError
+from app.core.errors import InvalidRequest, StorageFull, TooManyInputs, Unauthorized, XtalforgeError
 from app.core.logging import get_logger
 from app.core.metrics import PROBLEMS
 from app.web.field_errors import field_error
@@ -117,6 +118,24 @@ def problem_body(
         "request_id": request_id,
     }
     return json.dumps(document, default=str).encode()
+
+
+async def send_problem(
+    scope: Scope, send: Send, error: XtalforgeError, more_headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer with it from a middleware, where no handler of the framework is."""
+    body = problem_body(
+        error.code, error.status, error.title, error.detail, instance=scope["path"], request_id=request_id_of(scope),
+        extra=error.context,
+    )  # fmt: skip
+    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode()), *more_headers]
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b'Bearer realm="xtalforge"'))
+    if (retry_after_s := error.context.get(RETRY_AFTER_CONTEXT)) is not None:
+        headers.append((b"retry-after", str(retry_after_s).encode()))
+    status = HTTPStatus(error.status).value
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import sqlite3
 import time
 from datetime import timedelta
@@ -299,6 +300,16 @@ def test_the_document_says_what_is_needed(start: Start) -> None:
                 assert operation["security"] and {"401", "403", "429"} <= set(operation["responses"]), path
     create = document["paths"][DATASETS]["post"]
     assert "scope `train`" in create["description"] and "quota_exceeded" in create["responses"]["403"]["description"]
+
+
+def test_every_error_that_a_call_names_has_an_example(start: Start) -> None:
+    document = start().client.get("/openapi.json").json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    problems = [r for each in operations for r in each["responses"].values() if PROBLEM_JSON in r.get("content", {})]
+    assert len(problems) > len(operations)
+    for problem in problems:
+        named = set(re.findall(r"\(`(\w+)`\)", problem["description"]))
+        assert named == set(problem["content"][PROBLEM_JSON]["examples"]) <= set(document["components"]["examples"])
 
 
 def test_the_body_of_a_caller_without_a_key_is_left_unread(start: Start) -> None:
