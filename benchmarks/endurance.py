@@ -3,8 +3,9 @@
     python -m benchmarks.endurance --minutes 30 --share 0.8 [--database postgres|sqlite] [--seed 1]
 
 Starts `xtalforge up` with several API processes, its worker and broker, on a PostgreSQL server or on its own SQLite
-file. Measures what the mix of requests allows (closed loop, beside jobs that always run, with as many kills a minute as
-later), then sends `share` of that in open loop while processes are killed and stopped at times that the seed sets.
+file. Measures what the mix of requests allows beside jobs that always run (in closed loop, with as many kills a minute
+as later, and from there the highest rate in open loop at which answers come in time), then sends `share` of that in
+open loop while processes are killed and stopped at times that the seed sets.
 Users are `xtalforge_client`'s transport.
 Writes benchmarks/results/endurance/NAME.json, .md and .png; the exit code is 1 when a promise was broken.
 """
@@ -28,6 +29,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.endurance_capacity import STEPS, capacity
 from benchmarks.endurance_checks import broken_jobs, broken_promises
 from benchmarks.endurance_client import MAX_OPEN, Users
 from benchmarks.endurance_kills import KINDS, Killer, plan
@@ -40,7 +42,6 @@ from benchmarks.http_load import cif_texts
 
 RESULTS = ROOT / "benchmarks" / "results" / "endurance"
 N_CIFS = 20_000
-CONNECTIONS = 16
 WARM_UP_S = 15.0
 FREEZE_BEYOND_LEASE = 1.25
 JOB_SHARE = 0.75
@@ -57,7 +58,9 @@ class Plan:
     n_kills: int
     database: str = "postgres"
     api_workers: int = 2
-    capacity_s: float = 180.0
+    capacity_s: float = 120.0
+    step_s: float = 40.0
+    steps: tuple[float, ...] = STEPS
     lease_s: float = 60.0
     drain_s: float = 900.0
     memory_warm_up_s: float = 120.0
@@ -99,8 +102,8 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
     n_kills = round(plan_.n_kills * plan_.capacity_s / plan_.seconds)
     planned = plan(plan_.seed + 1, plan_.capacity_s, n_kills, plan_.kills)
     early = Killer(stack, planned, freeze_s, users.job_maker())
-    capacity = await _capacity(plan_, users, early)
-    _say(f"capacity: {capacity['requests_per_s']} requests/s, {capacity['jobs_per_minute']} jobs/min")
+    found = await capacity(users, early, plan_.capacity_s, plan_.step_s, plan_.steps, plan_.seed)
+    _say(f"capacity: {found}")
     sampler = Sampler(stack)
     planned = plan(plan_.seed, plan_.seconds, plan_.n_kills, plan_.kills)
     killer = Killer(stack, planned, freeze_s, users.job_maker())
@@ -108,8 +111,8 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
     sampler.start()
     killer.start()
     progress = asyncio.create_task(_tell(users, killer, begun))
-    per_s = plan_.share * capacity["requests_per_s"]
-    jobs_per_s = plan_.share * JOB_SHARE * capacity["jobs_per_minute"] / 60
+    per_s = plan_.share * found["requests_per_s"]
+    jobs_per_s = plan_.share * JOB_SHARE * found["jobs_per_minute"] / 60
     try:
         fell_behind = not await users.open(plan_.seconds, per_s, jobs_per_s, plan_.seed)
         await asyncio.to_thread(killer.stop)
@@ -125,27 +128,8 @@ async def _use(plan_: Plan, stack: Stack, users: Users) -> dict[str, Any]:
     )
     measured["generator_cores"] = round(own_cpu, 3)
     return {
-        "capacity": capacity, "measured": measured, "kills": [*early.done, *killer.done],
+        "capacity": found, "measured": measured, "kills": [*early.done, *killer.done],
         "never_done": killer.never_done(), "fell_behind": fell_behind,
-    }  # fmt: skip
-
-
-async def _capacity(plan_: Plan, users: Users, killer: Killer) -> dict[str, Any]:
-    """What the mix allows while jobs run and processes are killed, and how many jobs a minute the worker then does."""
-    jobs = asyncio.create_task(users.closed_jobs(plan_.capacity_s))
-    begun = time.monotonic()
-    killer.start()
-    await users.closed(plan_.capacity_s, CONNECTIONS)
-    seconds = time.monotonic() - begun
-    await asyncio.to_thread(killer.stop)
-    await jobs
-    answered = [r for r in users.records if r.due >= begun and r.kind in plan_.weights and r.status]
-    done = sum(bool(job.finished) and job.finished >= begun for job in users.jobs)
-    return {
-        "connections": CONNECTIONS, "seconds": plan_.capacity_s, "kills": len(killer.done),
-        "requests_per_s": round(len(answered) / seconds, 1),
-        # One that is under way counts, or a short phase would see none.
-        "jobs_per_minute": round(60 * (done + 0.5) / seconds, 2),
     }  # fmt: skip
 
 
@@ -203,7 +187,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of requests, jobs and kills")
     parser.add_argument("--kills", type=int, help="how many; 0.8 a minute, and one of each kind at least, by default")
     parser.add_argument("--lease-s", type=float, default=60.0, help="lease of jobs; 60 is the service's default")
-    parser.add_argument("--capacity-s", type=float, default=180.0, help="length of the closed loop")
+    parser.add_argument("--capacity-s", type=float, default=120.0, help="length of the closed loop")
     parser.add_argument("--data-kit", type=Path, default=Path(kit) if kit else None)
     parser.add_argument("--port", type=int, help="of the API; a free one by default")
     parser.add_argument("--folder", type=Path, help="where data and logs lie while it runs")

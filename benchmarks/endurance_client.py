@@ -114,6 +114,7 @@ class Users:
         self.jobs: list[JobRecord] = []
         self.dataset_id = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._n_asked = 0
 
     async def prepare(self) -> None:
         """What is there before anybody looks: the data set that jobs train on, and the files of the page."""
@@ -160,6 +161,16 @@ class Users:
             self._begin(what(begin + at))
         return True
 
+    async def quiet(self, timeout_s: float) -> None:
+        """Until no request of the mix waits for an answer; jobs may still run."""
+        until = time.monotonic() + timeout_s
+        while self._n_asked and time.monotonic() < until:
+            await asyncio.sleep(0.1)
+
+    def is_of_mix(self, record: Record) -> bool:
+        """Whether it is an answer to a request of the mix."""
+        return record.kind in self.mix.weights and record.status > 0
+
     async def drain(self, timeout_s: float) -> None:
         """Until every request is answered and every job has ended, or never will."""
         if self._tasks:
@@ -187,7 +198,11 @@ class Users:
         await self._ask(self.mix.next(), due)
 
     async def _ask(self, ask: Ask, due: float) -> None:
-        record, response = await self._send(ask.kind, ask.call, due, ask.refused_with)
+        self._n_asked += 1
+        try:
+            record, response = await self._send(ask.kind, ask.call, due, ask.refused_with)
+        finally:
+            self._n_asked -= 1
         if response is not None:
             record.wrong = ask.check(response) or ""
 

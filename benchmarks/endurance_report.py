@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from benchmarks.endurance_capacity import HELD_WITHIN_S
 from benchmarks.endurance_client import JobRecord, Record, count_troubles
 from benchmarks.endurance_kills import Kill
 from benchmarks.endurance_memory import Life, growth
@@ -129,9 +130,13 @@ def markdown(result: dict[str, Any], picture: str) -> str:
         "**" + ("No promise was broken." if not broken else f"{len(broken)} promises were broken:") + "**",
         *(f"* {text}" for text in broken),
         "",
-        f"Capacity of the mix, closed loop of {capacity['connections']} connections for {capacity['seconds']:g} s",
-        f"beside jobs and {capacity['kills']} kills: {capacity['requests_per_s']} requests/s and "
-        f"{capacity['jobs_per_minute']} jobs/min. Then",
+        f"Closed loop of {capacity['connections']} connections for {capacity['seconds']:g} s beside jobs and "
+        f"{capacity['kills']} kills: {capacity['closed_per_s']} requests/s of the mix",
+        f"and {capacity['jobs_per_minute']} jobs/min. Capacity, the highest rate in open loop beside jobs at "
+        f"which 95 % were answered within {HELD_WITHIN_S:g} s",
+        f"(second half of {capacity['step_s']:g} s): {capacity['requests_per_s']} requests/s (tried: "
+        + ", ".join(f"{step['per_s']:g}/s {step['p95_s']:.2g} s" for step in capacity["steps"])
+        + "). Then",
         f"{measured['requests']:,} requests in open loop ({measured['requests_per_s']} a second), "
         f"{measured['jobs']['accepted']} jobs, {len(measured['kills'])} kills.",
         "",

@@ -26,9 +26,9 @@ GOOD = Record("CIF", 99.0, 99.0, 101.5, 200)
 def test_a_killed_process_costs_nobody_an_answer(tmp_path: Path, tiny_models: Path) -> None:
     weights = {"upload": 4.0, "CIF": 2.0, "composition": 2.0, "page": 1.0, "refused": 1.0}
     short = Plan(
-        seconds=5, share=0.3, seed=2, n_kills=1, database="sqlite", api_workers=1, capacity_s=2, lease_s=4, drain_s=150,
-        warm_up_s=0.5, kills=("compute process",), weights=weights, job_weights={"scratch": 1.0},
-        models_store=tiny_models,
+        seconds=5, share=0.3, seed=2, n_kills=1, database="sqlite", api_workers=1, capacity_s=2, step_s=1, steps=(0.5,),
+        lease_s=4, drain_s=150, warm_up_s=0.5, kills=("compute process",), weights=weights,
+        job_weights={"scratch": 1.0}, models_store=tiny_models,
     )  # fmt: skip
     result = run(short, [NACL_CIF], tmp_path, free_port())
     assert result["broken"] == [] and result["plain_lines"] == {}
