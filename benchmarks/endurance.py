@@ -59,7 +59,7 @@ class Plan:
     database: str = "postgres"
     api_workers: int = 2
     capacity_s: float = 120.0
-    step_s: float = 40.0
+    step_s: float = 60.0
     steps: tuple[float, ...] = STEPS
     lease_s: float = 60.0
     drain_s: float = 900.0
@@ -153,7 +153,7 @@ def main() -> int:
     n_kills = options.kills if options.kills is not None else max(len(KINDS), round(0.8 * options.minutes))
     plan_ = Plan(
         seconds, options.share, options.seed, n_kills, options.database, options.api_workers, options.capacity_s,
-        options.lease_s, memory_warm_up_s=min(120.0, seconds / 6),
+        lease_s=options.lease_s, memory_warm_up_s=min(120.0, seconds / 6),
     )  # fmt: skip
     about = {
         "date": datetime.now(UTC).strftime("%F %H:%M UTC"),
