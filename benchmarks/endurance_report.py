@@ -256,7 +256,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 def _plot_memory(axes: Any, memory: Sequence[dict[str, Any]]) -> None:
     """What all processes of a kind take together."""
     kinds = sorted({life["kind"] for life in memory} - {"helper", "starting"})
-    colours = plt.get_cmap("tab20").colors
+    colours = [plt.get_cmap("tab20")(place) for place in range(20)]
     for kind, colour in zip(kinds, colours, strict=False):
         total: Counter[int] = Counter()
         for life in memory:

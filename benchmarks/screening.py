@@ -262,7 +262,7 @@ def _comparable(path: Path) -> Iterator[tuple[str, float, Any, list[Any]]]:
 
 
 def _pymatgen(crystal: Any) -> Any:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
     return Structure(crystal.lattice, crystal.atomic_numbers.tolist(), crystal.fractional_coordinates)
 

@@ -38,9 +38,8 @@ from app.learning.targets import TargetMap, apply_transform
 from app.learning.trust.assessment import Trust
 from app.learning.trust.conformal import ScoreTable
 from app.learning.trust.difficulty import Difficulty
-from app.learning.trust.places import Places, Projection, composition_places
+from app.learning.trust.places import Places, Projection, composition_places, fractions_of_keys
 from app.learning.trust.reference import Reference
-from app.learning.trust.rows import fractions_of_keys
 from app.properties.catalogue import Transform
 from app.structures.composition import parse_composition
 from app.structures.reader import read_structure

@@ -233,9 +233,9 @@ class Lab:
         started = time.monotonic()
         run, network = self.run(training), self.start(training)
         plan = TrainingPlan.of(run.spec.hyperparameters, self._seed(training))
-        parts = [_labelled(run, rows) for rows in (run.split.train, run.split.val)]
+        train, val = _labelled(run, run.split.train), _labelled(run, run.split.val)
         with tempfile.TemporaryDirectory() as folder, flushed_denormals():
-            trainer = LeverTrainer(network, plan, target_map_of(run), *parts, Path(folder), "", _CPU)
+            trainer = LeverTrainer(network, plan, target_map_of(run), train, val, Path(folder), "", _CPU)
             trainer.use(training)
             result = trainer.fit(lambda _: None, lambda: False)
         seconds = time.monotonic() - started
@@ -271,12 +271,12 @@ def _write(path: Path, trained: Trained) -> None:
 def _read(path: Path) -> Trained:
     tensors = load_file(path)
     best_epoch, seconds = tensors.pop("numbers").tolist()
-    arrays = [tensors.pop(name).numpy() for name in _ARRAYS]
+    predictions, at_marks, averaged = (tensors.pop(name).numpy() for name in _ARRAYS)
     best, last = (
         {name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)}
         for part in ("best/", "last/")
     )
-    return Trained(*arrays, int(best_epoch), seconds, best, last)
+    return Trained(predictions, at_marks, averaged, int(best_epoch), seconds, best, last)
 
 
 _ARRAYS = ("predictions", "at_marks", "averaged")

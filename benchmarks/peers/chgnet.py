@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from chgnet.model import CHGNet
-from pymatgen.core import Structure
+from pymatgen.core.structure import Structure
 
 from benchmarks.peers.files import Span, cif_paths, one_by_one
 

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.periodic_table import Element
+from pymatgen.core.structure import Structure
 from pymatgen.io.cif import CifWriter
 
 KIT_FILE = "source_mp_structures_106k.parquet"

@@ -8,7 +8,7 @@ import matgl
 import torch
 from matgl.ext.pymatgen import Structure2Graph
 from matgl.models import MEGNet
-from pymatgen.core import Structure
+from pymatgen.core.structure import Structure
 from torch_geometric.data import Batch
 
 from benchmarks.peers.files import Span, cif_paths, one_by_one

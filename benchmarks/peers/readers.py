@@ -5,7 +5,7 @@ from typing import Any
 
 import ase.io
 from ase.neighborlist import neighbor_list
-from pymatgen.core import Structure
+from pymatgen.core.structure import Structure
 
 from benchmarks.peers.files import Span, cif_paths
 
