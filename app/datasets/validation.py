@@ -8,7 +8,7 @@ from app.core.errors import InvalidInput
 from app.datasets.report import RowFailure
 from app.datasets.rows import RawRow, RowKind
 from app.properties.catalogue import PropertySpec, Transform
-from app.structures.composition import parse_composition
+from app.structures.composition import NAN_IS_MISSING, parse_composition
 from app.structures.crystal import Crystal
 from app.structures.detect import StructureFormat, detect_format
 from app.structures.formula import Composition
@@ -75,8 +75,10 @@ def _parsed(label: str) -> float | None:
 def _usable(row: RawRow, row_id: str, spec: PropertySpec) -> UsableRow:
     if row.problem is not None:
         raise _Unusable(*row.problem)
-    if row.text.strip().lower() in _MISSING_INPUT:
-        raise _Unusable("missing_input", "The row has no structure and no composition.")
+    text = row.text.strip()
+    if text.lower() in _MISSING_INPUT:
+        nitride = f" {NAN_IS_MISSING}" if text == "NaN" else ""
+        raise _Unusable("missing_input", f"The row has no structure and no composition.{nitride}")
     target = _target(row.label.strip(), spec)
     try:
         kind = row.kind if row.kind is not RowKind.UNKNOWN else RowKind(detect_format(row.text).value)

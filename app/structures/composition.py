@@ -21,6 +21,8 @@ MAX_NESTING = 5
 MAX_DIGITS = 8
 MAX_AMOUNT = 1e5
 
+NAN_IS_MISSING = "'NaN' is what programs write for a missing value; sodium nitride NaN is Na1N1."
+
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉⋅∙•‧・×", "0123456789······")
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
@@ -38,7 +40,7 @@ def parse_composition(text: str) -> Composition:
     if not stripped:
         raise InvalidComposition("The composition is empty: write a formula such as Fe2O3.")
     if stripped == "NaN":
-        raise InvalidComposition("'NaN' is what programs write for a missing value; sodium nitride NaN is Na1N1.")
+        raise InvalidComposition(NAN_IS_MISSING)
     if len(stripped) > MAX_LENGTH:
         raise InvalidComposition(
             f"The composition has {len(stripped)} characters; at most {MAX_LENGTH} are read.", length=len(stripped)

@@ -37,6 +37,7 @@ def test_a_missing_composition_is_no_sodium_nitride() -> None:
     rows = [*compositions(), {"formula": "NaN", "k_vrh": 3}, {"formula": "Na", "k_vrh": 6.3}]
     report = _inspect(rows).report
     assert (report.n_usable, report.failure_counts) == (31, {"missing_input": 1})
+    assert "sodium nitride NaN is Na1N1" in report.failures[0].detail
 
 
 def test_negative_labels_do_not_look_like_logarithms() -> None:
