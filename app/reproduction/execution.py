@@ -68,7 +68,8 @@ class Bench:
         prepared, spec, base, parent = self._prepared(trial)
         try:
             model = train_model(
-                prepared, spec, base, parent, folder, on_event, lambda: False, self.device, on_search
+                prepared, spec, base, parent, folder, on_event, lambda: False, self.device, on_search,
+                [read_base(self.protocol, name, self.places)[0] for name in trial.system.candidates],
             )  # fmt: skip
             result = self._result(trial, model)
         except (TrainingDiverged, InvalidJob) as error:
@@ -145,6 +146,7 @@ class Bench:
             epochs=training.epochs,
             wall_s=training.wall_s or 0.0,
             search=training.search,
+            coverage=None if model.manifest.trust is None else model.manifest.trust.coverage,
             **self._circumstances(),
         )
         return record, TestRows(model.test_labels, model.test_predictions)

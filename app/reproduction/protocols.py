@@ -73,7 +73,8 @@ class System:
 
     `line` is its name in tables. `hyperparameters` are as a user gives them; the preset fills the rest. `source` names
     one of the protocol's sources for methods that start from a base model, `strict` says that it has seen no formula
-    of the target. `network` are settings of a network from scratch that differ from those of its preset.
+    of the target. `network` are settings of a network from scratch that differ from those of its preset. `candidates`
+    name the sources that the method `auto` may use.
     """
 
     line: str
@@ -83,6 +84,12 @@ class System:
     source: str | None = None
     strict: bool = False
     network: Mapping[str, Any] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def knows_more(self) -> bool:
+        """Whether other data than the target's rows stand behind it."""
+        return self.source is not None or bool(self.candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +181,16 @@ QUICK_EPOCHS = 2
 """Epochs of networks in a quick run."""
 QUICK_SEARCHES = 2
 """Models that a model search compares in a quick run."""
+QUICK_TOURNAMENT_S = 10.0
+"""Seconds that a tournament of methods has in a quick run."""
 
 
 def quickly(system: System) -> System:
     """The same system in seconds: for `make(quick=True)`."""
-    if system.architecture is not Architecture.BASELINE:
+    short: dict[str, float]
+    if system.method is Method.AUTO:
+        short = {"max_seconds": QUICK_TOURNAMENT_S}
+    elif system.architecture is not Architecture.BASELINE:
         short = {"max_epochs": QUICK_EPOCHS}
     elif system.method in (Method.AUTOML_FRACTIONS, Method.AUTOML_ATTRIBUTES):
         short = {"n_trials": QUICK_SEARCHES}

@@ -70,7 +70,7 @@ def _table(result: TargetResults) -> Iterator[str]:
         unit = f", {measure.unit}" if measure.unit else ""
         columns += [f"{measure.label}{unit}: paper", "as in the paper", "strict"]
     columns += [f"p against {line}" for line in target.references if (line, False) in result.cells]
-    columns += ["training error", "s a trial"]
+    columns += ["training error", "90 % intervals hold", "s a trial"]
     yield _row(columns)
     yield "|" + "---|" * len(columns)
     for line in result.lines:
@@ -91,6 +91,7 @@ def _cells(result: TargetResults, line: str) -> Iterator[str]:
     cell = (line, (line, False) not in result.cells)
     yield _measured(result.spread(cell, first, "train"), first, target)
     records = list(result.cells[cell].values())
+    yield _held(records)
     yield f"{sum(record.wall_s for record in records) / len(records):.0f}"
 
 
@@ -106,6 +107,15 @@ def _p_value(result: TargetResults, cell: Cell, reference: str) -> str:
     if (difference > 0) == measure.lower_is_better:
         return f"{p:.2g}{pairs} *(worse)*"
     return f"**{p:.2g}**{pairs}" if p < _SIGNIFICANT else f"{p:.2g}{pairs}"
+
+
+def _held(records: Sequence[Record]) -> str:
+    """Share of test labels within their intervals, over the trials that recorded it."""
+    known = [record.coverage for record in records if record.coverage is not None]
+    if not known:
+        return ""
+    share = sum(each.share * each.n for each in known) / sum(each.n for each in known)
+    return f"{share:.1%}" if len(known) == len(records) else f"{share:.1%} ({len(known)})"
 
 
 def _measured(value: Spread | None, measure: Measure, target: Target) -> str:
@@ -128,7 +138,7 @@ def _equivalents(summary: Summary) -> Iterator[str]:
     """Table 2 of Lee & Asahi: training rows that scratch needs for the error of the transfer; and the gain."""
     rows = []
     for result in summary.results:
-        transfers = {(s.line, s.strict) for s in result.target.systems if s.source is not None}
+        transfers = {(s.line, s.strict) for s in result.target.systems if s.knows_more}
         pairs = [(cell, each) for cell in result.cells if cell in transfers for each in result.target.references]
         rows += [row for cell, each in pairs if (row := _equivalent(summary, result, cell, each))]
     if rows:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from app.registry.manifest import Metrics
+from app.registry.manifest import Coverage, Metrics
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,7 +24,8 @@ PREDICTIONS_FILE = "predictions.jsonl"
 class Record(BaseModel):
     """What one trial gave. `trial` is its identity; `test_rows` a digest of which rows were predicted.
 
-    A trial that cannot be trained has `failure` instead of metrics. `wall_s` is the training's own time.
+    A trial that cannot be trained has `failure` instead of metrics. `wall_s` is the training's own time. `coverage` is
+    that of the model's intervals of level 0.9, where it has any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +38,7 @@ class Record(BaseModel):
     epochs: int = 0
     wall_s: float = 0.0
     search: dict[str, Any] | None = None
+    coverage: Coverage | None = None
     failure: str | None = None
     device: str
     machine: str

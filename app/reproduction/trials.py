@@ -70,6 +70,7 @@ def make_trial(protocol: Protocol, target: Target, system: System, seed: int, pl
     resolved = resolve_hyperparameters(
         system.architecture, system.method, given, n, is_same_property=is_same_property
     )  # fmt: skip
+    candidates = [read_manifest(protocol, name, places) for name in system.candidates]
     identity = {
         "protocol": protocol.name,
         "target": target.name,
@@ -90,6 +91,10 @@ def make_trial(protocol: Protocol, target: Target, system: System, seed: int, pl
         "data_sha256": [_digest(places.kit / name) for name in target.files],
         "rules": RULES,
     }
+    if candidates:
+        identity["candidates"] = {
+            name: manifest.weights_sha256 for name, manifest in zip(system.candidates, candidates, strict=True)
+        }
     return Trial(target, system, seed, resolved, identity)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.learning.evaluation import split_metrics
 from app.properties.catalogue import Transform
-from app.registry.manifest import Metrics
+from app.registry.manifest import Coverage, Metrics
 from app.reproduction.protocols import Protocol
 from app.reproduction.report import write_report
 from app.reproduction.store import Record, ResultStore, TestRows
@@ -19,6 +19,11 @@ from tests.reproduction.tiny import make
 COMMAND = ["xtalforge", "reproduce", "tiny"]
 SCRATCH = {0: 0.5, 1: 0.6}
 TRANSFER = {0: 0.3, 1: 0.4000001}
+COVERAGE = {
+    ("scratch", 0): Coverage(n=30, share=0.8, mean_width=1.0),
+    ("scratch", 1): Coverage(n=10, share=1.0, mean_width=1.0),
+    ("transfer", 0): Coverage(n=10, share=0.9, mean_width=1.0),
+}
 
 
 def put(store: ResultStore, protocol: Protocol, places: Places, line: str, maes: dict[int, float], rows: str) -> None:
@@ -33,7 +38,8 @@ def put(store: ResultStore, protocol: Protocol, places: Places, line: str, maes:
             store.add(
                 Record(
                     key=trial.key, trial=trial.identity, metrics=Metrics(train=metrics, test=metrics),
-                    test_rows=f"{rows}{seed}", wall_s=3.0, device="cpu", machine="a desk", versions={"torch": "9"},
+                    test_rows=f"{rows}{seed}", coverage=COVERAGE.get((line, seed)),
+                    wall_s=3.0, device="cpu", machine="a desk", versions={"torch": "9"},
                     at="2026-01-02T03:04:05+00:00",
                 ),
                 TestRows(labels, labels + error),
@@ -62,6 +68,11 @@ def test_table_has_the_papers_column_ours_and_p(report: str) -> None:
     # Differences 0.2 and 0.1999999: t is huge, p tiny.
     line = next(line for line in report.splitlines() if line.startswith("| transfer |"))
     assert "| 0.350 ± 0.071 | - | **" in line
+
+
+def test_coverage_is_over_all_test_rows_and_counts_trials_that_know_it(report: str) -> None:
+    cells = {line.split(" | ")[0]: line.split(" | ")[-2] for line in report.splitlines() if line.startswith("| ")}
+    assert (cells["| scratch"], cells["| transfer"]) == ("85.0%", "90.0% (1)")
 
 
 def test_equivalent_size_of_the_transfer(report: str) -> None:

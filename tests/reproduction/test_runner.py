@@ -169,12 +169,26 @@ def test_rows_that_a_system_cannot_read_stop_the_run(protocol: Protocol, places:
         bench.run(trial, lambda _: None)
 
 
+def test_a_tournament_uses_the_sources_it_names(protocol: Protocol, places: Places) -> None:
+    alone = quickly(System("auto", Method.AUTO, Architecture.ENSEMBLE))
+    helped = replace(alone, candidates=("shipped",))
+    target = protocol.targets[0]
+    trials = [make_trial(protocol, target, system, 0, places) for system in (alone, helped)]
+    assert trials[0].key != trials[1].key
+    for trial, expected in zip(trials, (False, True), strict=True):
+        record, _ = Bench(protocol, places).run(trial, lambda _: None)
+        assert record.search is not None and record.coverage is not None
+        assert any("cgcnn-formation-energy" in name for name in record.search["sources"]) == expected
+
+
 def test_quick_systems_are_short() -> None:
     network = quickly(System("a", Method.SCRATCH, Architecture.CGCNN, Hyperparameters(preset="paper")))
     assert network.hyperparameters.max_epochs == 2
     assert network.hyperparameters.preset == "paper"
     search = quickly(System("b", Method.AUTOML_FRACTIONS, Architecture.BASELINE))
     assert search.hyperparameters.n_trials == 2
+    tournament = quickly(System("d", Method.AUTO, Architecture.ENSEMBLE, candidates=("shipped",)))
+    assert tournament.hyperparameters.max_seconds == 10
     grid = System("c", Method.PLS, Architecture.BASELINE)
     assert quickly(grid) == grid
 

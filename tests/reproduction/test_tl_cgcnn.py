@@ -10,7 +10,7 @@ from app.learning.methods import Method
 from app.learning.samples import composition_key
 from app.registry.manifest import Architecture
 from app.reproduction.protocols import Protocol, Target, get_protocol
-from app.reproduction.tl_cgcnn import DEFAULT_SCRATCH, SCRATCH
+from app.reproduction.tl_cgcnn import AUTO, DEFAULT_SCRATCH, SCRATCH
 from app.reproduction.tl_cgcnn_rows import POOLS, candidates, pool_formulas
 from app.reproduction.trials import Places, make_trial
 from app.structures.crystal import Crystal
@@ -37,10 +37,10 @@ def test_every_system_of_table_s2_is_there(protocol: Protocol, name: str) -> Non
     methods = {system.method for system in target.systems}
     networks = {Method.SCRATCH, Method.FINE_TUNE, Method.FREEZE}
     baselines = {Method.PLS, Method.LASSO, Method.SVR, Method.RANDOM_FOREST, Method.SOAP_RIDGE}
-    assert methods == networks | baselines
+    assert methods == networks | baselines | {Method.AUTO}
     published = target.published[target.measures[0].key]
     assert set(published) <= {system.line for system in target.systems}
-    assert {SCRATCH, DEFAULT_SCRATCH} == set(target.references)
+    assert {SCRATCH, DEFAULT_SCRATCH, AUTO} == set(target.references)
 
 
 def test_sources_are_known_and_strict_ones_say_so(protocol: Protocol) -> None:
@@ -49,6 +49,8 @@ def test_sources_are_known_and_strict_ones_say_so(protocol: Protocol) -> None:
             if system.source is not None:
                 assert system.source in protocol.sources
                 assert system.strict == system.source.endswith("-strict")
+            assert set(system.candidates) <= set(protocol.sources)
+            assert all(name.endswith("-strict") == system.strict for name in system.candidates)
 
 
 def test_names_of_lines_are_unique(protocol: Protocol) -> None:
@@ -80,7 +82,8 @@ def test_a_quick_run_needs_only_shipped_sources() -> None:
         assert target.n_rows < 100
         for system in target.systems:
             assert not (system.source or "").endswith("strict")
-            if system.architecture is not Architecture.BASELINE:
+            assert not any(name.endswith("strict") for name in system.candidates)
+            if system.architecture not in (Architecture.BASELINE, Architecture.ENSEMBLE):
                 assert system.hyperparameters.max_epochs == 2
 
 
