@@ -41,7 +41,8 @@ _NOTES = (
     "label: without that, errors were larger than those of answering the mean.",
     "`default`: AdamW, one cycle of 100 epochs; see `app/learning/presets.py`.",
     "`auto`: the tournament of all methods, no paper's; 15 minutes at most; it may use the sources that the transfers "
-    "of the same target start from. Its training error is that of a model that has seen these rows.",
+    "of the same target start from, in the strict column only the `10k` ones. Its training error is that of a model "
+    "that has seen these rows.",
     "180-NM-GW-Eg: the paper's 270 G0W0 gaps are not to be had. 270 GLLB-SC gaps, drawn once, stand in for them: other "
     "materials (the paper's are binary and ternary) and another functional, so errors cannot be compared with the "
     "paper's, only the gain.",
@@ -163,8 +164,8 @@ def _small(name: str, property_key: str, series: str, measure: Measure, sources:
 
 
 def _automatic(sources: Sequence[str], strict: bool) -> System:
-    """The tournament of methods, which may use what the transfers of the same column start from."""
-    candidates = tuple(f"all-{source}{'-strict' if strict else ''}" for source in sources)
+    """The tournament of methods, which may use what the transfers start from; when strict, the small ones of these."""
+    candidates = tuple(f"10k-{source}-strict" if strict else f"all-{source}" for source in sources)
     settings = Hyperparameters(max_seconds=AUTO_SECONDS)
     return System(AUTO, Method.AUTO, Architecture.ENSEMBLE, settings, strict=strict, candidates=candidates)
 

@@ -4,15 +4,18 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from app.learning.methods import Method
 from app.learning.samples import composition_key
+from app.learning.source_rows import SourceRows, select_rows
 from app.registry.manifest import Architecture
 from app.reproduction.protocols import Protocol, Target, get_protocol
 from app.reproduction.tl_cgcnn import AUTO, DEFAULT_SCRATCH, SCRATCH
-from app.reproduction.tl_cgcnn_rows import POOLS, candidates, pool_formulas
+from app.reproduction.tl_cgcnn_rows import POOLS, SOURCE_FILE, candidates, pool_formulas
 from app.reproduction.trials import Places, make_trial
+from app.structures.composition import parse_composition
 from app.structures.crystal import Crystal
 
 KIT = os.environ.get("XTALFORGE_DATA_KIT")
@@ -120,3 +123,20 @@ def test_a_strict_source_has_no_formula_of_a_trial(protocol: Protocol) -> None:
     formulas = {composition_key(item) for item in items if isinstance(item, Crystal)}
     assert formulas <= rules.without_formulas == pool_formulas(POOLS["formation_energy_per_atom"], kit)
     assert len(candidates(POOLS["band_gap"], kit)) == 9_000
+
+
+@needs_kit
+def test_there_are_rows_for_every_small_source(protocol: Protocol) -> None:
+    kit = Path(str(KIT))
+    columns = pq.read_table(kit / SOURCE_FILE, columns=["formula", "nsites"]).to_pydict()
+    keys = {text: composition_key(parse_composition(text)) for text in set(columns["formula"])}
+    for name in ("10k-dEf", "10k-dEf-strict", "10k-NM-Eg", "10k-NM-Eg-strict"):
+        make = protocol.sources[name].recipe
+        assert make is not None
+        recipe = make(kit)
+        labels = pq.read_table(kit / SOURCE_FILE, columns=[recipe.label_column]).column(0).to_numpy()
+        rows = SourceRows(
+            kit / SOURCE_FILE, np.arange(len(labels)), labels.astype(np.float64),
+            [keys[text] for text in columns["formula"]], np.array(columns["nsites"]),
+        )  # fmt: skip
+        assert len(select_rows(recipe.rows, rows)[0]) == 11_765
