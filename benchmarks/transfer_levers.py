@@ -24,6 +24,7 @@ from benchmarks.automatic import TARGETS
 from benchmarks.transfer_levers_catalogue import LEVERS
 from benchmarks.transfer_levers_report import report
 from benchmarks.transfer_levers_rows import draw_rows
+from benchmarks.transfer_levers_sources import OWN_SOURCES
 from benchmarks.transfer_levers_training import Lab
 
 FOLDER = PROJECT_ROOT / "benchmarks/results/transfer_levers"
@@ -58,7 +59,8 @@ def main() -> None:
         wanted = [lever for lever in options.only if (target, lever, seed) not in done]
         if not wanted:
             continue
-        lab = Lab(draw_rows(target, seed, options.data_kit, options.work_dir), options.work_dir)
+        draw = draw_rows(target, seed, options.data_kit, options.work_dir)
+        lab = Lab(draw, options.work_dir, dict.fromkeys(OWN_SOURCES, options.work_dir / "sources"))
         for lever in wanted:
             line = measure(lab, lever)
             lines.append(line)

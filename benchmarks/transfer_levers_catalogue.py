@@ -22,6 +22,7 @@ from app.learning.tournament.fitting import Course, RegressorFits, source_column
 from app.learning.training.plan import LAST_TOLERANCE
 from app.registry.manifest import Architecture, InputKind
 from benchmarks.transfer_levers_rows import N_FOLDS, N_ROWS
+from benchmarks.transfer_levers_sources import ONE_PROPERTY, TWO_PROPERTIES
 from benchmarks.transfer_levers_training import FORMATION_ENERGY, Lab, Trained, Training, Weights
 
 FloatArray = npt.NDArray[np.float64]
@@ -299,6 +300,12 @@ LEVERS: dict[str, Lever] = {
     ),
     "source: band gap": Lever(_SOURCE, "cgcnn-band-gap/2", one(Training(source=SOURCES[1]))),
     "source: gap of non-metals": Lever(_SOURCE, "cgcnn-band-gap-nonmetal/2", one(Training(source=SOURCES[2]))),
+    "source: small, energy": Lever(
+        _SOURCE, "39,000 crystals of at most 20 atoms, 20 epochs", one(Training(source=ONE_PROPERTY))
+    ),
+    "source: small, energy and gap": Lever(
+        _SOURCE, "the same crystals and steps, two properties", one(Training(source=TWO_PROPERTIES))
+    ),
     "source by validation": Lever(_SOURCE, "the best of the three on validation rows", chosen_source),
     "one from each source": Lever(
         _MANY, "mean of three", mean_of([Training(source=source) for source in SOURCES])
