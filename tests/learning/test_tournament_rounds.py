@@ -20,7 +20,7 @@ from app.learning.tournament.entrants import (
     regressors,
     usable_sources,
 )
-from app.learning.tournament.fitting import Course
+from app.learning.tournament.fitting import Course, RegressorFits
 from app.learning.tournament.rounds import MAX_NETWORKS, Standing, Tournament
 from app.learning.training.loop import TrainingDiverged, TrainingStopped
 from app.learning.transfer import Base
@@ -43,6 +43,10 @@ class OffBy:
     course: Course
     error: float
     folds: list[int]
+    share: float = 1.0
+
+    def shorten(self, share: float) -> None:
+        self.share = share
 
     def predict_fold(self, number: int, watch: Watch) -> np.ndarray:
         self.folds.append(number)
@@ -151,20 +155,55 @@ def test_only_the_best_source_is_tried_with_layers_frozen(course: Course, tmp_pa
     assert [name for name, stand_in in stand_ins.items() if stand_in.folds == [0, 1, 2]] == ["b", "b, frozen"]
 
 
-def test_a_network_that_would_take_too_long_says_how_long(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("max_seconds", "shares", "left"),
+    [
+        (121.0, [1.0], [""]),
+        (100.0, [0.75], [""]),
+        (80.0, [1.0], ["needs about 80 s more, and 40 s were left"]),
+        (241.0, [1.0, 1.0], ["", ""]),
+        (200.0, [0.75, 0.75], ["", ""]),
+        (160.0, [1.0, 1.0], ["", "needs about 80 s more, and 80 s were left for it and a better one"]),
+        (139.0, [0.7375, 1.0], ["", "needs about 80 s more, and 59 s were left for it and a better one"]),
+    ],
+)
+def test_networks_have_fewer_epochs_or_are_fewer_where_the_time_is_short(
+    course: Course, monkeypatch: pytest.MonkeyPatch, max_seconds: float, shares: list[float], left: list[str]
+) -> None:
+    """A fold takes 40 s here, of three folds; the forest takes none."""
     clock = [0.0]
     monkeypatch.setattr("app.learning.tournament.rounds.time.monotonic", lambda: clock[0])
     original = OffBy.predict_fold
 
     def slow(self: OffBy, number: int, watch: Watch) -> np.ndarray:
-        clock[0] += 40.0
+        clock[0] += 40.0 * self.share
         return original(self, number, watch)
 
     monkeypatch.setattr(OffBy, "predict_fold", slow)
-    found, stand_ins, _ = play(course, [FOREST], (0.01,), max_seconds=100.0)
-    assert found["network 0"].left == "needs about 80 s more, and 60 s were left"
-    assert stand_ins[0].folds == [0]
-    assert play(course, [FOREST], (0.01,), max_seconds=121.0)[0]["network 0"].is_complete
+    errors = (0.01, 0.012)[: len(shares)]
+    found, stand_ins, _ = play(course, [FOREST], errors, max_seconds=max_seconds)
+    assert [found[f"network {number}"].left for number in range(len(shares))] == left
+    assert [stand_in.share for stand_in in stand_ins] == pytest.approx(shares)
+    assert [stand_in.folds for stand_in in stand_ins] == [[0] if reason else [0, 1, 2] for reason in left]
+    assert clock[0] <= max_seconds
+
+
+def test_networks_leave_time_for_the_winners_fits(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("app.learning.tournament.rounds.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(OffBy, "predict_fold", _taking(clock, 10.0, OffBy.predict_fold))
+    monkeypatch.setattr(RegressorFits, "predict_fold", _taking(clock, 5.0, RegressorFits.predict_fold))
+    found, stand_ins, _ = play(course, [FOREST], (0.01,), max_seconds=50.0)
+    # 25 s were left, of which two more fits of the forest need 10.
+    assert found["network 0"].is_complete and stand_ins[0].share == pytest.approx(0.75)
+
+
+def _taking(clock: list[float], seconds: float, method: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    def slow(self: object, number: int, watch: Watch) -> np.ndarray:
+        clock[0] += seconds
+        return method(self, number, watch)
+
+    return slow
 
 
 def test_who_fails_is_left_out_with_the_reason(course: Course) -> None:

@@ -30,9 +30,6 @@ from app.registry.manifest import Architecture, InputKind, Manifest, TargetScali
 
 FloatArray = npt.NDArray[np.float64]
 
-SHARE_FOR_FOLDS = 0.8
-"""Of the time: the rest is for fitting the winner to all rows and for the learning curve."""
-
 
 def fit_automatically(run: Run) -> Fitted:
     """Let all entrants predict rows they have not seen, and make one model of those that add to each other.
@@ -54,7 +51,7 @@ def fit_automatically(run: Run) -> Fitted:
         course,
         regressors(kind, course.rows.shape[0], has_sources=bool(loaded)),
         networks(kind, run.sources),
-        SHARE_FOR_FOLDS * chosen.max_seconds,
+        chosen.max_seconds,
         n_threads,
         on_progress,
         run.should_stop,

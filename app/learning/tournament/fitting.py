@@ -172,7 +172,12 @@ class NetworkFits:
 
     def __init__(self, course: Course, entrant: NetworkEntrant) -> None:
         self._course, self._entrant = course, entrant
+        self._epoch_share = 1.0
         self.parts: dict[int, Part] = {}
+
+    def shorten(self, share: float) -> None:
+        """From now on train for this share of the usual epochs."""
+        self._epoch_share = share
 
     def predict_fold(self, number: int, watch: Watch) -> FloatArray:
         """Transformed-scale predictions of the rows the fold holds out. Raises TrainingStopped, TrainingDiverged."""
@@ -189,7 +194,8 @@ class NetworkFits:
         assert isinstance(whole.representation, Composite) and whole.representation.graph is not None
         train, held_out = course.folds[number]
         split = _split_of(course, train, held_out)
-        epochs = round(min(MAX_EPOCHS, max(MIN_EPOCHS, MAX_EPOCHS * _USUAL_ROWS / train.shape[0])))
+        usual = min(MAX_EPOCHS, max(MIN_EPOCHS, MAX_EPOCHS * _USUAL_ROWS / train.shape[0]))
+        epochs = round(self._epoch_share * usual)
         given = Hyperparameters(max_epochs=epochs, patience=epochs, kept_weights="last")
         chosen = resolve_hyperparameters(entrant.architecture, entrant.method, given, whole.prepared.labels.shape[0])
         name = hashlib.sha256(entrant.name.encode()).hexdigest()[:12]
@@ -202,8 +208,8 @@ class NetworkFits:
             prepared=replace(whole.prepared, samples=whole.prepared.samples.parts[GRAPH], split=split),
             representation=whole.representation.graph,
             split=split,
-            run_key=f"{whole.run_key}/{name}/{number}",
-            work_dir=whole.work_dir / name / str(number),
+            run_key=f"{whole.run_key}/{name}/{number}/{epochs}",
+            work_dir=whole.work_dir / name / f"{number}-{epochs}",
             on_event=lambda _: None,
             should_stop=watch.should_stop,
         )

@@ -19,6 +19,12 @@ FloatArray = npt.NDArray[np.float64]
 
 MAX_NETWORKS = 2
 """Networks that go on after the first fold: each costs as much as all regressors together."""
+SHARE_FOR_REGRESSORS = 0.8
+"""Of the time; networks have what is left of all of it but for the end's needs."""
+FITS_AT_THE_END = 2.0
+"""Fits of each regressor that there must be time for after the folds: the winners on all rows, the learning curve."""
+SHORTEST = 0.6
+"""Of a network's usual epochs, where there is no time for all of them."""
 HOPELESS = 1.5
 """Who has an error so many times the best one's in the first fold does not go on."""
 
@@ -64,7 +70,8 @@ class Tournament:
     ) -> None:
         n_rows = course.rows.shape[0]
         self._course = course
-        self._end = time.monotonic() + max_seconds
+        started = time.monotonic()
+        self._end, self._regressors_end = started + max_seconds, started + SHARE_FOR_REGRESSORS * max_seconds
         self._watch = Watch(on_progress, should_stop)
         self._done = 0
         n_going_on = min(MAX_NETWORKS, len(networks))
@@ -98,14 +105,14 @@ class Tournament:
             self._play(standing, others)
         self._play_networks_once()
         for standing in self._networks_going_on(len(others)):
-            self._play(standing, others)
+            self._play(standing, others, end=self._end)
         return [*self.regressors, *self.networks]
 
-    def _play(self, standing: Standing, folds: Sequence[int], *, must: bool = False) -> None:
+    def _play(self, standing: Standing, folds: Sequence[int], *, must: bool = False, end: float | None = None) -> None:
         for number in folds:
             if standing.left:
                 return
-            if not must and time.monotonic() > self._end:
+            if not must and time.monotonic() > (end or self._regressors_end):
                 standing.left = "no time was left"
                 return
             self._watch.step(self._done, self._total, f"{standing.entrant.name}, fold {number + 1}")
@@ -149,21 +156,31 @@ class Tournament:
                 standing.left = "far behind in the first fold"
 
     def _networks_going_on(self, n_folds: int) -> list[Standing]:
-        """The best networks of the first fold that there is time for."""
+        """The best networks of the first fold, with fewer epochs or fewer of them where the time is short."""
         self._drop_hopeless(self.networks)
         left = [standing for standing in self.networks if not standing.left and standing.folds_done]
         ranked = sorted(left, key=lambda standing: standing.first_error(self._course))
         for standing in ranked[MAX_NETWORKS:]:
             standing.left = "behind other networks in the first fold"
-        going_on, time_left = [], self._end - time.monotonic()
-        for standing in ranked[:MAX_NETWORKS]:
-            needed = n_folds * standing.fold_seconds[0]
-            if needed > time_left:
-                standing.left = f"needs about {needed:.0f} s more, and {max(time_left, 0):.0f} s were left"
-                continue
-            time_left -= needed
-            going_on.append(standing)
-        return going_on
+        ranked = ranked[:MAX_NETWORKS]
+        time_left = self._end - self._needed_at_the_end() - time.monotonic()
+        needed = [n_folds * standing.fold_seconds[0] for standing in ranked]
+        n_going_on = len(ranked)
+        while n_going_on and time_left < SHORTEST * sum(needed[:n_going_on]):
+            n_going_on -= 1
+            ranked[n_going_on].left = (
+                f"needs about {needed[n_going_on]:.0f} s more, and {max(time_left, 0):.0f} s were left"
+                + (" for it and a better one" if n_going_on else "")
+            )
+        for standing in ranked[:n_going_on]:
+            assert not isinstance(standing.fits, RegressorFits)
+            standing.fits.shorten(min(1.0, time_left / max(sum(needed[:n_going_on]), 1e-9)))
+        return ranked[:n_going_on]
+
+    def _needed_at_the_end(self) -> float:
+        """Seconds, more than enough: any regressor that is complete may be among the winners."""
+        played = [standing for standing in self.regressors if standing.is_complete]
+        return FITS_AT_THE_END * sum(standing.seconds / len(self._course.folds) for standing in played)
 
 
 def _network(standing: Standing) -> NetworkEntrant:
