@@ -22,12 +22,13 @@ from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 from app.learning.networks.cgcnn import Cgcnn
 from app.learning.networks.ensemble_settings import GRAPH
+from app.learning.outputs import predict_outputs
 from app.learning.presets import resolve_hyperparameters
 from app.learning.samples import Samples
 from app.learning.splits import Split, split_rows
 from app.learning.strategies.descent import starting_network, target_map_of
 from app.learning.strategies.run import Run
-from app.learning.training.loop import LabelledSamples, Trainer, predict_outputs
+from app.learning.training.loop import LabelledSamples, Trainer
 from app.learning.training.plan import TrainingPlan
 from app.learning.training.weights import copied, update_average
 from app.learning.transfer import Base

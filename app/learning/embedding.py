@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from app.learning.networks.embeddings import outputs_and_embeddings
+from app.learning.outputs import EVALUATION_COST, evaluation_batches
 from app.learning.samples import Samples
-from app.learning.training.loop import EVALUATION_COST, evaluation_batches
 
 FloatArray = npt.NDArray[np.float64]
 Embeddings = npt.NDArray[np.float32]

@@ -16,10 +16,10 @@ from app.learning.graphs.batch import GraphBatch
 from app.learning.graphs.crystal_graph import build_crystal_graph
 from app.learning.networks.factory import inference_form
 from app.learning.networks.schnet import InferenceSchNet
+from app.learning.outputs import predict_outputs
 from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap
-from app.learning.training.loop import predict_outputs
 from app.learning.trust.assessment import Assessment, Trust
 from app.learning.trust.file import load_trust
 from app.learning.trust.places import fractions_of

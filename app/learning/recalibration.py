@@ -12,13 +12,13 @@ from app.core.errors import XtalforgeError
 from app.learning.checkpoints import load_network
 from app.learning.device import flushed_denormals, torch_device
 from app.learning.networks.factory import inference_form
+from app.learning.outputs import predict_outputs
 from app.learning.pretraining import prepare_recipe
 from app.learning.recipes import Recipe
 from app.learning.source_rows import file_digest
 from app.learning.splits import Split, move_to_training, split_rows
 from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap
-from app.learning.training.loop import predict_outputs
 from app.learning.trust.making import Trained, make_trust
 from app.registry.artifact import Artifact
 from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, Parent

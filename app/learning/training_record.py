@@ -9,11 +9,12 @@ import torch
 from app.learning.checkpoints import weights_digest
 from app.learning.evaluation import split_metrics
 from app.learning.networks.ensemble_settings import EnsembleSettings
+from app.learning.outputs import predict_outputs
 from app.learning.presets import PER_ATOM
 from app.learning.representations import graph_of, needs_structure
 from app.learning.samples import GraphSamples
 from app.learning.strategies.run import Fitted, Run
-from app.learning.training.loop import TrainingDiverged, predict_outputs
+from app.learning.training.loop import TrainingDiverged
 from app.learning.trust.making import Trained
 from app.registry.manifest import InputKind, Manifest, Metrics, Parent, SplitMetrics, TrainingRecord, TrustRecord
 

@@ -20,8 +20,8 @@ from app.learning.baselines.soap_ridge import SoapProblem, fitted_model, similar
 from app.learning.checkpoints import network_to_bytes
 from app.learning.descriptors.catalogue import Descriptor
 from app.learning.descriptors.soap import SoapSettings, pad_rows
+from app.learning.outputs import predict_outputs
 from app.learning.samples import VectorSamples
-from app.learning.training.loop import predict_outputs
 
 CHOICES: list[tuple[Family, Parameters]] = [
     (Family.PLS, {"n_components": 3}),

@@ -18,10 +18,10 @@ from app.learning.networks.ensemble import EnsembleNetwork
 from app.learning.networks.ensemble_settings import GRAPH, EnsembleSettings, MemberSettings
 from app.learning.networks.factory import build_network, inference_form
 from app.learning.networks.schnet import SchNet, SchNetSettings
+from app.learning.outputs import predict_outputs
 from app.learning.predictor import Predictor
 from app.learning.representations import Described, representation_for
 from app.learning.samples import make_samples
-from app.learning.training.loop import predict_outputs
 from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, TargetScaling
 from app.structures.composition import parse_composition
 from tests.crystals import COMPOUNDS, other_cell, permuted, supercell

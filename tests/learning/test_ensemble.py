@@ -21,10 +21,10 @@ from app.learning.networks.cgcnn import Cgcnn, CgcnnSettings
 from app.learning.networks.ensemble import EnsembleNetwork
 from app.learning.networks.ensemble_settings import GRAPH, EnsembleSettings, MemberSettings, SourceSettings
 from app.learning.networks.factory import build_network, inference_form
+from app.learning.outputs import predict_outputs
 from app.learning.predictor import Predictor
 from app.learning.representations import Composite
 from app.learning.samples import CompositeBatch, CompositeSamples, GraphSamples, VectorSamples, make_samples
-from app.learning.training.loop import predict_outputs
 from app.properties.catalogue import get_property
 from app.registry.manifest import (
     Architecture,

@@ -13,10 +13,11 @@ from app.core.errors import InvalidJob
 from app.learning.graphs.settings import GraphSettings
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import METHODS, Method
+from app.learning.outputs import evaluation_batches
 from app.learning.predictor import Predictor
 from app.learning.presets import fields_used, resolve_hyperparameters
 from app.learning.samples import make_samples
-from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped, evaluation_batches
+from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped
 from app.learning.training.plan import TrainingPlan, learning_rate_at
 from app.learning.training.state import STATE_FILE
 from app.learning.training_job import TrainedModel, TrainingSpec, TrainingTable, train_model

@@ -14,6 +14,7 @@ from app.learning.descriptors.catalogue import Descriptor
 from app.learning.embedding import embedded_outputs
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.networks.ensemble_settings import GRAPH
+from app.learning.outputs import predict_outputs
 from app.learning.presets import resolve_hyperparameters
 from app.learning.representations import Composite
 from app.learning.samples import CompositeSamples, VectorSamples
@@ -22,7 +23,6 @@ from app.learning.strategies.descent import fit_network
 from app.learning.strategies.run import Run
 from app.learning.targets import TargetMap
 from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
-from app.learning.training.loop import predict_outputs
 from app.registry.manifest import TargetScaling
 
 FloatArray = npt.NDArray[np.float64]
