@@ -291,6 +291,9 @@ LEVERS: dict[str, Lever] = {
     "L2-SP": Lever(_STEPS, "decoupled decay 1 towards the source's weights, none to 0", one(Training(pull=1.0))),
     "Huber loss": Lever(_STEPS, "instead of the MAE", one(Training(given=_given(loss="huber")))),
     "50 epochs": Lever(_STEPS, "half as long", one(Training(given=_given(max_epochs=50, patience=50)))),
+    "scratch, 50 epochs": Lever(
+        _STEPS, "the same from scratch", one(Training(source=None, given=_given(max_epochs=50, patience=50)))
+    ),
     "200 epochs": Lever(_STEPS, "twice as long", one(Training(given=_given(max_epochs=200, patience=200)))),
     "gradual unfreezing": Lever(
         _STEPS, "a block more every 5 epochs, from the output", one(Training(epochs_per_block=5))

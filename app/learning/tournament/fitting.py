@@ -34,6 +34,8 @@ NESTED_ROWS = 1500
 MIN_EPOCHS, MAX_EPOCHS = 30, 100
 _USUAL_ROWS = 600
 """Rows of a small data set; larger ones see each row less often."""
+_SHARE_FROM_SOURCE = 0.5
+"""Of these epochs, for what starts from a source: errors are the same (benchmarks/results/transfer_levers)."""
 _N_WATCHED = 32
 
 
@@ -195,7 +197,8 @@ class NetworkFits:
         train, held_out = course.folds[number]
         split = _split_of(course, train, held_out)
         usual = min(MAX_EPOCHS, max(MIN_EPOCHS, MAX_EPOCHS * _USUAL_ROWS / train.shape[0]))
-        epochs = round(self._epoch_share * usual)
+        share = self._epoch_share * (_SHARE_FROM_SOURCE if entrant.base else 1.0)
+        epochs = round(share * usual)
         given = Hyperparameters(max_epochs=epochs, patience=epochs, kept_weights="last")
         chosen = resolve_hyperparameters(entrant.architecture, entrant.method, given, whole.prepared.labels.shape[0])
         name = hashlib.sha256(entrant.name.encode()).hexdigest()[:12]
