@@ -241,6 +241,7 @@ def _given(**given: object) -> tuple[tuple[str, object], ...]:
 PLAIN = Training()
 SCRATCH = Training(source=None)
 CHOSEN = Training(val_share=0.15)
+HALF = Training(given=_given(max_epochs=50, patience=50))
 _TUNING, _WEIGHTS, _STEPS, _SOURCE, _MANY, _FROZEN, _STACK = (
     "baselines and their tuning", "which weights are kept", "how it is trained", "source", "several trainings",
     "frozen features", "with descriptors",
@@ -290,7 +291,7 @@ LEVERS: dict[str, Lever] = {
     ),
     "L2-SP": Lever(_STEPS, "decoupled decay 1 towards the source's weights, none to 0", one(Training(pull=1.0))),
     "Huber loss": Lever(_STEPS, "instead of the MAE", one(Training(given=_given(loss="huber")))),
-    "50 epochs": Lever(_STEPS, "half as long", one(Training(given=_given(max_epochs=50, patience=50)))),
+    "50 epochs": Lever(_STEPS, "half as long", one(HALF)),
     "scratch, 50 epochs": Lever(
         _STEPS, "the same from scratch", one(Training(source=None, given=_given(max_epochs=50, patience=50)))
     ),
@@ -324,6 +325,10 @@ LEVERS: dict[str, Lever] = {
     ),
     "5 folds, 15 % left out": Lever(_MANY, "the same rows train, last weights", folds_of(CHOSEN)),
     "5 folds": Lever(_MANY, "all 4/5 train", folds_of(PLAIN)),
+    "5 folds, 50 epochs": Lever(_MANY, "the same, half as long: as in a tournament", folds_of(HALF)),
+    "5 members of all rows, 50 epochs": Lever(
+        _MANY, "mean of five trained on all 625 rows in other orders", mean_of(members(replace(HALF, all_rows=True)))
+    ),
     "scratch, 5 folds": Lever(_MANY, "the same from scratch", folds_of(SCRATCH)),
     **{name: Lever(_FROZEN, "an entrant of the tournament", regressor(name)) for name in DESCRIPTORS},
     "stack without networks": Lever(_STACK, "the four above, weights from out-of-fold errors", stacked(*DESCRIPTORS)),

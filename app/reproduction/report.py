@@ -100,10 +100,9 @@ def _p_value(result: TargetResults, cell: Cell, reference: str) -> str:
     p = result.p_value(cell, reference, measure)
     if p is None:
         return ""
-    mine, other = result.values(cell, measure), result.values((reference, False), measure)
-    seeds = [seed for seed in mine if seed in other]
-    difference = sum(mine[seed] - other[seed] for seed in seeds)
-    pairs = "" if len(seeds) == result.target.n_trials else f" ({len(seeds)})"
+    mine, other = result.paired(cell, reference, measure)
+    difference = sum(mine) - sum(other)
+    pairs = "" if len(mine) == result.target.n_trials else f" ({len(mine)})"
     if (difference > 0) == measure.lower_is_better:
         return f"{p:.2g}{pairs} *(worse)*"
     return f"**{p:.2g}**{pairs}" if p < _SIGNIFICANT else f"{p:.2g}{pairs}"
@@ -144,7 +143,8 @@ def _equivalents(summary: Summary) -> Iterator[str]:
     if rows:
         yield from ("## Gains and equivalent training sizes", "")
         yield "Rows that the reference would need for the line's error, on a straight line through its logarithmic"
-        yield "errors at the sizes named; `-` where it was measured at one size only or does not fall."
+        yield "errors at the sizes named; `-` where it was measured at one size only or does not fall. Errors are"
+        yield "those of trials that both have."
         yield ""
         yield _row(["target", "line", "reference", "error taken away", "equivalent rows", "sizes"])
         yield "|---|---|---|---|---|---|"
@@ -155,15 +155,16 @@ def _equivalents(summary: Summary) -> Iterator[str]:
 def _equivalent(summary: Summary, result: TargetResults, cell: Cell, reference: str) -> list[str] | None:
     """One line of that table; None where one of the two was not measured."""
     measure = result.target.measures[0]
-    mine, other = result.spread(cell, measure), result.spread((reference, False), measure)
-    if mine is None or other is None or cell == (reference, False):
+    mine, other = (sum(values) / max(1, len(values)) for values in result.paired(cell, reference, measure))
+    if not mine or cell == (reference, False):
         return None
     curve = [result] if not result.target.series else summary.of_series(result.target.series)
     points = [(each.target.n_train, s.mean) for each in curve if (s := each.spread((reference, False), measure))]
-    size = equivalent_size([n for n, _ in points], [error for _, error in points], mine.mean)
+    at_this_size = dict(points)[result.target.n_train]
+    size = equivalent_size([n for n, _ in points], [error for _, error in points], at_this_size * mine / other)
     name = cell[0] + (", strict" if cell[1] else "")
     sizes = ", ".join(str(n) for n, _ in points)
-    taken = f"{gain(mine.mean, other.mean):.1f} %"
+    taken = f"{gain(mine, other):.1f} %"
     return [result.target.name, name, reference, taken, "-" if size is None else f"{size:.0f}", sizes]
 
 

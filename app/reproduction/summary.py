@@ -41,17 +41,20 @@ class TargetResults:
         values = self.values(cell, measure, part)
         return spread(list(values.values())) if values else None
 
-    def p_value(self, cell: Cell, reference: str, measure: Measure) -> float | None:
-        """Paired t-test over the seeds that both have. Raises UnequalTestRows."""
+    def paired(self, cell: Cell, reference: str, measure: Measure) -> tuple[list[float], list[float]]:
+        """Values of both over the seeds that both have. Raises UnequalTestRows."""
         mine, other = self.values(cell, measure), self.values((reference, False), measure)
         seeds = [seed for seed in mine if seed in other]
         for seed in seeds:
             records = self.cells[cell][seed], self.cells[(reference, False)][seed]
             if records[0].test_rows != records[1].test_rows:
                 raise UnequalTestRows(f"{self.target.name}, seed {seed}: {cell[0]} and {reference} had other test rows")
-        if (reference, False) == cell:
-            return None
-        return paired_p([mine[seed] for seed in seeds], [other[seed] for seed in seeds])
+        return [mine[seed] for seed in seeds], [other[seed] for seed in seeds]
+
+    def p_value(self, cell: Cell, reference: str, measure: Measure) -> float | None:
+        """Paired t-test; None of a line against itself. Raises UnequalTestRows."""
+        mine, other = self.paired(cell, reference, measure)
+        return None if (reference, False) == cell else paired_p(mine, other)
 
     def failures(self) -> list[str]:
         return [
