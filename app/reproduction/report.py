@@ -176,7 +176,7 @@ def _sources(protocol: Protocol, places: Places) -> Iterator[str]:
         try:
             manifest = read_manifest(protocol, name, places)
         except SourceMissing:
-            yield _row([name, f"not trained yet: `xtalforge reproduce {protocol.name} --source {name}`", *[""] * 5])
+            yield _row([name, f"not on this machine: `xtalforge reproduce {protocol.name} --source {name}`", *[""] * 5])
             continue
         test, training = manifest.metrics.test, manifest.training
         assert test is not None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.reproduction.protocols import Measure, Protocol, Target
+from app.reproduction.protocols import Measure, Protocol, System, Target
 from app.reproduction.statistics import Spread, paired_p, spread
 from app.reproduction.store import Record, ResultStore, TestRows
 from app.reproduction.trials import Places, SourceMissing, make_trial
@@ -100,9 +100,9 @@ def summarise(protocol: Protocol, store: ResultStore, places: Places) -> Summary
             try:
                 seeds = range(max(target.n_trials, _largest_seed(stored, target.name) + 1))
                 trials = [make_trial(protocol, target, system, seed, places) for seed in seeds]
+                found = {trial.seed: stored[trial.key] for trial in trials if trial.key in stored}
             except SourceMissing:
-                trials = []
-            found = {trial.seed: stored[trial.key] for trial in trials if trial.key in stored}
+                found = _of_source_elsewhere(stored, target, system)
             used.update(record.key for record in found.values())
             if found:
                 cells[system.line, system.strict] = found
@@ -112,6 +112,16 @@ def summarise(protocol: Protocol, store: ResultStore, places: Places) -> Summary
         if cells:
             results.append(TargetResults(target, cells))
     return Summary(results, store.test_rows(), missing, len(stored) - len(used))
+
+
+def _of_source_elsewhere(stored: Mapping[str, Record], target: Target, system: System) -> dict[int, Record]:
+    """Results by seed of a system whose source was trained on another machine: their keys cannot be made here."""
+    wanted = (target.name, [target.n_train, target.n_val, target.n_test], system.line, system.strict, system.method)
+    return {
+        record.trial["seed"]: record
+        for record in stored.values()
+        if tuple(record.trial[name] for name in ("target", "rows", "line", "strict", "method")) == wanted
+    }
 
 
 def _largest_seed(stored: Mapping[str, Record], target: str) -> int:

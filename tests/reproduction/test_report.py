@@ -1,5 +1,6 @@
 """Tables and figures say what was measured, what was not, and refuse to compare what cannot be compared."""
 
+import json
 import math
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_equivalent_size_of_the_transfer(report: str) -> None:
 
 def test_what_is_missing_is_named(report: str) -> None:
     assert "* 24-salts: none of `transfer, strict`, `pls`" in report
-    assert "not trained yet: `xtalforge reproduce tiny --source strict`" in report
+    assert "not on this machine: `xtalforge reproduce tiny --source strict`" in report
 
 
 def test_figures_of_all_kinds_are_written(report: str, store: ResultStore) -> None:
@@ -105,6 +106,21 @@ def test_few_trials_are_counted(both: Protocol, places: Places, store: ResultSto
 
 def test_a_report_without_trials(both: Protocol, places: Places, store: ResultStore) -> None:
     assert "No trial has been run yet." in write_report(both, store, places, COMMAND).read_text()
+
+
+def test_results_from_a_source_that_is_on_another_machine_are_shown(
+    both: Protocol, places: Places, store: ResultStore
+) -> None:
+    put(store, both, places, "transfer", TRANSFER, "same")
+    lines = (store.folder / "trials.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record["key"] = record["key"][::-1]
+        record["trial"] |= {"strict": True, "source": "strict", "source_sha256": "0" * 64}
+    (store.folder / "trials.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    report = write_report(both, store, places, COMMAND).read_text()
+    assert "| transfer |  | - | 0.350 ± 0.071 |" in report
+    assert "not on this machine" in report
 
 
 def test_unequal_test_rows_are_refused(both: Protocol, places: Places, store: ResultStore) -> None:
