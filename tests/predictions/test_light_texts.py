@@ -149,5 +149,5 @@ def test_others_are_answered_meanwhile(service: PredictionService, energy: list[
 
     waits = sorted(asyncio.run(scenario()))
     assert not hanging.is_done
-    # Half of them: on a busy machine single answers are late, whatever else is asked. None waits for the hanging reader.
+    # Half of them: on a busy machine single answers are late whatever is asked. None waits for the hanging reader.
     assert waits[0] > 0 and waits[49] < 3 * MOST_S and waits[-1] < 10.0
