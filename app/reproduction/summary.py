@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.reproduction.protocols import Measure, Protocol, System, Target
+from app.reproduction.protocols import Measure, Protocol, Target
 from app.reproduction.statistics import Spread, paired_p, spread
 from app.reproduction.store import Record, ResultStore, TestRows
-from app.reproduction.trials import Places, SourceMissing, make_trial
+from app.reproduction.trials import Places, SourceMissing, is_of_source_elsewhere, make_trial
 
 Cell = tuple[str, bool]
 """Line of a table, and whether it is the strict one."""
@@ -102,7 +102,11 @@ def summarise(protocol: Protocol, store: ResultStore, places: Places) -> Summary
                 trials = [make_trial(protocol, target, system, seed, places) for seed in seeds]
                 found = {trial.seed: stored[trial.key] for trial in trials if trial.key in stored}
             except SourceMissing:
-                found = _of_source_elsewhere(stored, target, system)
+                found = {
+                    record.trial["seed"]: record
+                    for record in stored.values()
+                    if is_of_source_elsewhere(record.key, record.trial, protocol, target, system, places)
+                }
             used.update(record.key for record in found.values())
             if found:
                 cells[system.line, system.strict] = found
@@ -112,16 +116,6 @@ def summarise(protocol: Protocol, store: ResultStore, places: Places) -> Summary
         if cells:
             results.append(TargetResults(target, cells))
     return Summary(results, store.test_rows(), missing, len(stored) - len(used))
-
-
-def _of_source_elsewhere(stored: Mapping[str, Record], target: Target, system: System) -> dict[int, Record]:
-    """Results by seed of a system whose source was trained on another machine: their keys cannot be made here."""
-    wanted = (target.name, [target.n_train, target.n_val, target.n_test], system.line, system.strict, system.method)
-    return {
-        record.trial["seed"]: record
-        for record in stored.values()
-        if tuple(record.trial[name] for name in ("target", "rows", "line", "strict", "method")) == wanted
-    }
 
 
 def _largest_seed(stored: Mapping[str, Record], target: str) -> int:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,46 @@ class Trial:
         return f"{self.target.name}, {self.system.line}{strict}, seed {self.seed}"
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a trial starts from: weights of its source, and by name those of the sources it may use."""
+
+    is_same_property: bool = False
+    source_sha256: str | None = None
+    candidates: Mapping[str, str] = field(default_factory=dict)
+
+
 def make_trial(protocol: Protocol, target: Target, system: System, seed: int, places: Places) -> Trial:
     """Raises SourceMissing, FileNotFoundError for a data file, and InvalidJob for settings that contradict."""
+    source = None if system.source is None else read_manifest(protocol, system.source, places)
+    start = Start(
+        source is not None and source.property.key == target.property_key,
+        None if source is None else source.weights_sha256,
+        {name: read_manifest(protocol, name, places).weights_sha256 for name in system.candidates},
+    )
+    return trial_from(start, protocol, target, system, seed, places)
+
+
+def is_of_source_elsewhere(
+    key: str, recorded: Mapping[str, Any], protocol: Protocol, target: Target, system: System, places: Places
+) -> bool:
+    """Whether a stored result is the system's as it is now, but for weights of sources that are not on this machine."""
+    if (recorded["target"], recorded["line"], recorded["strict"]) != (target.name, system.line, system.strict):
+        return False
+    weights = recorded["source_sha256"], recorded.get("candidates", {})
+    starts = [Start(is_same_property, *weights) for is_same_property in (False, True)]
+    return any(trial_from(each, protocol, target, system, recorded["seed"], places).key == key for each in starts)
+
+
+def trial_from(start: Start, protocol: Protocol, target: Target, system: System, seed: int, places: Places) -> Trial:
+    """Raises FileNotFoundError for a data file, and InvalidJob for settings that contradict."""
     n = target.n_rows
     given = system.hyperparameters.model_copy(
         update={"split": "random", "train_fraction": target.n_train / n, "val_fraction": target.n_val / n}
     )
-    source = None if system.source is None else read_manifest(protocol, system.source, places)
-    is_same_property = source is not None and source.property.key == target.property_key
     resolved = resolve_hyperparameters(
-        system.architecture, system.method, given, n, is_same_property=is_same_property
+        system.architecture, system.method, given, n, is_same_property=start.is_same_property
     )  # fmt: skip
-    candidates = [read_manifest(protocol, name, places) for name in system.candidates]
     identity = {
         "protocol": protocol.name,
         "target": target.name,
@@ -87,14 +116,12 @@ def make_trial(protocol: Protocol, target: Target, system: System, seed: int, pl
         },
         "network": dict(system.network),
         "source": system.source,
-        "source_sha256": None if source is None else source.weights_sha256,
+        "source_sha256": start.source_sha256,
         "data_sha256": [_digest(places.kit / name) for name in target.files],
         "rules": RULES,
     }
-    if candidates:
-        identity["candidates"] = {
-            name: manifest.weights_sha256 for name, manifest in zip(system.candidates, candidates, strict=True)
-        }
+    if start.candidates:
+        identity["candidates"] = dict(start.candidates)
     return Trial(target, system, seed, resolved, identity)
 
 

@@ -1,6 +1,5 @@
 """Tables and figures say what was measured, what was not, and refuse to compare what cannot be compared."""
 
-import json
 import math
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from app.reproduction.protocols import Protocol
 from app.reproduction.report import write_report
 from app.reproduction.store import Record, ResultStore, TestRows
 from app.reproduction.summary import UnequalTestRows, summarise
-from app.reproduction.trials import Places, make_trial
+from app.reproduction.trials import RULES, Places, Start, make_trial, trial_from
 from tests.reproduction.tiny import make
 
 COMMAND = ["xtalforge", "reproduce", "tiny"]
@@ -108,18 +107,25 @@ def test_a_report_without_trials(both: Protocol, places: Places, store: ResultSt
     assert "No trial has been run yet." in write_report(both, store, places, COMMAND).read_text()
 
 
-def test_results_from_a_source_that_is_on_another_machine_are_shown(
+def test_results_from_a_source_that_is_on_another_machine_are_shown_unless_outdated(
     both: Protocol, places: Places, store: ResultStore
 ) -> None:
     put(store, both, places, "transfer", TRANSFER, "same")
-    lines = (store.folder / "trials.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    for record in records:
-        record["key"] = record["key"][::-1]
-        record["trial"] |= {"strict": True, "source": "strict", "source_sha256": "0" * 64}
-    (store.folder / "trials.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    records = list(store.records().values())
+    start = Start(is_same_property=True, source_sha256="0" * 64)
+    for target in both.targets:
+        strict = next(s for s in target.systems if s.strict)
+        for seed, record in enumerate(r for r in records if r.trial["target"] == target.name):
+            trial = trial_from(start, both, target, strict, seed, places)
+            outdated = {**trial.identity, "rules": 0}
+            store.add(record.model_copy(update={"key": trial.key, "trial": trial.identity}), None)
+            store.add(record.model_copy(update={"key": f"old{target.name}{seed}", "trial": outdated}), None)
+    summary = summarise(both, store, places)
+    shown = summary.results[0].cells["transfer", True]
+    assert [shown[seed].trial["rules"] for seed in (0, 1)] == [RULES, RULES]
+    assert summary.n_outdated == 4
     report = write_report(both, store, places, COMMAND).read_text()
-    assert "| transfer |  | - | 0.350 ± 0.071 |" in report
+    assert "| transfer |  | 0.350 ± 0.071 | 0.350 ± 0.071 |" in report
     assert "not on this machine" in report
 
 
