@@ -37,6 +37,7 @@ _USUAL_ROWS = 600
 _SHARE_FROM_SOURCE = 0.5
 """Of these epochs, for what starts from a source: errors are the same (benchmarks/results/transfer_levers)."""
 _N_WATCHED = 32
+"""Training rows whose errors are looked at after each epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class Tournament:
         for number in folds:
             if standing.left:
                 return
-            if not must and time.monotonic() > (end or self._regressors_end):
+            if not must and time.monotonic() > (self._regressors_end if end is None else end):
                 standing.left = "no time was left"
                 return
             self._watch.step(self._done, self._total, f"{standing.entrant.name}, fold {number + 1}")
