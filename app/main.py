@@ -27,6 +27,7 @@ from app.access.routes import router as access_router
 from app.bulk.routes import router as bulk_router
 from app.cells.routes import router as structures_router
 from app.core.db import create_engine_for, open_session, session_factory
+from app.core.environment import warn_of_unknown_variables
 from app.core.errors import XtalforgeError
 from app.core.logging import configure_logging, get_logger
 from app.core.metrics import QUEUE_INPUTS, QUEUE_REQUESTS
@@ -140,6 +141,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        warn_of_unknown_variables(log, os.environ)
         start_tracing(settings, "xtalforge-api")
         # `RequestIdMiddleware` logs each request, with its id.
         logging.getLogger("uvicorn.access").disabled = True

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 import app.datasets.models  # noqa: F401 - model versions refer to its table
 from app.core.db import create_engine_for, open_session, session_factory
+from app.core.environment import warn_of_unknown_variables
 from app.core.logging import get_logger
 from app.core.settings import Settings
 from app.core.tenancy import of_tenant
@@ -91,6 +92,7 @@ def forget_inherited_connections() -> None:
 def start_watch() -> None:
     """In the main process: reaper, upkeep, and the thread that gives jobs back when the worker is told to stop."""
     worker = context()
+    warn_of_unknown_variables(log, os.environ)
     no_fork = lock_that_delays_forks()
     Reaper(worker.factory, worker.settings, worker.queue, no_fork).start()
     Upkeep(worker.settings, worker.worker_id).start()
