@@ -22,7 +22,7 @@ from app.learning.tournament.fitting import Course, RegressorFits, source_column
 from app.learning.training.plan import LAST_TOLERANCE
 from app.registry.manifest import Architecture, InputKind
 from benchmarks.transfer_levers_rows import N_FOLDS, N_ROWS
-from benchmarks.transfer_levers_sources import ONE_PROPERTY, TWO_PROPERTIES
+from benchmarks.transfer_levers_sources import ENERGY_AND_NOISE, NOISE, ONE_PROPERTY, TWO_PROPERTIES
 from benchmarks.transfer_levers_training import FORMATION_ENERGY, Lab, Trained, Training, Weights
 
 FloatArray = npt.NDArray[np.float64]
@@ -309,6 +309,12 @@ LEVERS: dict[str, Lever] = {
     ),
     "source: small, energy and gap": Lever(
         _SOURCE, "the same crystals and steps, two properties", one(Training(source=TWO_PROPERTIES))
+    ),
+    "source: small, noise": Lever(
+        _SOURCE, "the same crystals and steps, noise of lengths instead of labels", one(Training(source=NOISE))
+    ),
+    "source: small, energy and noise": Lever(
+        _SOURCE, "the same crystals and steps, energy and noise", one(Training(source=ENERGY_AND_NOISE))
     ),
     "source by validation": Lever(_SOURCE, "the best of the three on validation rows", chosen_source),
     "one from each source": Lever(
