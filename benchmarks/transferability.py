@@ -116,8 +116,8 @@ HEAD = """# Which source to fine-tune from, told beforehand
 Command: `python -m benchmarks.transferability` ({date}; {processor}, {cores} cores shared with others, one thread).
 Sources: {sources}.
 Rank correlation: of what the estimate says and the test error after fine-tuning, over the sources of a draw (1: the
-estimate orders them as the errors do); mean over draws. Regret: how much larger the error from the chosen source is than
-the smallest one; mean over draws. Seconds: median, of one source.
+estimate orders them as the errors do); mean over draws. Regret: how much larger the error from the chosen source is
+than the smallest one; mean over draws. Seconds: median, of one source.
 """
 COLUMNS = (
     "| target | draws | estimate | rank correlation | chosen is best | regret | s |\n|---|---|---|---|---|---|---|"
