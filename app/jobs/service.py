@@ -2,12 +2,11 @@
 
 import hashlib
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,7 +20,7 @@ from app.core.errors import (
     JobNotRetryable,
 )
 from app.core.settings import JobSettings
-from app.jobs.errors import JobErrorCode, LeaseLost
+from app.jobs.errors import LeaseLost
 from app.jobs.kinds import QueueName
 from app.jobs.models import Job, JobEvent
 from app.jobs.origin import origin_of, request_origin
@@ -29,13 +28,11 @@ from app.jobs.repository import JobRepository, lease_end
 from app.jobs.shards import ShardRepository
 from app.jobs.sharing import in_queues
 from app.jobs.status import HELD, JobStatus, sources_of
-from app.jobs.views import job_notice
-from app.webhooks.kinds import WebhookEvent
-from app.webhooks.outbox import announce_end, endpoint_of_job
+from app.jobs.transitions import JobTransitions
+from app.webhooks.outbox import endpoint_of_job
 from app.webhooks.schemas import WebhookTarget
 
 REAP_LIMIT = 100
-NO_LEASE: dict[str, Any] = {"fencing_token": None, "lease_expires_at": None}
 
 
 class JobService:
@@ -46,6 +43,7 @@ class JobService:
         self._settings = settings
         self._jobs = JobRepository(session)
         self._shards = ShardRepository(session)
+        self._steps = JobTransitions(session, self._jobs, self._shards)
 
     def create(
         self, kind: str, spec: dict[str, Any], idempotency_key: str | None = None, request_sha256: str | None = None,
@@ -74,8 +72,8 @@ class JobService:
             return replay
         if webhook is not None:
             self._session.add(endpoint_of_job(job.tenant, job.id, webhook.url, webhook.secret))
-        self._note(job.id, JobStatus.VALIDATING, "The request was checked.", **request_origin())
-        self._move(job.id, JobStatus.QUEUED, "Waiting for a worker.")
+        self._steps.note(job.id, JobStatus.VALIDATING, "The request was checked.", **request_origin())
+        self._steps.move(job.id, JobStatus.QUEUED, "Waiting for a worker.")
         return self.get(job.id)
 
     def find_replay(self, kind: str, idempotency_key: str | None, request_sha256: str | None) -> Job | None:
@@ -106,9 +104,9 @@ class JobService:
         if status.is_terminal:
             raise JobNotCancellable(f"Job {job_id} has already ended as '{status}'.", job_status=status)
         if status in sources_of(JobStatus.CANCELLED) and status is not JobStatus.CANCELLING:
-            self._end(job_id, JobStatus.CANCELLED, "Cancelled before a worker took it.")
+            self._steps.end(job_id, JobStatus.CANCELLED, "Cancelled before a worker took it.")
         elif status in sources_of(JobStatus.CANCELLING):
-            self._move(job_id, JobStatus.CANCELLING, "Cancellation was requested.", cancel_requested=True)
+            self._steps.move(job_id, JobStatus.CANCELLING, "Cancellation was requested.", cancel_requested=True)
         return self.get(job_id)
 
     def request_pause(self, job_id: str) -> Job:
@@ -118,9 +116,9 @@ class JobService:
         """
         status = JobStatus(self._locked(job_id).status)
         if status is JobStatus.QUEUED:
-            self._move(job_id, JobStatus.PAUSED, "Paused before a worker took it.")
+            self._steps.move(job_id, JobStatus.PAUSED, "Paused before a worker took it.")
         elif status is JobStatus.RUNNING:
-            self._move(job_id, JobStatus.PAUSING, "A pause was requested.")
+            self._steps.move(job_id, JobStatus.PAUSING, "A pause was requested.")
         elif status not in (JobStatus.PAUSING, JobStatus.PAUSED):
             raise JobNotPausable(
                 f"Job {job_id} is '{status}': only what waits or runs can be paused.", job_status=status
@@ -134,9 +132,9 @@ class JobService:
         """
         status = JobStatus(self._locked(job_id).status)
         if status is JobStatus.PAUSED:
-            self._move(job_id, JobStatus.QUEUED, "Waiting for a worker, after a pause.", enqueued_at=None)
+            self._steps.move(job_id, JobStatus.QUEUED, "Waiting for a worker, after a pause.", enqueued_at=None)
         elif status is JobStatus.PAUSING:
-            self._move(job_id, JobStatus.RUNNING, "The pause was called off.")
+            self._steps.move(job_id, JobStatus.RUNNING, "The pause was called off.")
         elif status not in (JobStatus.QUEUED, JobStatus.RUNNING):
             raise JobNotResumable(f"Job {job_id} is '{status}': there is nothing to go on with.", job_status=status)
         return self.get(job_id)
@@ -181,7 +179,7 @@ class JobService:
             self._shards.free(job_id, lost)
         job = self.get(job_id)
         reason = f"Attempt {job.attempts} of {job.max_attempts} started."
-        self._note(job_id, JobStatus.RUNNING, reason, attempt=job.attempts, worker=worker_id)
+        self._steps.note(job_id, JobStatus.RUNNING, reason, attempt=job.attempts, worker=worker_id)
         return token
 
     def heartbeat(self, job_id: str, token: str) -> bool:
@@ -215,17 +213,17 @@ class JobService:
 
     def succeed(self, job_id: str, token: str, result: dict[str, Any], reason: str = "The job is done.") -> None:
         """End as succeeded. Raises LeaseLost, also when a cancellation came first."""
-        self._end(job_id, JobStatus.SUCCEEDED, reason, token, result=result)
+        self._steps.end(job_id, JobStatus.SUCCEEDED, reason, token, result=result)
 
     def fail(self, job_id: str, token: str, error_code: str, detail: str) -> None:
         """End as failed, or as cancelled when that was asked for meanwhile. Raises LeaseLost."""
         if self.held(job_id, token) is JobStatus.CANCELLING:
             self.cancelled(job_id, token)
         else:
-            self._end(job_id, JobStatus.FAILED, detail, token, error_code=error_code)
+            self._steps.end(job_id, JobStatus.FAILED, detail, token, error_code=error_code)
 
     def cancelled(self, job_id: str, token: str) -> None:
-        self._end(job_id, JobStatus.CANCELLED, "Cancelled while it ran.", token)
+        self._steps.end(job_id, JobStatus.CANCELLED, "Cancelled while it ran.", token)
 
     def paused(self, job_id: str, token: str) -> JobStatus:
         """The worker has stopped for a pause, which costs no attempt; where the job stands. Raises LeaseLost.
@@ -239,18 +237,18 @@ class JobService:
         if self.held(job_id, token) is JobStatus.CANCELLING:
             self.cancelled(job_id, token)
         else:
-            self._end(job_id, JobStatus.EXPIRED, detail, token)
+            self._steps.end(job_id, JobStatus.EXPIRED, detail, token)
 
     def release(self, job_id: str, token: str, reason: str, *, counts_as_attempt: bool = True) -> JobStatus:
         """Give the job back: queued again, or failed when its attempts are used up. Raises LeaseLost."""
         self.held(job_id, token)
-        return self._requeue(self.get(job_id), reason, counts_as_attempt=counts_as_attempt)
+        return self._steps.requeue(self.get(job_id), reason, counts_as_attempt=counts_as_attempt)
 
     def release_worker(self, worker_id: str) -> list[str]:
         """Give back all jobs and shards of a worker that stops as planned; this costs them no attempt."""
         self._shards.free_worker(worker_id)
         reason = "The worker was stopped; the job goes on with the next one."
-        return self._requeue_all(self._jobs.running_of(worker_id), reason, counts_as_attempt=False)
+        return self._steps.requeue_all(self._jobs.running_of(worker_id), reason, counts_as_attempt=False)
 
     def reap(self) -> list[str]:
         """End or re-queue jobs whose lease ran out; ids of those queued again."""
@@ -261,7 +259,7 @@ class JobService:
         self._shards.shorten_leases(latest)
         jobs = self._jobs.with_expired_lease(now, REAP_LIMIT)
         reason = "The worker that ran the job stopped answering."
-        return self._requeue_all(jobs, reason, Job.lease_expires_at < now, counts_as_attempt=True)
+        return self._steps.requeue_all(jobs, reason, Job.lease_expires_at < now, counts_as_attempt=True)
 
     def pending_enqueue(self, *, empty_queues: Collection[QueueName] = ()) -> list[str]:
         """Queued jobs whose message is to be sent (again).
@@ -279,63 +277,3 @@ class JobService:
         if job is None:
             raise JobNotFound(f"There is no job '{job_id}'.")
         return job
-
-    def _requeue_all(
-        self, jobs: Sequence[Job], reason: str, *conditions: ColumnElement[bool], counts_as_attempt: bool
-    ) -> list[str]:
-        queued = []
-        for job in jobs:
-            try:
-                status = self._requeue(job, reason, *conditions, counts_as_attempt=counts_as_attempt)
-            except LeaseLost:  # its worker answered again, or it was ended or re-queued by somebody faster
-                continue
-            if status is JobStatus.QUEUED:
-                queued.append(job.id)
-        return queued
-
-    def _requeue(self, job: Job, reason: str, *conditions: ColumnElement[bool], counts_as_attempt: bool) -> JobStatus:
-        token = job.fencing_token
-        if job.status == JobStatus.CANCELLING:
-            self._end(job.id, JobStatus.CANCELLED, "Cancelled while it ran.", token, *conditions)
-            return JobStatus.CANCELLED
-        if counts_as_attempt and job.attempts >= job.max_attempts:
-            detail = f"{reason} This was attempt {job.attempts} of {job.max_attempts}."
-            code = JobErrorCode.WORKER_LOST
-            self._end(job.id, JobStatus.FAILED, detail, token, *conditions, error_code=code)
-            return JobStatus.FAILED
-        attempts = job.attempts if counts_as_attempt else job.attempts - 1
-        to = JobStatus.QUEUED
-        if job.status == JobStatus.PAUSING:
-            to, reason = JobStatus.PAUSED, "Paused; it goes on from its last checkpoint."
-        self._move(job.id, to, reason, token, *conditions, enqueued_at=None, attempts=attempts, **NO_LEASE)
-        return to
-
-    def _end(
-        self, job_id: str, to: JobStatus, reason: str, token: str | None = None, *conditions: ColumnElement[bool],
-        **values: Any,
-    ) -> None:  # fmt: skip
-        self._move(job_id, to, reason, token, *conditions, finished_at=self._jobs.now(), **NO_LEASE, **values)
-        job = self.get(job_id)
-        announce_end(self._session, job.tenant, job_id, WebhookEvent(f"job.{to}"), job_notice(job))
-
-    def _move(
-        self, job_id: str, to: JobStatus, reason: str, token: str | None = None, *conditions: ColumnElement[bool],
-        **values: Any,
-    ) -> None:  # fmt: skip
-        """One legal transition, conditional on the token where one is given, with its event. Raises LeaseLost."""
-        wanted = [Job.status.in_(sources_of(to)), *conditions]
-        if token is not None:
-            wanted.append(Job.fencing_token == token)
-        if not self._jobs.update_where(job_id, *wanted, status=to, status_reason=reason, **values):
-            raise LeaseLost(job_id)
-        if to.is_terminal:
-            self._shards.remove_all([job_id])
-        elif to is JobStatus.PAUSED:
-            self._shards.free(job_id)
-        elif to is JobStatus.QUEUED and token is not None:
-            self._shards.free(job_id, token)
-        self._note(job_id, to, reason, **({"error_code": values["error_code"]} if "error_code" in values else {}))
-
-    def _note(self, job_id: str, status: JobStatus, reason: str, **data: Any) -> None:
-        level = "error" if status in (JobStatus.FAILED, JobStatus.EXPIRED) else "info"
-        self._jobs.insert_event(job_id, level=level, kind="status", message=reason, data={"status": status, **data})
