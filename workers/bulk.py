@@ -169,7 +169,7 @@ class BulkWork(Work):
         for use in spec.models:
             with open_session(self.worker.factory, read_only=True) as session:
                 registry = RegistryService(session, self.worker.store)
-                yield registry.artifact(registry.get_version(use.name, use.version))
+                yield registry.files.artifact(registry.get_version(use.name, use.version))
             keep_lease()
 
     def _row(self, part: PartInfo) -> BulkPart:

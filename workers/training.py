@@ -26,7 +26,7 @@ class TrainingWork(Work):
         pinned = [*([spec.base] if spec.base else []), *spec.sources]
         with open_session(self.worker.factory, read_only=True) as session:
             registry = RegistryService(session, self.worker.store)
-            loaded = [registry.load(registry.resolve(f"{model.name}/{model.version}")) for model in pinned]
+            loaded = [registry.files.load(registry.resolve(f"{model.name}/{model.version}")) for model in pinned]
         base, parent = None, None
         if spec.base is not None:
             base = loaded.pop(0)

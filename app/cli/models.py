@@ -82,7 +82,7 @@ def show(
         if as_json:
             print_json({**_summary(version), "manifest": version.manifest})
         else:
-            typer.echo(registry.card(version))
+            typer.echo(registry.files.card(version))
 
 
 @app.command()
@@ -104,8 +104,8 @@ def download(
 def _write_files(reference: str, out: Path, data_dir: Path | None) -> Path:
     with _registry(data_dir) as registry:
         version = registry.resolve(reference)
-        manifest, weights, trust = registry.artifact(version)
-        card = registry.card(version)
+        manifest, weights, trust = registry.files.artifact(version)
+        card = registry.files.card(version)
     folder = out / version.model_name / str(version.version)
     try:
         folder.mkdir(parents=True)

@@ -134,7 +134,7 @@ class DatasetService:
         if input_kind is None:
             return {}
         champions = self._registry.champions(input_kind=input_kind)
-        elements = {(v.model_name, v.version): set(self._registry.manifest(v).elements) for v in champions}
+        elements = {(v.model_name, v.version): set(self._registry.files.manifest(v).elements) for v in champions}
         return {key: known for key, known in elements.items() if known}
 
     def _require_room(self, size_bytes: int) -> None:

@@ -107,7 +107,7 @@ class ModelDirectory:
     def load(self, version: StoredVersion) -> Artifact:
         """The files of a version, verified. Raises ArtifactCorrupt."""
         with open_session(self._sessions, read_only=True) as session:
-            return RegistryService(session, self._store).artifact(version)
+            return RegistryService(session, self._store).files.artifact(version)
 
     def _found(
         self, models: Sequence[str] | None, properties: Sequence[str] | None, scope: TenantScope | None
@@ -132,7 +132,7 @@ class ModelDirectory:
     def _selected(self, registry: RegistryService, version: ModelVersion, *, is_named: bool) -> SelectedModel:
         described = self._described.get(version.id)
         if described is None:
-            manifest = registry.manifest(version)
+            manifest = registry.files.manifest(version)
             described = (manifest, graph_settings(manifest))
             with self._lock:
                 if len(self._described) >= _MAX_MANIFESTS:

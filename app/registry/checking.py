@@ -36,13 +36,13 @@ def check_versions(session: Session, store: ArtifactStore) -> Iterator[CheckedVe
 def _problem(registry: RegistryService, version: ModelVersion) -> str | None:
     called = f"{version.model_name}/{version.version}"
     try:
-        manifest, weights, trust = registry.artifact(version)
+        manifest, weights, trust = registry.files.artifact(version)
         if manifest.weights_sha256 != version.weights_sha256:
             return f"The manifest of {called} names other weights than its row."
         require_safetensors(weights, f"The weights of {called}")
         if trust is not None:
             require_safetensors(trust, f"The intervals of {called}")
-        registry.require_described(version)
+        registry.files.require_described(version)
     except (ArtifactCorrupt, InvalidArchive) as error:
         return error.detail
     return None

@@ -13,11 +13,11 @@ _READABLE = 0o644
 
 def export_zip(registry: RegistryService, version: ModelVersion) -> bytes:
     """All files of a version in a zip that is the same at every call. Raises ArtifactCorrupt."""
-    manifest, weights, trust = registry.artifact(version)
+    manifest, weights, trust = registry.files.artifact(version)
     members = {
         MANIFEST_FILE: manifest.model_dump_json(indent=2).encode(),
         WEIGHTS_FILE: weights,
-        CARD_FILE: registry.card(version).encode(),
+        CARD_FILE: registry.files.card(version).encode(),
         **({} if trust is None else {TRUST_FILE: trust}),
     }
     buffer = io.BytesIO()

@@ -96,9 +96,9 @@ def get_card(
     registry: RegistryDep, version: VersionDep, accept: Annotated[str, Header(include_in_schema=False)] = MARKDOWN
 ) -> Response | ModelCardRead:
     """What the model predicts, how well, on what it was trained, where it should not be used."""
-    card = registry.card(version)
+    card = registry.files.card(version)
     if JSON in accept and MARKDOWN not in accept:
-        manifest = registry.manifest(version)
+        manifest = registry.files.manifest(version)
         return ModelCardRead(
             version=read_versions(registry, [version])[0], training=manifest.training, trust=manifest.trust,
             markdown=card,

@@ -1,23 +1,21 @@
 """Models and their versions: registering, finding, loading and deleting them. It flushes; the caller commits."""
 
 import difflib
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.core.cursor import decode_cursor, encode_cursor
-from app.core.errors import ArtifactCorrupt, ModelMismatch, ModelNotFound, ModelVersionInUse, ModelVersionNotFound
+from app.core.errors import ModelMismatch, ModelNotFound, ModelVersionInUse, ModelVersionNotFound
 from app.core.logging import get_logger
 from app.core.orm import utc_now
 from app.core.tenancy import own_tenant, require_writable
 from app.core.tenants import SHARED
 from app.registry.aliases import AliasService
-from app.registry.artifact import Artifact, StoredVersion
-from app.registry.manifest import CARD_FILE, MANIFEST_FILE, TRUST_FILE, WEIGHTS_FILE, InputKind, Manifest
+from app.registry.files import VersionFiles, require_matching
+from app.registry.manifest import InputKind, Manifest
 from app.registry.models import ModelVersion, RegisteredModel
 from app.registry.references import CHAMPION, check_model_name, parse_reference
 from app.registry.repository import RegistryRepository
@@ -40,7 +38,7 @@ class RegistryService:
     def __init__(self, session: Session, store: ArtifactStore) -> None:
         self._session = session
         self._registry = RegistryRepository(session)
-        self._store = store
+        self.files = VersionFiles(store)
         self.aliases = AliasService(session)
 
     def register_version(
@@ -63,11 +61,11 @@ class RegistryService:
         those of the manifest, ModelMismatch when the name stands for another property or input kind, InvalidName.
         """
         name = manifest.name
-        _require_matching(manifest, weights, trust)
+        require_matching(manifest, weights, trust)
         owner = self.reserve(manifest, SHARED if source == SHIPPED else None).tenant
         if job_id is not None and (registered := self._registry.version_of_job(job_id)) is not None:
             return registered
-        prefix = self._upload(manifest, weights, card, trust)
+        prefix = self.files.write(manifest, weights, card, trust)
         version = ModelVersion(
             id=f"mv_{uuid4().hex}",
             tenant=owner,
@@ -103,7 +101,7 @@ class RegistryService:
         self.reserve(manifest, SHARED)
         same = self._registry.versions_by_weights(name, manifest.weights_sha256)
         # The same weights may ship again, with intervals that the version before had not.
-        if any(version.source == SHIPPED and self.manifest(version).trust == manifest.trust for version in same):
+        if any(version.source == SHIPPED and self.files.manifest(version).trust == manifest.trust for version in same):
             return None
         previous = self._registry.last_version_number(name, SHIPPED)
         version = self.register_version(manifest, shipped.weights(), shipped.card(), SHIPPED, trust=shipped.trust())
@@ -150,7 +148,7 @@ class RegistryService:
     def find_equal(self, manifest: Manifest) -> ModelVersion | None:
         """The newest version of the same model that answers as this manifest's would."""
         for version in reversed(self._registry.versions_by_weights(manifest.name, manifest.weights_sha256)):
-            known = self.manifest(version)
+            known = self.files.manifest(version)
             if version.deleted_at is None and all(getattr(known, part) == getattr(manifest, part) for part in _ANSWER):
                 return version
         return None
@@ -160,44 +158,6 @@ class RegistryService:
     ) -> list[ModelVersion]:
         """The champion of every model that predicts one of the properties from that kind of input; None = any."""
         return self._registry.versions_with_alias(CHAMPION, property_keys, input_kind)
-
-    def load(self, version: ModelVersion | StoredVersion) -> tuple[Manifest, bytes]:
-        """Manifest and weights, verified; ArtifactCorrupt names the model."""
-        called = f"{version.model_name}/{version.version}"
-        weights = self._store.get(_weights_path(version.weights_sha256))
-        if hashlib.sha256(weights).hexdigest() != version.weights_sha256:
-            raise ArtifactCorrupt(f"The stored weights of model {called} are damaged: their sha256 differs.")
-        return self.manifest(version), weights
-
-    def artifact(self, version: ModelVersion | StoredVersion) -> Artifact:
-        """All that a model answers with, verified; ArtifactCorrupt names it."""
-        manifest, weights = self.load(version)
-        if manifest.trust is None:
-            return Artifact(manifest, weights)
-        trust = self._store.get(f"{version.artifact_prefix}/{TRUST_FILE}")
-        if hashlib.sha256(trust).hexdigest() != manifest.trust.sha256:
-            called = f"{version.model_name}/{version.version}"
-            raise ArtifactCorrupt(f"The stored intervals of model {called} are damaged: their sha256 differs.")
-        return Artifact(manifest, weights, trust)
-
-    def manifest(self, version: ModelVersion | StoredVersion) -> Manifest:
-        try:
-            return Manifest.model_validate(version.manifest)
-        except ValidationError as error:
-            raise ArtifactCorrupt(
-                f"The manifest of model {version.model_name}/{version.version} cannot be read: {error}"
-            ) from error
-
-    def card(self, version: ModelVersion) -> str:
-        """The model card as Markdown."""
-        return self._store.get(f"{version.artifact_prefix}/{CARD_FILE}").decode()
-
-    def require_described(self, version: ModelVersion) -> None:
-        """Raises ArtifactCorrupt unless manifest and card lie in the store as they were stored."""
-        document, card = (self._store.get(f"{version.artifact_prefix}/{name}") for name in (MANIFEST_FILE, CARD_FILE))
-        if _described(document, card) != version.artifact_prefix.rsplit("/", 1)[1]:
-            called = f"{version.model_name}/{version.version}"
-            raise ArtifactCorrupt(f"The stored manifest or card of model {called} is damaged: their sha256 differs.")
 
     def get_model(self, name: str) -> RegisteredModel:
         """The model, or ModelNotFound with the names nearest to it."""
@@ -284,16 +244,6 @@ class RegistryService:
         version.deleted_at = utc_now()
         log.info("model version deleted", model=name, version=number)
 
-    def _upload(self, manifest: Manifest, weights: bytes, card: str, trust: bytes | None) -> str:
-        document = manifest.model_dump_json(indent=2).encode()
-        prefix = f"artifacts/{manifest.weights_sha256}/{_described(document, card.encode())}"
-        self._store.put_new(_weights_path(manifest.weights_sha256), weights)
-        self._store.put_new(f"{prefix}/{MANIFEST_FILE}", document)
-        self._store.put_new(f"{prefix}/{CARD_FILE}", card.encode())
-        if trust is not None:
-            self._store.put_new(f"{prefix}/{TRUST_FILE}", trust)
-        return prefix
-
     def _parent_id(self, manifest: Manifest) -> str | None:
         if manifest.parent is None:
             return None
@@ -308,22 +258,3 @@ def require_same_kind(model: RegisteredModel, property_key: str, input_kind: str
             f"Model {model.name} predicts {model.property_key} from a {model.input_kind}; this one predicts "
             f"{property_key} from a {input_kind}. Choose another name."
         )
-
-
-def _require_matching(manifest: Manifest, weights: bytes, trust: bytes | None) -> None:
-    if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256 or len(weights) != manifest.weights_bytes:
-        raise ArtifactCorrupt(
-            f"The weights of model {manifest.name} are not the ones its manifest names (sha256 or size differs)."
-        )
-    named = manifest.trust.sha256 if manifest.trust is not None else None
-    if named != (hashlib.sha256(trust).hexdigest() if trust is not None else None):
-        raise ArtifactCorrupt(f"The intervals of model {manifest.name} are not those its manifest names.")
-
-
-def _described(document: bytes, card: bytes) -> str:
-    """What the folder of a version's manifest and card is called."""
-    return hashlib.sha256(document + card).hexdigest()[:16]
-
-
-def _weights_path(weights_sha256: str) -> str:
-    return f"artifacts/{weights_sha256}/{WEIGHTS_FILE}"

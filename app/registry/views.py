@@ -12,7 +12,7 @@ from app.registry.service import RegistryService
 def read_versions(registry: RegistryService, versions: Sequence[ModelVersion]) -> list[ModelVersionRead]:
     """The versions with the aliases that point at them."""
     aliases = registry.aliases_of(sorted({version.model_name for version in versions}))
-    return [_version(version, registry.manifest(version), aliases[version.model_name]) for version in versions]
+    return [_version(version, registry.files.manifest(version), aliases[version.model_name]) for version in versions]
 
 
 def read_models(registry: RegistryService, models: Sequence[RegisteredModel]) -> list[ModelRead]:

@@ -141,7 +141,7 @@ def result_digest(client: Client, request: Submitted) -> str:
         return client.lines_digest(request.job_id)
     with open_session(client.here.sessions, read_only=True) as session:
         version = session.scalars(select(ModelVersion).where(ModelVersion.job_id == request.job_id)).one()
-        return RegistryService(session, client.here.store).artifact(version).manifest.weights_sha256
+        return RegistryService(session, client.here.store).files.artifact(version).manifest.weights_sha256
 
 
 def check_store(client: Client) -> list[str]:

@@ -74,7 +74,7 @@ def test_a_backup_comes_back_on_another_database_and_store(filled: Filled, other
     with open_session(other.sessions) as session:
         registry = RegistryService(session, other.store)
         version = registry.resolve("cgcnn-band-gap")
-        manifest, weights, trust = registry.artifact(version)
+        manifest, weights, trust = registry.files.artifact(version)
         assert (version.version, weights, trust, manifest.name) == (2, b"others", b"intervals", "cgcnn-band-gap")
         datasets = DatasetService(session, other.store, other.settings)
         assert len(datasets.load_texts(datasets.get(filled.dataset_id))) == 39

@@ -74,7 +74,7 @@ def test_what_was_deleted_or_has_ended_goes(filled: Filled) -> None:
     assert "bulk/b/input" in gone  # the job's own; its results are named by their rows
     with open_session(filled.sessions) as session:
         registry = RegistryService(session, filled.store)
-        assert registry.artifact(registry.get_version("cgcnn-band-gap", 2)).weights == b"others"
+        assert registry.files.artifact(registry.get_version("cgcnn-band-gap", 2)).weights == b"others"
 
 
 def test_what_is_named_again_comes_back(local: Filled) -> None:
@@ -125,7 +125,7 @@ def test_a_version_registered_at_the_worst_moment_keeps_its_weights(local: Fille
     assert cleared.rescued == [path]
     with open_session(local.sessions) as session:
         registry = RegistryService(session, local.store)
-        assert registry.artifact(registry.resolve("mine")).weights == b"late"
+        assert registry.files.artifact(registry.resolve("mine")).weights == b"late"
 
 
 def test_rounds_beside_a_service_at_work(filled: Filled) -> None:
@@ -155,7 +155,7 @@ def test_rounds_beside_a_service_at_work(filled: Filled) -> None:
     with open_session(filled.sessions) as session:
         registry = RegistryService(session, filled.store)
         for name in names:
-            assert registry.artifact(registry.resolve(name)).weights == name.encode()
+            assert registry.files.artifact(registry.resolve(name)).weights == name.encode()
 
 
 def test_folders_and_broken_uploads(local: Filled) -> None:

@@ -40,10 +40,10 @@ def test_versions_count_from_one_and_the_first_is_champion(registry: RegistrySer
 
 def test_what_is_loaded_is_what_was_registered(registry: RegistryService) -> None:
     version = _register(registry, weights=b"weights")
-    manifest, weights = registry.load(version)
+    manifest, weights = registry.files.load(version)
     assert weights == b"weights"
     assert manifest == make_manifest("cgcnn-band-gap", b"weights", created_at=manifest.created_at)
-    assert registry.card(version) == "# card"
+    assert registry.files.card(version) == "# card"
 
 
 def test_the_same_weights_may_be_two_versions(registry: RegistryService) -> None:
@@ -63,10 +63,10 @@ def test_damaged_weights_are_named_on_load(registry: RegistryService, store: Art
     path = f"artifacts/{version.weights_sha256}/weights.safetensors"
     store.delete(path)
     with pytest.raises(ArtifactCorrupt, match="missing"):
-        registry.load(version)
+        registry.files.load(version)
     store.put_new(path, b"weighty")
     with pytest.raises(ArtifactCorrupt, match="cgcnn-band-gap/1 are damaged"):
-        registry.load(version)
+        registry.files.load(version)
 
 
 def test_a_name_keeps_its_property_and_input_kind(registry: RegistryService, store: ArtifactStore) -> None:
@@ -193,14 +193,14 @@ def test_intervals_are_kept_with_the_version_and_verified(registry: RegistryServ
         registry.register_version(make_manifest(), b"weights", "", IMPORT, trust=b"intervals")
     assert store.list() == []
     version = registry.register_version(manifest, b"weights", "# card", IMPORT, trust=b"intervals")
-    assert registry.artifact(version) == (manifest, b"weights", b"intervals")
+    assert registry.files.artifact(version) == (manifest, b"weights", b"intervals")
     plain = registry.register_version(make_manifest(), b"weights", "# card", IMPORT)
-    assert registry.artifact(plain).trust is None
+    assert registry.files.artifact(plain).trust is None
     path = f"{version.artifact_prefix}/trust.safetensors"
     store.delete(path)
     store.put_new(path, b"damaged")
     with pytest.raises(ArtifactCorrupt, match="intervals of model cgcnn-band-gap/1 are damaged"):
-        registry.artifact(version)
+        registry.files.artifact(version)
 
 
 def test_an_export_holds_the_intervals(registry: RegistryService) -> None:

@@ -143,7 +143,7 @@ class Installation:
 
     def artifact(self, version: ModelVersion) -> Artifact:
         with open_session(self.sessions, read_only=True) as session:
-            return RegistryService(session, self.store).artifact(version)
+            return RegistryService(session, self.store).files.artifact(version)
 
     def wait_for_epoch(self, job_id: str, attempt: int = 1) -> FineTuningJobRead:
         def probe() -> FineTuningJobRead | None:

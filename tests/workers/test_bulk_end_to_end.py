@@ -73,7 +73,7 @@ class Bulk:
     def predictor(self) -> Predictor:
         with open_session(self.here.sessions, read_only=True) as session:
             registry = RegistryService(session, self.here.store)
-            return Predictor.from_bytes(*registry.load(registry.resolve(ENERGY_MODEL)))
+            return Predictor.from_bytes(*registry.files.load(registry.resolve(ENERGY_MODEL)))
 
     def inputs_left(self) -> list[str]:
         return [path for path in self.here.store.list() if path.startswith("bulk/") and path.endswith("/input")]
