@@ -108,7 +108,7 @@ _NETWORK_METHODS = (
     ),
     MethodInfo(
         Method.FINE_TUNE,
-        "Start from the base model's weights and train them all, at a lower learning rate.",
+        "Start from the base model's weights and train them all.",
         f"{_LEE}, 2.2; {_GUPTA}, TL",
         bases=_CGCNN | _ELEMNET,
     ),

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.core.errors import NotFound
 from app.learning.hyperparameters import Hyperparameters
+from app.learning.methods import Method
 from app.learning.presets import resolve_hyperparameters
 from app.learning.source_rows import file_digest
 from app.learning.transfer import Base
@@ -18,6 +19,8 @@ from app.reproduction.protocols import Protocol, Source, System, Target
 
 RULES = 1
 """To be raised when code changes what trials give: results of other rules are measured anew."""
+TOURNAMENT_RULES = 2
+"""The same of `auto`, whose hyperparameters do not say what its entrants train with."""
 
 LATER = {"kept_weights": "best"}
 """Hyperparameters that came later, with what trainings did before: those are the trials they were."""
@@ -118,7 +121,7 @@ def trial_from(start: Start, protocol: Protocol, target: Target, system: System,
         "source": system.source,
         "source_sha256": start.source_sha256,
         "data_sha256": [_digest(places.kit / name) for name in target.files],
-        "rules": RULES,
+        "rules": TOURNAMENT_RULES if system.method is Method.AUTO else RULES,
     }
     if start.candidates:
         identity["candidates"] = dict(start.candidates)

@@ -201,7 +201,10 @@ class NetworkFits:
         share = self._epoch_share * (_SHARE_FROM_SOURCE if entrant.base else 1.0)
         epochs = round(share * usual)
         given = Hyperparameters(max_epochs=epochs, patience=epochs, kept_weights="last")
-        chosen = resolve_hyperparameters(entrant.architecture, entrant.method, given, whole.prepared.labels.shape[0])
+        chosen = resolve_hyperparameters(
+            entrant.architecture, entrant.method, given, whole.prepared.labels.shape[0],
+            is_same_property=entrant.base is not None and entrant.base[0].property.key == whole.spec.property.key,
+        )  # fmt: skip
         name = hashlib.sha256(entrant.name.encode()).hexdigest()[:12]
         return replace(
             whole,
