@@ -260,12 +260,12 @@ def _tuned(kind: str, training: Training, **given: object) -> tuple[str, Lever]:
 
 LEVERS: dict[str, Lever] = {
     "scratch": Lever(_TUNING, "`default` preset, random weights", as_preset(SCRATCH)),
-    "fine_tune": Lever(_TUNING, "`default` preset, from the formation energy", as_preset(PLAIN)),
+    "fine_tune": Lever(_TUNING, "from the formation energy, rate 0.001: `default` until 2026-11-22", as_preset(PLAIN)),
     **dict(
         [
             *(_tuned("scratch", SCRATCH, learning_rate=rate) for rate in (1e-3, 6e-3)),
             _tuned("scratch", SCRATCH, weight_decay=0.1),
-            *(_tuned("fine_tune", PLAIN, learning_rate=rate) for rate in (3e-4, 3e-3)),
+            *(_tuned("fine_tune", PLAIN, learning_rate=rate) for rate in (3e-4, 3e-3, 6e-3)),
             _tuned("fine_tune", PLAIN, weight_decay=0.1),
         ]
     ),

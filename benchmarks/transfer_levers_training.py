@@ -41,6 +41,8 @@ Weights = dict[str, Tensor]
 FORMATION_ENERGY = "cgcnn-formation-energy/1"
 MARKS = (0.6, 0.7, 0.8, 0.9, 1.0)
 """Parts of the schedule after which the weights predict too, beside those of the best epoch."""
+RATE = 1e-3
+"""Of what starts from a source, unless it is what is tried: the `default` preset's when most of this was measured."""
 DECAY = 0.99
 """Per step, of the averaged weights that are watched in every training."""
 _CPU = torch.device("cpu")
@@ -198,7 +200,8 @@ class Lab:
 
     def run(self, training: Training) -> Run:
         # Those of the last epoch are kept beside them.
-        given = Hyperparameters(kept_weights="best", **dict(training.given))
+        rate = {"learning_rate": RATE} if training.source else {}
+        given = Hyperparameters(kept_weights="best", **rate | dict(training.given))
         chosen = resolve_hyperparameters(Architecture.CGCNN, training.method, given, N_ROWS)
         split = None
         if training.fold is not None:

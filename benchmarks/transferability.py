@@ -35,13 +35,14 @@ from app.learning.networks.ensemble_settings import GRAPH
 from app.registry.manifest import MANIFEST_FILE
 from benchmarks.automatic import TARGETS
 from benchmarks.harness import machine
-from benchmarks.transfer_levers_catalogue import HALF, SOURCES
+from benchmarks.transfer_levers_catalogue import SOURCES
 from benchmarks.transfer_levers_rows import draw_rows
 from benchmarks.transfer_levers_sources import OWN_SOURCES
-from benchmarks.transfer_levers_training import Lab
+from benchmarks.transfer_levers_training import Lab, Training
 
 FOLDER = PROJECT_ROOT / "benchmarks/results/transferability"
 FloatArray = npt.NDArray[np.float64]
+AS_IN_A_TOURNAMENT = Training(given=(("learning_rate", 3e-3), ("max_epochs", 50), ("patience", 50)))
 ESTIMATES = {"logme": "LogME", "ridge_mae": "ridge on embeddings", "fold_mae": "fine-tuning in one fold"}
 """By the name in a line; of LogME more is better, of the others less."""
 _RIDGE_ALPHAS = np.logspace(-2, 4, 13)
@@ -90,9 +91,9 @@ def measure(lab: Lab, source: str) -> dict[str, Any]:
     standard = StandardScaler().fit_transform(features[rows])
     found = {"logme": logme(standard, stats.zscore(labels[rows])), "ridge_mae": _ridge_error(lab, features)}
     estimated = time.monotonic()
-    in_fold = lab.train(replace(HALF, source=source, fold=0))
+    in_fold = lab.train(replace(AS_IN_A_TOURNAMENT, source=source, fold=0))
     held_out = draw.folds[0][1]
-    tuned = lab.train(replace(HALF, source=source))
+    tuned = lab.train(replace(AS_IN_A_TOURNAMENT, source=source))
     errors = np.abs(tuned.at_marks[-1] - labels)
     return {
         "target": draw.target, "seed": draw.seed, "source": source, **found,
