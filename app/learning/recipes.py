@@ -113,7 +113,6 @@ _FIRST = (
     _schnet(
         "schnet-formation-energy",
         "SchNet for the formation energy of inorganic crystals (PBE, Materials Project).",
-        hyperparameters=_SCHNET_TRAINING.model_copy(update={"max_epochs": 40, "patience": 40}),
     ),
     _schnet(
         "schnet-formation-energy-no-tmo",
