@@ -52,7 +52,7 @@ def test_these_models_ship_and_sources_for_transfer_answer_only_when_named() -> 
     names = {folder.parent.name for folder in MODELS}
     assert names == {
         "cgcnn-formation-energy", "cgcnn-band-gap", "cgcnn-band-gap-nonmetal", "elemnet-formation-energy",
-        "elemnet-band-gap", "schnet-formation-energy-no-tmo",
+        "elemnet-band-gap", "schnet-formation-energy", "schnet-formation-energy-no-tmo",
     }  # fmt: skip
 
 
