@@ -15,8 +15,8 @@ from app.core.db import upgrade_to_head
 from app.core.settings import Settings
 from app.main import create_app
 from app.predictions.examples import NACL_CIF
+from app.registry.files import VersionFiles
 from app.registry.manifest import MANIFEST_FILE
-from app.registry.service import RegistryService
 from tests.tiny_models import ENERGY_MODEL
 
 URL = "/v1/predictions"
@@ -88,7 +88,7 @@ def test_a_database_that_is_away_while_a_model_is_read_is_told_to_wait_for(
         def no_connection(*_: object) -> None:
             raise NoConnection
 
-        patched.setattr(RegistryService, "artifact", no_connection)
+        patched.setattr(VersionFiles, "artifact", no_connection)
         answer = client.post(URL, json=asked)
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready"), answer.text
         assert answer.headers["Retry-After"] == "5"
