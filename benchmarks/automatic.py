@@ -9,7 +9,6 @@ benchmarks/results/automatic/runs.jsonl are kept: what is there is not run again
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, InputKind, Manife
 from app.structures.composition import parse_composition
 from app.structures.reader import read_structure
 from benchmarks.harness import machine
+from benchmarks.result_lines import ResultLines
 
 FOLDER = PROJECT_ROOT / "benchmarks/results/automatic"
 STORE = PROJECT_ROOT / "models_store"
@@ -213,20 +213,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    store = FOLDER / "runs.jsonl"
-    lines = [json.loads(line) for line in store.read_text().splitlines()] if store.is_file() else []
-    done = {(line["target"], line["method"], line["preset"], line["seed"]) for line in lines if line["rules"] == NOW}
+    results = ResultLines(FOLDER, report)
+    done = results.done("target", "method", "preset", "seed", "rules")
     also = [(text.partition(":")[0], text.partition(":")[2] or "default") for text in options.also]
     for seed, name, (method, preset) in product(range(options.seeds), options.targets, [("auto", "default"), *also]):
-        if (name, method, preset, seed) in done:
+        if (name, method, preset, seed, NOW) in done:
             continue
         line = run(name, TARGETS[name], Method(method), preset, seed, options.data_kit, options.max_seconds)
-        lines.append(line)
-        with store.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        _shown(f"{name} {method} {preset} seed {seed}: {line['mae']:.4f} in {line['wall_s']:.0f} s")
-        (FOLDER / "report.md").write_text(report(lines))
+        results.add(line, f"  {name} {method} {preset} seed {seed}: {line['mae']:.4f} in {line['wall_s']:.0f} s")
+        results.write_report()
 
 
 if __name__ == "__main__":

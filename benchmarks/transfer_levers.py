@@ -9,18 +9,16 @@ several levers share are kept in the work folder. Writes report.md beside the li
 """
 
 import argparse
-import json
-import sys
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from app.core.settings import PROJECT_ROOT
 from benchmarks.automatic import TARGETS
+from benchmarks.result_lines import ResultLines
 from benchmarks.transfer_levers_catalogue import LEVERS
 from benchmarks.transfer_levers_report import report
 from benchmarks.transfer_levers_rows import draw_rows
@@ -51,10 +49,8 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, default=PROJECT_ROOT / ".work/transfer_levers")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    store = FOLDER / "runs.jsonl"
-    lines = [json.loads(line) for line in store.read_text().splitlines()] if store.is_file() else []
-    done = {(line["target"], line["lever"], line["seed"]) for line in lines}
+    results = ResultLines(FOLDER, report)
+    done = results.done("target", "lever", "seed")
     for target, seed in product(options.targets, range(options.seeds)):
         wanted = [lever for lever in options.only if (target, lever, seed) not in done]
         if not wanted:
@@ -63,11 +59,8 @@ def main() -> None:
         lab = Lab(draw, options.work_dir, dict.fromkeys(OWN_SOURCES, options.work_dir / "sources"))
         for lever in wanted:
             line = measure(lab, lever)
-            lines.append(line)
-            with store.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            tqdm.write(f"{target} seed {seed} {lever}: {line['mae']:.4f}", file=sys.stderr)
-        (FOLDER / "report.md").write_text(report(lines))
+            results.add(line, f"{target} seed {seed} {lever}: {line['mae']:.4f}")
+        results.write_report()
 
 
 if __name__ == "__main__":

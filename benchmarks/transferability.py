@@ -9,8 +9,6 @@ the error of fine-tuning in one fold, as the tournament of `auto` sees it; then 
 """
 
 import argparse
-import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +24,6 @@ from scipy import stats
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 from app.core.settings import PROJECT_ROOT
 from app.learning.checkpoints import load_network
@@ -35,6 +32,7 @@ from app.learning.networks.ensemble_settings import GRAPH
 from app.registry.manifest import MANIFEST_FILE
 from benchmarks.automatic import TARGETS
 from benchmarks.harness import machine
+from benchmarks.result_lines import ResultLines
 from benchmarks.transfer_levers_catalogue import SOURCES
 from benchmarks.transfer_levers_rows import draw_rows
 from benchmarks.transfer_levers_sources import OWN_SOURCES
@@ -181,10 +179,8 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, default=PROJECT_ROOT / ".work/transfer_levers")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    store = FOLDER / "runs.jsonl"
-    lines = [json.loads(line) for line in store.read_text().splitlines()] if store.is_file() else []
-    done = {(line["target"], line["seed"], line["source"]) for line in lines}
+    results = ResultLines(FOLDER, report)
+    done = results.done("target", "seed", "source")
     own = options.work_dir / "sources"
     sources = [*SOURCES, *(name for name in OWN_SOURCES if (own / name / MANIFEST_FILE).is_file())]
     for target, seed in product(options.targets, range(options.seeds)):
@@ -195,11 +191,8 @@ def main() -> None:
         lab = Lab(draw, options.work_dir, dict.fromkeys(OWN_SOURCES, own))
         for source in wanted:
             line = measure(lab, source)
-            lines.append(line)
-            with store.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            tqdm.write(f"{target} seed {seed} {source}: {line['mae']:.4f}", file=sys.stderr)
-        (FOLDER / "report.md").write_text(report(lines))
+            results.add(line, f"{target} seed {seed} {source}: {line['mae']:.4f}")
+        results.write_report()
 
 
 if __name__ == "__main__":
