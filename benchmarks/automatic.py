@@ -62,15 +62,16 @@ class Target:
 
 TARGETS = {
     "k_vrh": Target("target_elastic_mp2020_6k.parquet", "K_VRH_GPa", "k_vrh", 625, lower=0),
+    "g_vrh": Target("target_elastic_mp2020_6k.parquet", "G_VRH_GPa", "g_vrh", 625, lower=0),
     "dielectric": Target(
         "target_dielectric_mp2020_5k.parquet", "eps_total", "dielectric_total", 625, lower=1, upper=1000
     ),
-    "gap_gllbsc": Target("target_gap_gllbsc_2k.parquet", "band_gap_gllbsc_eV", "band_gap", 225),
+    "gap_gllbsc": Target("target_gap_gllbsc_2k.parquet", "band_gap_gllbsc_eV", "band_gap_gllbsc", 225),
     "phonons": Target("target_phonons_1265.parquet", "last_phdos_peak_cm-1", "last_phdos_peak", 0, lower=0),
     "expt_gap": Target(
         "target_expt_gap_composition_4604.parquet",
         "band_gap_expt_eV",
-        "band_gap",
+        "band_gap_experimental",
         0,
         ("elemnet-formation-energy/1", "elemnet-band-gap/1"),
     ),

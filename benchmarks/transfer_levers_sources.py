@@ -111,10 +111,7 @@ class Learner(nn.Module):
     def _features(self, batch: GraphBatch) -> tuple[Tensor, Tensor, Tensor]:
         """As `Cgcnn.embed` makes them: of atoms (N, F), of edges (E, R), of crystals (B, F)."""
         network = self.network
-        nodes = network.embedding(network.element_table).index_select(0, batch.atomic_numbers)
-        radial = network.radial(batch.distances)
-        for convolution in network.convolutions:
-            nodes = convolution(nodes, radial, batch)
+        nodes, radial = network.convolved(network.embedded(batch), batch)
         pooled = torch.zeros(batch.n_crystals, nodes.shape[1])
         return nodes, radial, pooled.index_add(0, batch.crystal_index, nodes * batch.node_weights[:, None])
 

@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--data-kit", type=Path, required=True)
     parser.add_argument("--targets", nargs="+", default=["k_vrh", "gap_gllbsc", "phonons"], choices=list(TARGETS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sources", nargs="+", default=[], help="NAME/VERSION; all there are when left out")
     parser.add_argument("--work-dir", type=Path, default=PROJECT_ROOT / ".work/transfer_levers")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -183,6 +184,7 @@ def main() -> None:
     done = results.done("target", "seed", "source")
     own = options.work_dir / "sources"
     sources = [*SOURCES, *(name for name in OWN_SOURCES if (own / name / MANIFEST_FILE).is_file())]
+    sources = options.sources or sources
     for target, seed in product(options.targets, range(options.seeds)):
         wanted = [source for source in sources if (target, seed, source) not in done]
         if not wanted:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from tqdm import tqdm
@@ -14,6 +14,9 @@ from app.cli.output import JsonOption, print_json
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.recipes import RECIPES
 from app.registry.manifest import Manifest
+
+if TYPE_CHECKING:
+    from app.learning.training_job import TrainingEvent
 
 
 def pretrain(
@@ -53,22 +56,10 @@ def pretrain(
 
     from app.learning.pretraining import pretrain as run
     from app.learning.release import write_model
-    from app.learning.training_job import TrainingEvent
 
     if threads is not None:
         torch.set_num_threads(threads)
-    preparing = tqdm(desc="featurising", unit="row", file=sys.stderr)
-    training = tqdm(desc=name, unit="epoch", file=sys.stderr)
-
-    def on_featurised(done: int, total: int) -> None:
-        preparing.total = total
-        preparing.update(done - preparing.n)
-
-    def on_event(event: TrainingEvent) -> None:
-        training.total = event.max_epochs
-        training.update(event.epoch - training.n)
-        training.set_postfix(loss=f"{event.train_loss:.4f}", val_mae=f"{event.val_mae:.4f}")
-
+    bars = _Bars(name)
     command = shlex.join(
         ["xtalforge", "pretrain", name, "--seed", str(seed)]
         + (["--max-epochs", str(max_epochs)] if max_epochs else [])
@@ -76,15 +67,39 @@ def pretrain(
     )
     model = run(
         recipe, data_kit, work_dir, out, seed, Hyperparameters(max_epochs=max_epochs), device, command,
-        on_event, on_featurised,
+        bars.on_event, bars.on_featurised,
     )  # fmt: skip
-    preparing.close()
-    training.close()
+    bars.close()
     write_model(model, folder)
     if as_json:
         print_json({"folder": str(folder), "manifest": model.manifest.model_dump(mode="json")})
     else:
         _print(model.manifest, folder)
+
+
+class _Bars:
+    """Progress of the preparation, and of each stage of the training."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._preparing = tqdm(desc="featurising", unit="row", file=sys.stderr)
+        self._stages: dict[str, tqdm[NoReturn]] = {}
+
+    def on_featurised(self, done: int, total: int) -> None:
+        self._preparing.total = total
+        self._preparing.update(done - self._preparing.n)
+
+    def on_event(self, event: "TrainingEvent") -> None:
+        if event.stage not in self._stages:
+            self._stages[event.stage] = tqdm(desc=event.stage or self._name, unit="epoch", file=sys.stderr)
+        bar = self._stages[event.stage]
+        bar.total = event.max_epochs
+        bar.update(event.epoch - bar.n)
+        bar.set_postfix(loss=f"{event.train_loss:.4f}", val_mae=f"{event.val_mae:.4f}")
+
+    def close(self) -> None:
+        for bar in (self._preparing, *self._stages.values()):
+            bar.close()
 
 
 def _print(manifest: Manifest, folder: Path) -> None:

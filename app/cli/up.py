@@ -30,7 +30,10 @@ KEEP_ALIVE_S = 75
 """Longer than clients (5 s) and proxies (60 s) keep idle connections: one that the server closes just when the next
 request is sent breaks that request."""
 API_SILENCE_S = 60
-"""An API process that is silent for this long is replaced, where there are several. Loading models takes seconds."""
+"""An API process that is silent for this long is replaced, where there are several. Loading models takes seconds.
+
+One that dies is replaced at once, but after this long if it dies between a question of the supervisor and its answer.
+"""
 _COLOURS = {"broker": 35, "worker": 33, "api": 36, "xtalforge": 32}
 # Many threads that allocate side by side would keep a heap each.
 _API_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}

@@ -29,6 +29,7 @@ from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from app.learning.methods import Method, method_info, methods_for_data, named
 from app.learning.presets import chosen_architecture, require_fitting_target, resolve_hyperparameters
+from app.properties.catalogue import DENOISING, FORMATION_ENERGY, best_start
 from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord
 from app.registry.models import ModelVersion
 from app.registry.repository import RegistryRepository
@@ -37,9 +38,10 @@ from app.registry.store import ArtifactStore
 from app.webhooks.addresses import refuse_inner
 from app.webhooks.schemas import with_webhook
 
-PREFERRED_SOURCE = "formation_energy_per_atom"
 MAX_OPEN_JOBS_SEEN = 1000
 
+_WEIGHTS_GO_ON = (Method.FINE_TUNE, Method.FREEZE, Method.FREEZE_EARLY)
+"""Methods for which it was measured what transfers best."""
 _OPEN = tuple(status for status in JobStatus if not status.is_terminal)
 
 
@@ -193,7 +195,7 @@ class FineTuningService:
                 )
             return None
         if request.base_model == AUTO:
-            base = self._best_source(request.method, InputKind(dataset.input_kind))
+            base = self._best_source(request.method, InputKind(dataset.input_kind), dataset.property_record["key"])
         else:
             base = self._registry.resolve(request.base_model)
         manifest = Manifest.model_validate(base.manifest)
@@ -213,8 +215,11 @@ class FineTuningService:
         champions = self._registry.champions(input_kind=input_kind)
         return [version for version in champions if version.source == SHIPPED]
 
-    def _best_source(self, method: Method, input_kind: InputKind) -> ModelVersion:
-        """The shipped champion of the method's own family, from most rows among those of formation energy, else all."""
+    def _best_source(self, method: Method, input_kind: InputKind, property_key: str) -> ModelVersion:
+        """The shipped champion of the method's own family that learned what transfers best to the property.
+
+        Else one of formation energy; of several, the one from most rows.
+        """
         shipped = [v for v in self._registry.champions(input_kind=input_kind) if v.source == SHIPPED]
         if not shipped:
             raise InvalidJob(
@@ -225,7 +230,8 @@ class FineTuningService:
         for family, made in info.bases.items():
             offered = [v for v in shipped if Architecture(v.architecture) is family]
             if offered and input_kind in info.data_kinds(made):
-                return max(offered, key=_source_rank)
+                wanted = best_start(property_key) if method in _WEIGHTS_GO_ON else FORMATION_ENERGY
+                return max(offered, key=lambda version: _source_rank(version, wanted))
         known = {Architecture(v.architecture) for v in shipped}
         offer = named(each for each in methods_for_data(input_kind) if _can_start(each, known))
         raise InvalidJob(
@@ -247,9 +253,10 @@ def _can_start(method: Method, known: Collection[Architecture]) -> bool:
     return not info.needs_base or any(family in known for family in info.bases)
 
 
-def _source_rank(version: ModelVersion) -> tuple[bool, int]:
+def _source_rank(version: ModelVersion, wanted: str) -> tuple[bool, bool, int]:
     manifest = Manifest.model_validate(version.manifest)
-    return manifest.property.key == PREFERRED_SOURCE, manifest.training.n_train
+    learned = manifest.property.key if manifest.training.pretext is None else DENOISING
+    return learned == wanted, learned == FORMATION_ENERGY, manifest.training.n_train
 
 
 def _pinned(base: ModelVersion) -> BaseModelVersion:

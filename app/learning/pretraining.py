@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.learning.graphs.settings import GRAPH_RULES, GraphSettings
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 from app.learning.presets import resolve_hyperparameters
+from app.learning.pretext import learn_unlabelled
 from app.learning.recipes import Recipe
 from app.learning.representations import Described, representation_for
 from app.learning.samples import (
@@ -29,7 +31,14 @@ from app.learning.samples import (
     make_samples,
 )
 from app.learning.source_rows import SourceRows, file_digest, select_rows
-from app.learning.training_job import PreparedTable, TrainedModel, TrainingEvent, TrainingSpec, train_model
+from app.learning.training_job import (
+    PreparedTable,
+    TrainedModel,
+    TrainingEvent,
+    TrainingSpec,
+    split_of_run,
+    train_model,
+)
 from app.properties.catalogue import get_property
 from app.registry.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, Parent, PropertyRecord
 from app.structures.composition import parse_composition
@@ -64,12 +73,18 @@ def pretrain(
     """
     path = data_kit / recipe.file
     prepared = prepare_recipe(recipe, path, work_dir, on_featurised)
-    given = recipe.hyperparameters.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
+    given = _overridden(recipe.hyperparameters, overrides)
     method = _method(recipe)
     base, parent = _base(recipe, store)
     resolved = resolve_hyperparameters(
         recipe.architecture, method, given, len(prepared.labels), is_same_property=base is not None
     )
+    run_dir = work_dir / "runs" / f"{recipe.name}-{recipe.version}-seed{seed}"
+    learned = None
+    if recipe.pretext is not None:
+        split = split_of_run(resolved, seed, prepared)
+        pretext = replace(recipe.pretext, hyperparameters=_overridden(recipe.pretext.hyperparameters, overrides))
+        base, learned = learn_unlabelled(recipe, pretext, prepared, split, seed, run_dir / "pretext", on_event, device)
     spec = TrainingSpec(
         name=recipe.name,
         method=method,
@@ -85,12 +100,18 @@ def pretrain(
         description=recipe.description,
         scope=recipe.full_scope,
         only_when_named=recipe.only_when_named,
+        pretext=learned,
     )
-    run_dir = work_dir / "runs" / f"{recipe.name}-{recipe.version}-seed{seed}"
     return train_model(prepared, spec, base, parent, run_dir, on_event, lambda: False, device)
 
 
+def _overridden(given: Hyperparameters, overrides: Hyperparameters) -> Hyperparameters:
+    return given.model_copy(update={k: v for k, v in overrides.model_dump().items() if v is not None})
+
+
 def _method(recipe: Recipe) -> Method:
+    if recipe.pretext is not None:
+        return Method.FREEZE
     if recipe.base is None:
         return Method.SCRATCH
     return Method.TL1 if recipe.architecture is Architecture.SCHNET else Method.FINE_TUNE

@@ -9,11 +9,24 @@ from app.registry.manifest import Architecture
 
 
 @dataclass(frozen=True, slots=True)
+class Pretext:
+    """What is learned before any label is seen: to tell noise from the lengths of edges, and elements that are hidden.
+
+    `spread`: standard deviation of the noise, Å. `hidden_share`: of the atoms.
+    """
+
+    spread: float
+    hidden_share: float
+    hyperparameters: Hyperparameters
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """One shipped model.
 
     `rows` says which rows of `file` it sees. One that is `only_when_named` is no default answer to its property.
-    `base` names the shipped version it starts from. Rows of the formulas `always_train` never measure the model.
+    `base` names the shipped version it starts from; with a `pretext`, labels train only what follows the
+    representation that this leaves. Rows of the formulas `always_train` never measure the model.
     """
 
     name: str
@@ -30,6 +43,7 @@ class Recipe:
     version: int = 1
     base: int | None = None
     always_train: tuple[str, ...] = ()
+    pretext: Pretext | None = None
     network: dict[str, object] = field(default_factory=dict)
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
 
@@ -109,6 +123,16 @@ _FIRST = (
         **_GAP,
         rows=RowFilter(lower=0.1, bound_reason="metals: PBE gap of 0.1 eV or less"),
         scope="Only for materials known to be no metals: trained on PBE gaps above 0.1 eV, it cannot answer 0.",
+    ),
+    _cgcnn(
+        "cgcnn-denoising",
+        "A source for transfer: its representation of inorganic crystals has seen no label, but learned to tell noise "
+        "from the lengths of bonds, and hidden elements from their surroundings (Materials Project). What follows it "
+        "answers with the formation energy.",
+        scope="As a source for models of what depends on how stiff bonds are: elastic moduli, phonons.",
+        only_when_named=True,
+        pretext=Pretext(0.2, 0.15, _CGCNN_TRAINING.model_copy(update={"max_epochs": 20, "kept_weights": "last"})),
+        hyperparameters=_CGCNN_TRAINING.model_copy(update={"max_epochs": 10, "patience": 10}),
     ),
     _schnet(
         "schnet-formation-energy",

@@ -15,6 +15,7 @@ from app.learning.baselines.methods import Baseline
 from app.learning.checkpoints import network_to_bytes
 from app.learning.device import flushed_denormals, keep_freed_memory, torch_device
 from app.learning.graphs.settings import GraphSettings
+from app.learning.hyperparameters import Hyperparameters
 from app.learning.presets import require_fitting_target
 from app.learning.representations import Described, Representation, parts_of, representation_for, representation_of
 from app.learning.splits import Split, move_to_training, split_rows
@@ -106,7 +107,7 @@ def open_run(
     representation = representation_of_run(spec, base)
     prepared = prepare(table, representation) if isinstance(table, TrainingTable) else table
     require_usable(prepared.labels, spec.property.transform)
-    split = _split(spec, prepared)
+    split = split_of_run(spec.hyperparameters, spec.seed, prepared)
     where = torch_device(device)
     if where.type == "cpu":
         keep_freed_memory()
@@ -156,12 +157,12 @@ def representation_of_run(spec: TrainingSpec, base: Base | None) -> Representati
     return representation_for(spec.architecture, settings)
 
 
-def _split(spec: TrainingSpec, prepared: PreparedTable) -> Split:
-    chosen = spec.hyperparameters
+def split_of_run(chosen: Hyperparameters, seed: int, prepared: PreparedTable) -> Split:
+    """How a run with these resolved hyperparameters splits its rows. Raises InvalidJob."""
     assert chosen.split and chosen.train_fraction and chosen.val_fraction
     split = prepared.split
     if split is None:
-        split = split_rows(prepared.keys, chosen.split, chosen.train_fraction, chosen.val_fraction, spec.seed)
+        split = split_rows(prepared.keys, chosen.split, chosen.train_fraction, chosen.val_fraction, seed)
         split = move_to_training(split, prepared.keys, prepared.always_train)
     if len(split.train) < _MIN_TRAINING_ROWS or min(len(split.val), len(split.test)) < 1:
         raise InvalidJob(
@@ -187,6 +188,8 @@ def _run_key(
         "keys": hashlib.sha256("\n".join(prepared.keys).encode()).hexdigest(),
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
+    if spec.pretext is not None:
+        described["pretext"] = spec.pretext.model_dump(mode="json", exclude={"wall_s"})
     if sources:
         described["sources"] = [manifest.weights_sha256 for manifest, _ in sources]
     if prepared.split is not None:

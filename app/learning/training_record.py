@@ -136,4 +136,5 @@ def _record(run: Run, fitted: Fitted, wall_s: float) -> TrainingRecord:
         device=run.device.type,
         software={"torch": torch.__version__, "python": platform.python_version()} | fitted.software,
         search=fitted.search,
+        pretext=spec.pretext,
     )

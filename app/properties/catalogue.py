@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from app.core.errors import InvalidInput, PropertyNotFound
 
+FORMATION_ENERGY, DENOISING = "formation_energy_per_atom", "denoising"
+"""What a pretrained model may have learned: the first also key of a property, the second without any label."""
+
 
 class Transform(StrEnum):
     """How a label is mapped before a network sees it. Users only ever see the physical value."""
@@ -22,7 +25,9 @@ class PropertySpec:
     """One predictable quantity.
 
     `definition` says which functional, per what, and on which materials; `lower`/`upper` bound what a label may
-    physically be, in `unit`, both inclusive (None = unbounded).
+    physically be, in `unit`, both inclusive (None = unbounded). `best_start`: what a model should have learned whose
+    weights go on to this property, the key of a property or DENOISING, as measured (benchmarks/results/
+    transferability).
     """
 
     key: str
@@ -33,11 +38,12 @@ class PropertySpec:
     transform: Transform = Transform.IDENTITY
     lower: float | None = None
     upper: float | None = None
+    best_start: str = FORMATION_ENERGY
 
 
 _SPECS = (
     PropertySpec(
-        key="formation_energy_per_atom",
+        key=FORMATION_ENERGY,
         label="formation energy",
         unit="eV/atom",
         definition="Energy of formation from the elements' standard states, per atom, DFT (PBE, GGA+U where the "
@@ -60,6 +66,7 @@ _SPECS = (
         definition="Kohn-Sham band gap, PBE. It underestimates measured gaps, typically by 30-50 %. 0 for metals.",
         lower=0.0,
         upper=30.0,
+        best_start="band_gap",
     ),
     PropertySpec(
         key="band_gap_gllbsc",
@@ -68,6 +75,7 @@ _SPECS = (
         definition="Quasi-particle band gap, GLLB-SC functional.",
         lower=0.0,
         upper=40.0,
+        best_start="band_gap",
     ),
     PropertySpec(
         key="band_gap_scan",
@@ -76,6 +84,7 @@ _SPECS = (
         definition="Kohn-Sham band gap, SCAN functional.",
         lower=0.0,
         upper=40.0,
+        best_start="band_gap",
     ),
     PropertySpec(
         key="band_gap_experimental",
@@ -84,6 +93,7 @@ _SPECS = (
         definition="Measured band gap.",
         lower=0.0,
         upper=30.0,
+        best_start="band_gap",
     ),
     PropertySpec(
         key="k_vrh",
@@ -93,6 +103,7 @@ _SPECS = (
         transform=Transform.LOG10,
         lower=0.01,
         upper=2000.0,
+        best_start=DENOISING,
     ),
     PropertySpec(
         key="g_vrh",
@@ -102,6 +113,7 @@ _SPECS = (
         transform=Transform.LOG10,
         lower=0.01,
         upper=2000.0,
+        best_start=DENOISING,
     ),
     PropertySpec(
         key="dielectric_total",
@@ -137,6 +149,7 @@ _SPECS = (
         definition="Frequency of the highest peak of the phonon density of states, DFPT (PBEsol).",
         lower=0.0,
         upper=10000.0,
+        best_start=DENOISING,
     ),
     PropertySpec(
         key="total_energy_per_atom",
@@ -204,3 +217,9 @@ def resolve_property(key: str, unit: str | None = None, transform: Transform | N
         definition="Defined by the user who uploaded the data.",
         transform=transform or Transform.IDENTITY,
     )
+
+
+def best_start(key: str) -> str:
+    """What a model should have learned whose weights go on to this property; formation energy for unknown ones."""
+    spec = CATALOGUE.get(key)
+    return FORMATION_ENERGY if spec is None else spec.best_start

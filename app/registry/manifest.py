@@ -123,6 +123,25 @@ class Parent(_Frozen):
     )
 
 
+class PretextRecord(_Frozen):
+    """What the representation learned before any label: noise added to the lengths of bonds, and hidden elements."""
+
+    spread: float = Field(description="Standard deviation of the noise, Å.", examples=[0.2])
+    hidden_share: float = Field(description="Of the atoms, whose element was not told.", examples=[0.15])
+    n_train: int = Field(description="Structures that trained.", examples=[58061])
+    hyperparameters: dict[str, Any] = Field(description="As used.", examples=[{"max_epochs": 20}])
+    epochs: int = Field(description="Epochs trained.", examples=[20])
+    noise_missed: float = Field(
+        description="Mean absolute error of the noise, in units of its spread, on structures that watched the "
+        "training; 0.80 is that of knowing nothing.",
+        examples=[0.35],
+    )
+    elements_found: float = Field(
+        description="Share of the hidden elements, 0 to 1, that it names in these structures.", examples=[0.5]
+    )
+    wall_s: float = Field(description="Time it took, s.", examples=[1800.0])
+
+
 class TrainingRecord(_Frozen):
     """How the weights came to be, enough to repeat it."""
 
@@ -171,6 +190,9 @@ class TrainingRecord(_Frozen):
         default=None,
         description="What a search chose, and its validation errors on the learned scale.",
         examples=[None],
+    )
+    pretext: PretextRecord | None = Field(
+        default=None, description="What it learned before any label; null: nothing.", examples=[None]
     )
 
 

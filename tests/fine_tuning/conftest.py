@@ -16,7 +16,7 @@ from app.fine_tuning.routes import router
 from app.jobs.queue import JobQueue
 from app.jobs.service import JobService
 from app.properties.catalogue import get_property
-from app.registry.manifest import Architecture, InputKind, PropertyRecord
+from app.registry.manifest import Architecture, InputKind, PretextRecord, PropertyRecord
 from app.registry.service import RegistryService
 from app.registry.store import ArtifactStore, open_store
 from app.web.deps import Resources
@@ -56,7 +56,7 @@ class Service:
 
     def add_model(
         self, name: str, property_key: str, n_train: int = 1000, source: str = "shipped",
-        input_kind: InputKind = InputKind.STRUCTURE, **changes: Any,
+        input_kind: InputKind = InputKind.STRUCTURE, pretext: PretextRecord | None = None, **changes: Any,
     ) -> None:  # fmt: skip
         weights = uuid4().bytes
         is_structure = input_kind is InputKind.STRUCTURE
@@ -65,7 +65,7 @@ class Service:
             name, weights, property_key=property_key, input_kind=input_kind, network={"n_conv": 3},
             architecture=architecture, **changes,
         )  # fmt: skip
-        training = manifest.training.model_copy(update={"n_train": n_train})
+        training = manifest.training.model_copy(update={"n_train": n_train, "pretext": pretext})
         manifest = manifest.model_copy(update={"training": training})
         with open_session(self.sessions) as session:
             RegistryService(session, self.store).register_version(manifest, weights, "card", source)

@@ -13,7 +13,7 @@ from app.jobs.kinds import QueueName
 from app.jobs.queue import QUEUES, JobQueue
 from app.learning.methods import Method
 from app.learning.presets import fields_used
-from app.registry.manifest import Architecture
+from app.registry.manifest import Architecture, PretextRecord
 from tests.fine_tuning.conftest import Service
 
 JOBS = "/v1/fine-tuning/jobs"
@@ -149,6 +149,35 @@ def test_methods_choose_their_family_and_source(
     job = service.submit(dataset_id=service.add_dataset(input_kind=input_kind), model_name="mine", method=method)
     assert job["architecture"] == architecture
     assert (job["base_model"] or {}).get("name") == (None if architecture == "baseline" else "elemnet")
+
+
+@pytest.mark.parametrize(
+    ("property_key", "method", "base"),
+    [
+        ("k_vrh", "fine_tune", "cgcnn-denoising"),
+        ("last_phdos_peak", "freeze_early", "cgcnn-denoising"),
+        ("band_gap_scan", "fine_tune", "cgcnn-band-gap"),
+        ("fermi_energy", "fine_tune", "cgcnn-formation-energy"),
+    ],
+)
+def test_a_transfer_starts_from_what_was_measured_to_be_best(
+    service: Service, property_key: str, method: str, base: str
+) -> None:
+    service.add_shipped()
+    learned = PretextRecord(
+        spread=0.2, hidden_share=0.15, n_train=1000, hyperparameters={}, epochs=20, noise_missed=0.4,
+        elements_found=0.5, wall_s=1.0,
+    )  # fmt: skip
+    service.add_model("cgcnn-denoising", "formation_energy_per_atom", 3000, pretext=learned, only_when_named=True)
+    job = service.submit(dataset_id=service.add_dataset(property_key), model_name="mine", method=method)
+    assert job["base_model"]["name"] == base
+
+
+def test_without_the_best_source_a_transfer_starts_from_formation_energy(service: Service) -> None:
+    service.add_model("cgcnn-formation-energy", "formation_energy_per_atom", 1000)
+    service.add_model("cgcnn-other", "energy_above_hull", 2000)
+    job = service.submit(dataset_id=service.add_dataset("band_gap_scan"), model_name="mine", method="fine_tune")
+    assert job["base_model"]["name"] == "cgcnn-formation-energy"
 
 
 def test_networks_by_name(service: Service) -> None:

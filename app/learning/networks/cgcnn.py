@@ -126,12 +126,20 @@ class Cgcnn(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.output = nn.Linear(settings.hidden_dim, 1)
 
-    def embed(self, batch: GraphBatch) -> Tensor:
-        """Crystal features before the fully connected layers, (B, F)."""
-        nodes = self.embedding(self.element_table).index_select(0, batch.atomic_numbers)
+    def embedded(self, batch: GraphBatch) -> Tensor:
+        """What the convolutions begin with, (N, F)."""
+        return torch.as_tensor(self.embedding(self.element_table).index_select(0, batch.atomic_numbers))
+
+    def convolved(self, nodes: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Features after the last convolution, (N, F); and the radial functions of the edges, (E, R)."""
         radial = self.radial(batch.distances)
         for convolution in self.convolutions:
             nodes = convolution(nodes, radial, batch)
+        return nodes, radial
+
+    def embed(self, batch: GraphBatch) -> Tensor:
+        """Crystal features before the fully connected layers, (B, F)."""
+        nodes, _ = self.convolved(self.embedded(batch), batch)
         pooled = torch.zeros(batch.n_crystals, nodes.shape[1], device=nodes.device, dtype=nodes.dtype)
         return pooled.index_add(0, batch.crystal_index, nodes * batch.node_weights[:, None].to(nodes.dtype))
 

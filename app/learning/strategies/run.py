@@ -20,7 +20,7 @@ from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap
 from app.learning.training.loop import TrainingEvent
 from app.learning.transfer import Base
-from app.registry.manifest import Architecture, InputKind, PropertyRecord
+from app.registry.manifest import Architecture, InputKind, PretextRecord, PropertyRecord
 
 
 class TrainingSpec(BaseModel):
@@ -48,6 +48,7 @@ class TrainingSpec(BaseModel):
     scope: str = ""
     only_when_named: bool = False
     data_kind: InputKind = InputKind.STRUCTURE
+    pretext: PretextRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
