@@ -42,7 +42,11 @@ from benchmarks.result_lines import ResultLines
 FOLDER = PROJECT_ROOT / "benchmarks/results/automatic"
 STORE = PROJECT_ROOT / "models_store"
 MAX_TEST = 1000
-RULES = {1: "networks from a source learn at 0.001, as until 2026-11-22", 2: "networks from a source learn at 0.003"}
+RULES = {
+    1: "networks from a source learn at 0.001, as until 2026-11-22",
+    2: "networks from a source learn at 0.003",
+    3: "so they do, a source without labels takes part, and no gap counts as the PBE gap",
+}
 """What changed in the package since lines were measured; those of the last rules are measured from now on."""
 NOW = max(RULES)
 
@@ -55,7 +59,9 @@ class Target:
     column: str
     property_key: str
     n_rows: int
-    sources: tuple[str, ...] = ("cgcnn-formation-energy/1", "cgcnn-band-gap/2", "cgcnn-band-gap-nonmetal/2")
+    sources: tuple[str, ...] = (
+        "cgcnn-formation-energy/1", "cgcnn-band-gap/2", "cgcnn-band-gap-nonmetal/2", "cgcnn-denoising/1"
+    )  # fmt: skip
     lower: float = -np.inf
     upper: float = np.inf
 

@@ -43,6 +43,7 @@ FloatArray = npt.NDArray[np.float64]
 AS_IN_A_TOURNAMENT = Training(given=(("learning_rate", 3e-3), ("max_epochs", 50), ("patience", 50)))
 ESTIMATES = {"logme": "LogME", "ridge_mae": "ridge on embeddings", "fold_mae": "fine-tuning in one fold"}
 """By the name in a line; of LogME more is better, of the others less."""
+DENOISING = "cgcnn-denoising/1"
 _RIDGE_ALPHAS = np.logspace(-2, 4, 13)
 
 
@@ -174,7 +175,9 @@ def _source_row(lines: Lines, target: str, source: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-kit", type=Path, required=True)
-    parser.add_argument("--targets", nargs="+", default=["k_vrh", "gap_gllbsc", "phonons"], choices=list(TARGETS))
+    parser.add_argument(
+        "--targets", nargs="+", default=["k_vrh", "g_vrh", "dielectric", "phonons", "gap_gllbsc"], choices=list(TARGETS)
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sources", nargs="+", default=[], help="NAME/VERSION; all there are when left out")
     parser.add_argument("--work-dir", type=Path, default=PROJECT_ROOT / ".work/transfer_levers")
@@ -183,7 +186,7 @@ def main() -> None:
     results = ResultLines(FOLDER, report)
     done = results.done("target", "seed", "source")
     own = options.work_dir / "sources"
-    sources = [*SOURCES, *(name for name in OWN_SOURCES if (own / name / MANIFEST_FILE).is_file())]
+    sources = [*SOURCES, DENOISING, *(name for name in OWN_SOURCES if (own / name / MANIFEST_FILE).is_file())]
     sources = options.sources or sources
     for target, seed in product(options.targets, range(options.seeds)):
         wanted = [source for source in sources if (target, seed, source) not in done]

@@ -243,7 +243,10 @@ def test_entrants_fit_data_and_sources(tmp_path: Path) -> None:
     found = networks(structure, [graph, elements])
     assert [each.method for each in found] == [Method.SCRATCH, Method.FINE_TUNE, Method.FREEZE_EARLY, Method.FREEZE]
     assert [each.after for each in found] == [None, None, "source fine-tuned", "source fine-tuned"]
-    assert networks(composition, [elements]) == []
+    assert networks(composition, [elements]) == [], "five of that size would make a model of 90 MB"
+    small = source_model(tmp_path / "d", composition, name="small", widths=[16, 8])
+    (tuned,) = networks(composition, [elements, small, graph])
+    assert (tuned.name, tuned.method, tuned.reads) == ("small fine-tuned", Method.FINE_TUNE, "elemental_fractions")
     for kind in (structure, composition):
         plain, sourced = (regressors(kind, 500, has_sources=has) for has in (False, True))
         assert not any(each.with_sources or each.with_embeddings for each in plain)

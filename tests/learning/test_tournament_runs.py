@@ -123,6 +123,27 @@ def only_networks_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "MAX_EPOCHS", 10)
 
 
+def test_a_small_source_is_fine_tuned_to_compositions_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_networks_learn(monkeypatch)
+    constant = Constant("constant", Family.SVR, Descriptor.PHYSICAL_ATTRIBUTES, is_cheap=True)
+    monkeypatch.setattr(automatic, "regressors", lambda kind, n_rows, *, has_sources: [constant])
+    source = source_model(
+        tmp_path / "s", InputKind.COMPOSITION, key="formation_energy_per_atom", max_epochs=30, widths=[32, 16]
+    )
+    model = compete(tmp_path / "run", sources=[source])
+    assert networks_of_all_folds(model)[0] == "source fine-tuned"
+    members = model.manifest.network["members"]
+    assert [member["reads"] for member in members if member["label"] == "source fine-tuned"] == [
+        "elemental_fractions"
+    ] * 3
+    predictor = Predictor.from_bytes(model.manifest, model.weights)
+    table = compositions()
+    values = predictor.predict([table.items[row] for row in model.test_rows])
+    assert values == pytest.approx(model.test_predictions.tolist(), abs=1e-5)
+
+
 @pytest.mark.parametrize("stopped_at", ["source fine-tuned, fold 1", "fold 3"])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     stopped_at: str, sources: dict[InputKind, Base], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

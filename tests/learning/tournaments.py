@@ -116,16 +116,16 @@ def open_course(folder: Path, kind: InputKind = InputKind.COMPOSITION, **given: 
 
 def source_model(
     folder: Path, kind: InputKind, name: str = "source", seed: int = 5, key: str = "band_gap", max_epochs: int = 1,
-    features: FeatureName | None = None,
+    features: FeatureName | None = None, **network: object,
 ) -> Base:  # fmt: skip
-    """A network that has learned almost nothing, as a pretrained model."""
+    """A network that has learned almost nothing, as a pretrained model; `network` is its shape where not the usual."""
     architecture = Architecture.CGCNN if kind is InputKind.STRUCTURE else Architecture.ELEMNET
     given = Hyperparameters(max_epochs=max_epochs, features=features)
     chosen = resolve_hyperparameters(architecture, Method.SCRATCH, given, 48)
     spec = TrainingSpec(
         name=name, method=Method.SCRATCH, architecture=architecture,
         property=PropertyRecord.of(get_property(key)), seed=seed, hyperparameters=chosen,
-        dataset_name="binaries",
+        dataset_name="binaries", network=network,
     )  # fmt: skip
     made = train_model(table_of(kind), spec, None, None, folder, lambda _: None, lambda: False)
     return made.manifest, made.weights

@@ -1043,6 +1043,48 @@ class PredictionRequest(BaseModel):
     """
 
 
+class PretextRecord(BaseModel):
+    """
+    What the representation learned before any label: noise added to the lengths of bonds, and hidden elements.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    spread: float
+    """
+    Standard deviation of the noise, Å.
+    """
+    hidden_share: float
+    """
+    Of the atoms, whose element was not told.
+    """
+    n_train: int
+    """
+    Structures that trained.
+    """
+    hyperparameters: dict[str, Any]
+    """
+    As used.
+    """
+    epochs: int
+    """
+    Epochs trained.
+    """
+    noise_missed: float
+    """
+    Mean absolute error of the noise, in units of its spread, on structures that watched the training; 0.80 is that of knowing nothing.
+    """
+    elements_found: float
+    """
+    Share of the hidden elements, 0 to 1, that it names in these structures.
+    """
+    wall_s: float
+    """
+    Time it took, s.
+    """
+
+
 class Problem(BaseModel):
     """
     RFC 9457 problem details; `code` is stable, `detail` is for people. Some codes carry further members.
@@ -1718,6 +1760,10 @@ class TrainingRecord(BaseModel):
     """
     What a search chose, and its validation errors on the learned scale.
     """
+    pretext: PretextRecord | None = None
+    """
+    What it learned before any label; null: nothing.
+    """
 
 
 class TrustRecord(BaseModel):
@@ -2190,7 +2236,7 @@ class FineTuningJobCreate(BaseModel):
     """
     base_model: str = "auto"
     """
-    The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped model of the method's family that was trained on the most rows, formation energy first; of method `auto` all that read such data.
+    The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped model of the method's family that learned what transfers best to the property (of gaps PBE gaps, of moduli and phonons bond lengths), else formation energy; of method `auto` all that read such data.
     """
     method: Literal[
         "scratch",

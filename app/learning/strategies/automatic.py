@@ -10,7 +10,7 @@ import torch
 from app.learning.baselines.search import Watch, make_folds
 from app.learning.checkpoints import load_network
 from app.learning.networks.ensemble import EnsembleNetwork
-from app.learning.networks.ensemble_settings import GRAPH, EnsembleSettings, MemberSettings, SourceSettings
+from app.learning.networks.ensemble_settings import EnsembleSettings, MemberSettings, SourceSettings
 from app.learning.representations import Composite
 from app.learning.splits import Split
 from app.learning.strategies.run import Fitted, Run, SearchEvent
@@ -133,7 +133,7 @@ def _member(standing: Standing, part: Part, weight: float) -> MemberSettings:
     settings = part.network.settings.model_dump(mode="json")  # type: ignore[operator,union-attr]
     if isinstance(entrant, NetworkEntrant):
         return MemberSettings(
-            label=entrant.name, architecture=entrant.architecture, network=settings, reads=GRAPH,
+            label=entrant.name, architecture=entrant.architecture, network=settings, reads=entrant.reads,
             scaling=part.scaling, weight=weight,
         )  # fmt: skip
     return MemberSettings(

@@ -20,6 +20,9 @@ MAX_KERNEL_ROWS = 4000
 MAX_GAUSSIAN_ROWS = 1500
 """Of a Gaussian process, whose likelihood is computed some thirty times."""
 
+MAX_BYTES = 8_000_000
+"""Of the weights of a source whose fine-tuned networks, one of each fold, may become members of a model."""
+
 CLIP = 6.0
 """Standard deviations: no feature of a kernel machine is farther out, however odd a crystal."""
 
@@ -67,13 +70,15 @@ class RegressorEntrant:
 class NetworkEntrant:
     """A method of gradient descent, from a source where it needs one.
 
-    `after` names the entrant that has to be the best from any source in the first fold for this one to play at all.
+    `reads` is the graph or the name of a descriptor. `after` names the entrant that has to be the best from any source
+    in the first fold for this one to play at all.
     """
 
     name: str
     method: Method
     architecture: Architecture
     base: Base | None
+    reads: str = GRAPH
     after: str | None = None
 
 
@@ -124,15 +129,17 @@ def _most_rows(family: Family) -> float:
 
 
 def networks(kind: InputKind, sources: Sequence[Base]) -> list[NetworkEntrant]:
-    """Fine-tuning of each source that can be, all of it or what is not frozen, and training from nothing.
+    """Fine-tuning of each source that can be, all of it or what is not frozen; of crystal graphs also from nothing.
 
-    Only of crystal graphs.
-
-    An ElemNet has 4.6 million weights: five of them would make a model of 90 MB, and on a few hundred compositions
-    trees are better (Gupta et al. 2024, Table II for 28,000). It takes part as a source.
+    Of compositions only of small sources: one of 4.6 million weights would, five times, make a model of 90 MB. From
+    nothing trees are better there (Gupta et al. 2024, Table II for 28,000 rows).
     """
     if kind is not InputKind.STRUCTURE:
-        return []
+        return [
+            NetworkEntrant(f"{base[0].name} fine-tuned", Method.FINE_TUNE, Architecture.ELEMNET, base, reads)
+            for base, reads in usable_sources(kind, sources)
+            if base[0].architecture is Architecture.ELEMNET and len(base[1]) <= MAX_BYTES
+        ]
     found = [NetworkEntrant("CGCNN from scratch", Method.SCRATCH, Architecture.CGCNN, None)]
     for base in graph_sources(sources):
         name = f"{base[0].name} fine-tuned"
