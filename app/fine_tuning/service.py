@@ -29,8 +29,8 @@ from app.jobs.service import JobService
 from app.jobs.status import JobStatus
 from app.learning.methods import Method, method_info, methods_for_data, named
 from app.learning.presets import chosen_architecture, require_fitting_target, resolve_hyperparameters
-from app.properties.catalogue import DENOISING, FORMATION_ENERGY, best_start
-from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord
+from app.properties.catalogue import FORMATION_ENERGY, best_start
+from app.registry.manifest import Architecture, InputKind, Manifest, PropertyRecord, what_it_learned
 from app.registry.models import ModelVersion
 from app.registry.repository import RegistryRepository
 from app.registry.service import SHIPPED, RegistryService, require_same_kind
@@ -255,7 +255,7 @@ def _can_start(method: Method, known: Collection[Architecture]) -> bool:
 
 def _source_rank(version: ModelVersion, wanted: str) -> tuple[bool, bool, int]:
     manifest = Manifest.model_validate(version.manifest)
-    learned = manifest.property.key if manifest.training.pretext is None else DENOISING
+    learned = what_it_learned(manifest)
     return learned == wanted, learned == FORMATION_ENERGY, manifest.training.n_train
 
 

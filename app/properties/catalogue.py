@@ -124,6 +124,7 @@ _SPECS = (
         transform=Transform.LOG10,
         lower=1.0,
         upper=10000.0,
+        best_start=DENOISING,
     ),
     PropertySpec(
         key="dielectric_electronic",

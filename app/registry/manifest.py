@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.properties.catalogue import PropertySpec, TaskType, Transform
+from app.properties.catalogue import DENOISING, PropertySpec, TaskType, Transform
 
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -289,3 +289,8 @@ class Manifest(_Frozen):
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     weights_sha256: str = ""
     weights_bytes: int = 0
+
+
+def what_it_learned(manifest: Manifest) -> str:
+    """What the representation comes from: the key of the property, or DENOISING."""
+    return manifest.property.key if manifest.training.pretext is None else DENOISING
