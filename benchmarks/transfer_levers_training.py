@@ -53,6 +53,7 @@ class Training:
     """One network trained on a draw.
 
     source            whose weights it starts with; None: random ones
+    is_frozen         the source's representation stays as it is
     given             hyperparameters that are not those of the `default` preset
     member            number among trainings that differ in the order of rows alone (from scratch: in weights too)
     fold              None: the split of the draw; else the fold that chooses the epoch, all others train
@@ -65,6 +66,7 @@ class Training:
     """
 
     source: str | None = FORMATION_ENERGY
+    is_frozen: bool = False
     given: tuple[tuple[str, Any], ...] = ()
     member: int = 0
     fold: int | None = None
@@ -77,6 +79,8 @@ class Training:
 
     @property
     def method(self) -> Method:
+        if self.is_frozen:
+            return Method.FREEZE
         return Method.FINE_TUNE if self.source else Method.SCRATCH
 
 

@@ -5,7 +5,8 @@
 For each draw (500 rows train, 125 choose, up to 1,000 of other formulas measure: those of `transfer_levers`) and each
 source: LogME of its embeddings (You et al., ICML 2021), the error of ridge regression on them in five folds, and
 the error of fine-tuning in one fold, as the tournament of `auto` sees it; then the test error of fine-tuning on all
-500 rows. Lines of benchmarks/results/transferability/runs.jsonl are kept; writes report.md beside them.
+500 rows, and of training only what follows the source's representation. Lines of
+benchmarks/results/transferability/runs.jsonl are kept; writes report.md beside them.
 """
 
 import argparse
@@ -93,11 +94,13 @@ def measure(lab: Lab, source: str) -> dict[str, Any]:
     in_fold = lab.train(replace(AS_IN_A_TOURNAMENT, source=source, fold=0))
     held_out = draw.folds[0][1]
     tuned = lab.train(replace(AS_IN_A_TOURNAMENT, source=source))
-    errors = np.abs(tuned.at_marks[-1] - labels)
+    frozen = lab.train(replace(AS_IN_A_TOURNAMENT, source=source, is_frozen=True))
+    errors, frozen_errors = (np.abs(trained.at_marks[-1] - labels) for trained in (tuned, frozen))
     return {
         "target": draw.target, "seed": draw.seed, "source": source, **found,
         "fold_mae": float(np.abs(in_fold.at_marks[-1] - labels)[held_out].mean()),
-        "mae": float(errors[draw.split.test].mean()), "estimate_s": round(estimated - started, 2),
+        "mae": float(errors[draw.split.test].mean()), "frozen_mae": float(frozen_errors[draw.split.test].mean()),
+        "estimate_s": round(estimated - started, 2),
         "fold_s": round(in_fold.seconds, 1), "date": datetime.now(UTC).isoformat(timespec="minutes"),
     }  # fmt: skip
 
@@ -122,7 +125,7 @@ than the smallest one; mean over draws. Seconds: median, of one source.
 COLUMNS = (
     "| target | draws | estimate | rank correlation | chosen is best | regret | s |\n|---|---|---|---|---|---|---|"
 )
-ERRORS = "| target | draws | source | test error, fine-tuned |\n|---|---|---|---|"
+ERRORS = "| target | draws | source | test error, fine-tuned | with the representation frozen |\n|---|---|---|---|---|"
 Lines = Sequence[Mapping[str, Any]]
 
 
@@ -165,11 +168,18 @@ def _said(line: Mapping[str, Any], name: str) -> float:
 
 
 def _source_row(lines: Lines, target: str, source: str) -> str:
-    errors = np.array([line["mae"] for line in lines if (line["target"], line["source"]) == (target, source)])
-    if not errors.size:
+    own = [line for line in lines if (line["target"], line["source"]) == (target, source)]
+    if not own:
         return ""
-    spread = f" ± {errors.std(ddof=1):.4f}" if errors.size > 1 else ""
-    return f"| {target} | {errors.size} | `{source}` | {errors.mean():.4f}{spread} |"
+    cells = [_mean([line[name] for line in own if line.get(name) is not None]) for name in ("mae", "frozen_mae")]
+    return f"| {target} | {len(own)} | `{source}` | {' | '.join(cells)} |"
+
+
+def _mean(errors: Sequence[float]) -> str:
+    if not errors:
+        return "-"
+    spread = f" ± {np.std(errors, ddof=1):.4f}" if len(errors) > 1 else ""
+    return f"{np.mean(errors):.4f}{spread}"
 
 
 def main() -> None:
