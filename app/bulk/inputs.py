@@ -216,7 +216,8 @@ def _lines(file: BinaryIO, encoding: str) -> Generator[str]:
         while line := text.readline(_MAX_LINE_CHARACTERS):
             yield line
     finally:
-        text.detach()
+        if not file.closed:  # Python's collector, which ends what was stopped half way, may close the file first.
+            text.detach()
 
 
 @contextmanager

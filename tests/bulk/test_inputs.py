@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.bulk import inputs
 from app.bulk.chunks import cut
 from app.bulk.inputs import count_rows, look_at, read_rows
 from app.core.errors import XtalforgeError
@@ -124,3 +125,12 @@ def test_structures_as_objects_and_texts_as_bytes_are_read(tmp_path: Path) -> No
     pq.write_table(pa.table({"composition": pa.array([b"NaCl"], pa.binary())}), sink)
     (row,) = _read(tmp_path, sink.getvalue())
     assert row.text == "NaCl"
+
+
+def test_rows_left_half_way_end_in_silence_after_their_file() -> None:
+    """Python's collector ends a file and what reads it in any order."""
+    file = io.BytesIO(as_csv(rows(100)))
+    lines = inputs._lines(file, "utf-8-sig")
+    next(lines)
+    file.close()
+    lines.close()
