@@ -51,6 +51,7 @@ def learn_unlabelled(
     prepared: PreparedTable,
     split: Split,
     seed: int,
+    dataset_sha256: str,
     work_dir: Path,
     on_event: Callable[[TrainingEvent], None],
     device: str,
@@ -75,7 +76,7 @@ def learn_unlabelled(
         _unlabelled(prepared, split.train),
         _unlabelled(prepared, split.val),
         work_dir,
-        _key(recipe, pretext, prepared, split, chosen, seed),
+        _key(recipe, pretext, prepared, split, chosen, seed, dataset_sha256),
         where,
     )
     with flushed_denormals():
@@ -117,11 +118,12 @@ def _guessed(denoiser: Denoiser, samples: Samples, device: torch.device, seed: i
 
 
 def _key(
-    recipe: Recipe, pretext: Pretext, prepared: PreparedTable, split: Split, chosen: Hyperparameters, seed: int
-) -> str:
+    recipe: Recipe, pretext: Pretext, prepared: PreparedTable, split: Split, chosen: Hyperparameters, seed: int,
+    dataset_sha256: str,
+) -> str:  # fmt: skip
     keys = "\n".join(prepared.keys[row] for row in split.train)
     described = [
-        pretext.spread, pretext.hidden_share, recipe.network, chosen.model_dump(mode="json"), seed,
+        pretext.spread, pretext.hidden_share, recipe.network, chosen.model_dump(mode="json"), seed, dataset_sha256,
         hashlib.sha256(keys.encode()).hexdigest(),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

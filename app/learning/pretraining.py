@@ -72,7 +72,7 @@ def pretrain(
     `on_featurised(done, total)` reports the preparation. Raises FileNotFoundError when the source is not in `data_kit`.
     """
     path = data_kit / recipe.file
-    prepared = prepare_recipe(recipe, path, work_dir, on_featurised)
+    prepared, digest = prepare_recipe(recipe, path, work_dir, on_featurised), file_digest(path)
     given = _overridden(recipe.hyperparameters, overrides)
     method = _method(recipe)
     base, parent = _base(recipe, store)
@@ -84,7 +84,9 @@ def pretrain(
     if recipe.pretext is not None:
         split = split_of_run(resolved, seed, prepared)
         pretext = replace(recipe.pretext, hyperparameters=_overridden(recipe.pretext.hyperparameters, overrides))
-        base, learned = learn_unlabelled(recipe, pretext, prepared, split, seed, run_dir / "pretext", on_event, device)
+        base, learned = learn_unlabelled(
+            recipe, pretext, prepared, split, seed, digest, run_dir / "pretext", on_event, device
+        )  # fmt: skip
     spec = TrainingSpec(
         name=recipe.name,
         method=method,
@@ -94,7 +96,7 @@ def pretrain(
         hyperparameters=resolved,
         network=recipe.network,
         dataset_name=recipe.dataset,
-        dataset_sha256=file_digest(path),
+        dataset_sha256=digest,
         licence=recipe.licence,
         command=command,
         description=recipe.description,

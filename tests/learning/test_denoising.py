@@ -184,6 +184,9 @@ def test_held_out_rows_do_not_train_it(
     ]
     assert changed != cifs
     pq.write_table(table.set_column(0, "cif", pa.array(changed)), tmp_path / RECIPE.file)
-    after, _ = trained(tmp_path, tmp_path / "work")
+    # In the folder of the first: a state of other structures is not gone on from.
+    shutil.copytree(first[2] / "runs", tmp_path / "work" / "runs")
+    after, events = trained(tmp_path, tmp_path / "work")
+    assert [event.epoch for event in events] == [1, 2, 3] * 2
     assert after.weights == before.weights
     assert not np.array_equal(after.test_predictions, before.test_predictions)

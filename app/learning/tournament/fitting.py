@@ -36,8 +36,8 @@ _USUAL_ROWS = 600
 """Rows of a small data set; larger ones see each row less often."""
 _SHARE_FROM_SOURCE = {Architecture.CGCNN: 0.5, Architecture.ELEMNET: 2.0}
 """Of these epochs, for what starts from a source: the errors of a CGCNN are the same
-(benchmarks/results/transfer_levers), those of an ElemNet, whose epochs cost little, 3 % lower than with half as many.
-"""
+(benchmarks/results/transfer_levers), those of an ElemNet, whose epochs cost little, 3 % lower than with half as many
+(two draws; README, Decisions)."""
 _N_WATCHED = 32
 """Training rows whose errors are looked at after each epoch."""
 
