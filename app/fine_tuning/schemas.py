@@ -62,8 +62,9 @@ class FineTuningJobCreate(BaseModel):
         default=AUTO,
         max_length=255,
         description="The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped "
-        "model of the method's family that learned what transfers best to the property (of gaps PBE gaps, of moduli "
-        "and phonons bond lengths), else formation energy; of method `auto` all that read such data.",
+        "model of the method's family that learned what transfers best to the property (of gaps PBE gaps; of "
+        "moduli, phonons and dielectric constants bond lengths and hidden elements), else formation energy; of method "
+        "`auto` all that read such data.",
     )
     method: Method = Field(default=Method.FINE_TUNE, description="See GET /v1/fine-tuning/methods.")
     hyperparameters: Annotated[

@@ -2236,7 +2236,7 @@ class FineTuningJobCreate(BaseModel):
     """
     base_model: str = "auto"
     """
-    The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped model of the method's family that learned what transfers best to the property (of gaps PBE gaps, of moduli and phonons bond lengths), else formation energy; of method `auto` all that read such data.
+    The model to start from: NAME (its champion), NAME@ALIAS or NAME/VERSION. `auto`: the shipped model of the method's family that learned what transfers best to the property (of gaps PBE gaps; of moduli, phonons and dielectric constants bond lengths and hidden elements), else formation energy; of method `auto` all that read such data.
     """
     method: Literal[
         "scratch",
