@@ -64,7 +64,7 @@ NOW = max(RULES)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A file of the data kit. Labels used are above `lower`; `n_rows`, or all but one of `n_folds`, train and choose."""
+    """A file of the data kit. Labels above `lower` are used; `n_rows`, or all but one of `n_folds`, train."""
 
     file: str
     column: str
