@@ -23,6 +23,7 @@ KILL = Kill(100.0, "API process", "SIGKILL")
 GOOD = Record("CIF", 99.0, 99.0, 101.5, 200)
 
 
+@pytest.mark.proof
 def test_a_killed_process_costs_nobody_an_answer(tmp_path: Path, tiny_models: Path) -> None:
     weights = {"upload": 4.0, "CIF": 2.0, "composition": 2.0, "page": 1.0, "refused": 1.0}
     short = Plan(
