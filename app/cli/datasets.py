@@ -119,9 +119,9 @@ def validate(
 ) -> None:
     """Check every row of DATA as an upload would, without storing anything.
 
-    Exit status 0: every row can be used. 3: some cannot. 1: too few can.
+    Exit status 0: every row can be used. 3: some cannot. 1: it would be refused.
     """
-    from app.datasets.inspection import MIN_USABLE_ROWS, inspect_table
+    from app.datasets.inspection import inspect_table
     from app.datasets.readers import read_dataset
 
     spec = resolve_property(property_key, unit, transform)
@@ -131,7 +131,7 @@ def validate(
         print_json(report)
     else:
         _print_report(report)
-    if report.n_usable < MIN_USABLE_ROWS:
+    if report.refused is not None:
         raise typer.Exit(EXIT_ERROR)
     if report.n_failed:
         raise typer.Exit(EXIT_PARTIAL)
@@ -157,3 +157,5 @@ def _print_report(report: ValidationReport) -> None:
         print_table("Rows that cannot be used", ("line#", "id", "why"), ((f.line, f.row_id, f.detail) for f in shown))
     for warning in report.warnings:
         stdout.print(f"- {warning}", markup=False, highlight=False)
+    if report.refused is not None:
+        stdout.print(f"An upload is refused: {report.refused}", markup=False, highlight=False)

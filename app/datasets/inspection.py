@@ -15,6 +15,7 @@ from app.datasets.findings import (
     label_statistics,
     labels_look_like_log10,
 )
+from app.datasets.mixed_units import MixedUnits, find_mixed_units
 from app.datasets.report import MAX_LISTED, RowFailure, UnseenElements, ValidationReport
 from app.datasets.rows import RawTable
 from app.datasets.validation import UsableRow, validate_rows
@@ -62,7 +63,8 @@ def inspect_table(table: RawTable, spec: PropertySpec) -> Inspection:
         unseen_elements=[],
         warnings=[*table.notes, *_warnings(table, rows, failures, spec)],
     )
-    return Inspection(rows, report)
+    refused = _refused(report, find_mixed_units(table.rows, rows, spec), spec.unit)
+    return Inspection(rows, report.model_copy(update={"refused": refused}))
 
 
 def with_champions(inspection: Inspection, seen: Mapping[tuple[str, int], Set[str]]) -> Inspection:
@@ -81,12 +83,39 @@ def with_champions(inspection: Inspection, seen: Mapping[tuple[str, int], Set[st
     return replace(inspection, report=inspection.report.model_copy(update={"unseen_elements": unseen}))
 
 
-def reasons_of(failures: Sequence[RowFailure]) -> str:
+def _reasons_of(failures: Sequence[RowFailure]) -> str:
     """How many rows failed for which reason, the most frequent first, and one of them in full."""
     counts = Counter(failure.code for failure in failures).most_common()
     first = next(failure for failure in failures if failure.code == counts[0][0])
     named = ", ".join(f"{count} {code}" for code, count in counts)
     return f"{named} (line {first.line}: {first.detail.rstrip('.')})"
+
+
+def _refused(report: ValidationReport, mixed: MixedUnits | None, unit: str) -> str | None:
+    """Why the rows cannot be learned from."""
+    labels = report.labels
+    if mixed is not None:
+        return (
+            f"The labels seem to be in two units: {mixed.share:.0%} of them (such as {mixed.example:.4g}) look as if "
+            f"in {mixed.unit}, the others (such as {mixed.other:.4g}) in {unit}. Send all in {unit}. Should they be "
+            "right as they are, send them as a property of your own."
+        )
+    if report.n_usable < MIN_USABLE_ROWS:
+        return _too_few(report)
+    if labels is not None and labels.min == labels.max:
+        return f"All labels are {labels.min:g} {labels.unit}: nothing can be learned."
+    return None
+
+
+def _too_few(report: ValidationReport) -> str:
+    if report.n_rows == 0:
+        return "The file has no rows of data."
+    said = [f"{report.n_usable} of {report.n_rows} rows can be used; at least {MIN_USABLE_ROWS} are needed."]
+    if report.n_duplicates:
+        said.append(f"{report.n_duplicates} repeat others, with the same label.")
+    if report.failures and not any("cannot be used: " in warning for warning in report.warnings):
+        said.append(f"{report.n_failed} cannot be used: {_reasons_of(report.failures)}.")
+    return " ".join([*said, *report.warnings])
 
 
 def _input_kind(rows: Sequence[UsableRow]) -> InputKind | None:
@@ -107,7 +136,7 @@ def _warnings(
     if MIN_USABLE_ROWS <= len(rows) < FEW_ROWS:
         warnings.append(f"Only {len(rows)} rows can be used: a model from fewer than {FEW_ROWS} will be rough.")
     if len(failures) > 0.1 * len(table.rows):
-        warnings.append(f"{len(failures)} of {len(table.rows)} rows cannot be used: {reasons_of(failures)}.")
+        warnings.append(f"{len(failures)} of {len(table.rows)} rows cannot be used: {_reasons_of(failures)}.")
     repeated = [row_id for row_id, count in Counter(row.row_id for row in table.rows).items() if count > 1]
     if repeated:
         warnings.append(

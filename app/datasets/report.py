@@ -117,6 +117,11 @@ class ValidationReport(_Part):
     labels: LabelStatistics | None = Field(description="The labels of the usable rows; null: there are none.")
     elements: dict[str, int] = Field(description="Usable rows that hold each element.", examples=[{"O": 412}])
     unseen_elements: list[UnseenElements] = Field(description="By each champion model of the same kind of input.")
+    refused: str | None = Field(
+        default=None,
+        description="Why nothing can be learned from these rows, which are then not stored; null: they are.",
+        examples=["All labels are 1 eV: nothing can be learned."],
+    )
     warnings: list[str] = Field(
         description="What to look at before training.",
         examples=[["3 rows hold an element that no base model has seen."]],

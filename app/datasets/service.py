@@ -24,7 +24,7 @@ from app.core.logging import get_logger
 from app.core.orm import utc_now
 from app.core.settings import Settings
 from app.datasets.columns import ID_COLUMN, INPUT_COLUMNS
-from app.datasets.inspection import MIN_USABLE_ROWS, Inspection, inspect_table, reasons_of, with_champions
+from app.datasets.inspection import Inspection, inspect_table, with_champions
 from app.datasets.models import Dataset
 from app.datasets.readers import read_dataset
 from app.datasets.report import ValidationReport
@@ -82,11 +82,8 @@ class DatasetService:
         shown_name = _dataset_name(name or PurePosixPath(file_name.replace("\\", "/")).stem)
         inspection = inspect_table(read_dataset(file, spec.key, self._limits), spec)
         inspection = with_champions(inspection, self._champion_elements(inspection.report.input_kind))
-        if len(inspection.rows) < MIN_USABLE_ROWS:
-            raise _too_few(inspection)
-        if (labels := inspection.report.labels) is not None and labels.min == labels.max:
-            report = inspection.report.model_dump(mode="json")
-            raise DatasetInvalid(f"All labels are {labels.min:g} {labels.unit}: nothing can be learned.", report=report)
+        if (reason := inspection.report.refused) is not None:
+            raise DatasetInvalid(reason, report=inspection.report.model_dump(mode="json"))
         dataset, created = self._store_rows(inspection, PropertyRecord.of(spec), shown_name)
         return StoredDataset(dataset, created, inspection.report)
 
@@ -198,19 +195,6 @@ def _dataset_name(name: str) -> str:
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise InvalidName(f"A data set's name has 1 to {MAX_NAME_LENGTH} printable characters.")
     return name
-
-
-def _too_few(inspection: Inspection) -> DatasetInvalid:
-    report = inspection.report
-    if report.n_rows == 0:
-        return DatasetInvalid("The file has no rows of data.", report=report.model_dump(mode="json"))
-    said = [f"{report.n_usable} of {report.n_rows} rows can be used; at least {MIN_USABLE_ROWS} are needed."]
-    if report.n_duplicates:
-        said.append(f"{report.n_duplicates} repeat others, with the same label.")
-    if report.failures and not any("cannot be used: " in warning for warning in report.warnings):
-        said.append(f"{report.n_failed} cannot be used: {reasons_of(report.failures)}.")
-    detail = " ".join([*said, *report.warnings])
-    return DatasetInvalid(detail, report=report.model_dump(mode="json"))
 
 
 def stored_rows(store: ArtifactStore, path: str) -> bytes:

@@ -100,10 +100,14 @@ def test_models(run: Command, folder: Path) -> None:
     assert run("models", "download", ENERGY_MODEL, "-o", "out").returncode == 1
 
 
-def test_a_data_set_is_checked(run: Command) -> None:
+def test_a_data_set_is_checked(run: Command, folder: Path) -> None:
     done = run("datasets", "validate", "salts.jsonl", "--property", "k_vrh", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["n_usable"] == len(salts())
     assert "usable" in run("datasets", "validate", "salts.jsonl", "--property", "k_vrh").stdout
+    lines = "".join(json.dumps({"formula": f"Na{n}Cl", "k_vrh": 20}) + "\n" for n in range(1, 31))
+    (folder / "equal.jsonl").write_text(lines)
+    refused = run("datasets", "validate", "equal.jsonl", "--property", "k_vrh")
+    assert refused.returncode == 1 and "An upload is refused: All labels are 20 GPa" in " ".join(refused.stdout.split())
 
 
 def test_the_schema(run: Command) -> None:

@@ -121,6 +121,18 @@ def test_equal_labels_teach_nothing(datasets: DatasetService) -> None:
         _create(datasets, as_csv([{**row, "k_vrh": 7.0} for row in records()]))
 
 
+def test_two_units_are_refused_by_name(datasets: DatasetService, store: ArtifactStore) -> None:
+    rows = records()
+    for row in rows[::3]:
+        row["k_vrh"] *= 1e9
+    with pytest.raises(
+        DatasetInvalid, match=r"33% of them \(such as 1\.4.*e\+11\) look as if in Pa, the others"
+    ) as caught:
+        _create(datasets, as_csv(rows))
+    assert caught.value.context["report"]["refused"] == caught.value.detail
+    assert store.list() == []
+
+
 def test_elements_unseen_by_champions_are_in_the_report(
     datasets: DatasetService, session: Session, store: ArtifactStore
 ) -> None:

@@ -2851,6 +2851,10 @@ class ValidationReport(BaseModel):
     """
     By each champion model of the same kind of input.
     """
+    refused: str | None = None
+    """
+    Why nothing can be learned from these rows, which are then not stored; null: they are.
+    """
     warnings: list[str]
     """
     What to look at before training.

@@ -1,0 +1,122 @@
+"""Labels in two units at once: two groups, as far apart as another unit is from the property's own."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from app.datasets.rows import RawRow
+from app.datasets.validation import UsableRow, number_of
+from app.properties.catalogue import PropertySpec
+from app.properties.units import OTHER_UNITS, SMALLEST_TOLD_APART
+from app.structures.crystal import Crystal, FloatArray
+
+MIN_ROWS, MAX_ROWS = 20, 5000
+"""Of more rows, so many are looked at."""
+_MIN_GROUP, _MIN_SHARE = 5, 0.04
+_MIN_DISTANCE, _FEW_ROWS = 4.0, 150.0
+"""Centres of the two groups in their spread (Ashman's D), and what is added over the number of rows.
+
+The halves of one bell have 2.7.
+"""
+_TOLERANCE = 0.12
+"""In log10, between the distance of the groups and that of the units."""
+_USUAL = 100
+"""Times the smallest label that tells of a unit: the least that both groups have in the middle, in the own unit."""
+_RIDGE = 0.3
+_SMALLEST_SPREAD = 1e-3
+Row = TypeVar("Row", RawRow, UsableRow)
+
+
+@dataclass(frozen=True, slots=True)
+class MixedUnits:
+    """`share` of the labels look as if they were in `unit`; one of these, and one of the others."""
+
+    unit: str
+    share: float
+    example: float
+    other: float
+
+
+def find_mixed_units(raw: Sequence[RawRow], usable: Sequence[UsableRow], spec: PropertySpec) -> MixedUnits | None:
+    """Looks at all labels, also those that no such property can have; then at what the composition does not explain
+    of the usable ones, where groups that overlap come apart.
+
+    A property of one's own is not looked at: what it can be is not known.
+    """
+    if spec.unit not in OTHER_UNITS or spec.upper is None:
+        return None
+    smallest = SMALLEST_TOLD_APART[spec.unit]
+    numbers = [number_of(row.label.strip()) for row in _spaced(raw)]
+    labels = np.array([number for number in numbers if number is not None and abs(number) >= smallest])
+    rows = [row for row in _spaced(usable) if abs(row.target) >= smallest]
+    targets = np.array([row.target for row in rows])
+    found = None
+    if len(labels) >= MIN_ROWS:
+        found = _mixed(labels, np.log10(np.abs(labels)), spec.unit)
+    if found is None and len(rows) >= MIN_ROWS:
+        found = _mixed(targets, _unexplained(rows, np.log10(np.abs(targets))), spec.unit)
+    return found
+
+
+def _spaced(rows: Sequence[Row]) -> Sequence[Row]:
+    return rows[:: max(1, math.ceil(len(rows) / MAX_ROWS))]
+
+
+def _mixed(values: FloatArray, logarithms: FloatArray, own: str) -> MixedUnits | None:
+    """By the logarithms of the values, (n,), or what is left of them."""
+    upper = _upper_group(logarithms)
+    if upper is None:
+        return None
+    apart = float(logarithms[upper].mean() - logarithms[~upper].mean())
+    units = OTHER_UNITS[own]
+    unit = min(units, key=lambda name: abs(abs(math.log10(units[name])) - apart))
+    in_unit = upper if units[unit] < 1 else ~upper
+    example, other = float(np.median(values[in_unit])), float(np.median(values[~in_unit]))
+    unusual = min(abs(example) * units[unit], abs(other)) < _USUAL * SMALLEST_TOLD_APART[own]
+    if unusual or abs(abs(math.log10(units[unit])) - apart) > _TOLERANCE:
+        return None
+    return MixedUnits(unit, float(in_unit.mean()), example, other)
+
+
+def _upper_group(logarithms: FloatArray) -> np.ndarray | None:
+    """Which rows are above the cut that leaves the least spread on both sides; None where these are no two groups."""
+    order = np.argsort(logarithms)
+    ascending = logarithms[order]
+    n, below = len(ascending), np.arange(1, len(ascending))
+    sums, squares = np.cumsum(ascending), np.cumsum(ascending**2)
+    left = squares[:-1] - sums[:-1] ** 2 / below
+    right = squares[-1] - squares[:-1] - (sums[-1] - sums[:-1]) ** 2 / (n - below)
+    cut = int(np.argmin(left + right)) + 1
+    if min(cut, n - cut) < max(_MIN_GROUP, _MIN_SHARE * n):
+        return None
+    spread = math.hypot(ascending[:cut].std(), ascending[cut:].std()) / math.sqrt(2)
+    distance = (ascending[cut:].mean() - ascending[:cut].mean()) / max(spread, _SMALLEST_SPREAD)
+    if distance < _MIN_DISTANCE + _FEW_ROWS / n:
+        return None
+    upper = np.zeros(n, dtype=bool)
+    upper[order[cut:]] = True
+    return upper
+
+
+def _unexplained(rows: Sequence[UsableRow], logarithms: FloatArray) -> FloatArray:
+    """Residuals, each of a ridge regression on fractions of the elements that has not seen the row."""
+    fractions = [_fractions(row) for row in rows]
+    column = {symbol: place for place, symbol in enumerate(sorted({symbol for each in fractions for symbol in each}))}
+    matrix = np.zeros((len(rows), len(column)))
+    for place, each in enumerate(fractions):
+        for symbol, fraction in each.items():
+            matrix[place, column[symbol]] = fraction
+    solved = np.linalg.solve(matrix.T @ matrix + _RIDGE * np.eye(len(column)), matrix.T)
+    centred = logarithms - np.median(logarithms)
+    leverage = np.einsum("ij,ji->i", matrix, solved)
+    residuals: FloatArray = (centred - matrix @ (solved @ centred)) / (1 - leverage)
+    return residuals
+
+
+def _fractions(row: UsableRow) -> dict[str, float]:
+    amounts = row.item.element_counts if isinstance(row.item, Crystal) else row.item.amounts
+    total = sum(amounts.values())
+    return {symbol: amount / total for symbol, amount in amounts.items()}
