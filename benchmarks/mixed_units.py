@@ -115,8 +115,8 @@ def main() -> None:
     counts = ", ".join(str(size) for size in DRAWS)
     RESULT.write_text(
         "# Labels in two units\n\n"
-        f"{datetime.now(UTC):%Y-%m-%d}, `python -m benchmarks.mixed_units`. Refused of labels in one unit (random parts "
-        f"of {counts} rows\nand all, at most {MAX_ROWS:,}): {n_refused} of {n_drawn:,}.\n"
+        f"{datetime.now(UTC):%Y-%m-%d}, `python -m benchmarks.mixed_units`. Refused of labels in one unit (random "
+        f"parts of {counts} rows\nand all, at most {MAX_ROWS:,}): {n_refused} of {n_drawn:,}.\n"
         f"Refused of {MIXED_DRAWS} draws in two units, half of them with 10 %, half with 40 % in the other unit:\n\n"
         f"| table | property | in one unit | other unit | {' | '.join(f'{size} rows' for size in MIXED_ROWS)} |\n"
         f"|---|---|---|---|{'---|' * len(MIXED_ROWS)}\n" + "\n".join(lines) + "\n"
