@@ -30,8 +30,8 @@ _NOTES = (
     "source has seen no formula of any target's rows.",
     "Sources: the Materials Project file of the data kit has 58,259 training rows with formation energies and 42,594 "
     "gaps of non-metals, so `all` stands for the paper's 113k-dEf and 54k-NM-Eg. They are the shipped models (96 "
-    "features, SiLU, AdamW); the `10k` sources have the paper's network (64, softplus) and training (SGD, 120 epochs) "
-    "and cells of at most 20 atoms. What starts from a source has its shape; "
+    "features, SiLU, AdamW); `SGD` and `10k` sources have the paper's network (64, softplus) and training (SGD, 120 "
+    "epochs), `10k` also cells of at most 20 atoms (28 with gaps). What starts from a source has its shape; "
     f"`{WIDE_SCRATCH}` shows what the shape of `all` is worth. Weights that AdamW has trained are 4 to 7 times as "
     "large as those of SGD: under batch normalisation the paper's rate hardly turns them, so `TL all, paper` acts as "
     "if they were frozen.",
@@ -98,6 +98,7 @@ def _paper(
     return {
         SCRATCH: Published(*scratch),
         **{f"TL {name}, paper": figure for name, figure in transfer.items()},
+        **{f"TL {name}-SGD, paper": figure for name, figure in transfer.items() if name.startswith("all-")},
         f"freezing {source}, paper": Published(mean, std),
         **baselines,
     }
@@ -212,6 +213,8 @@ def _scratch(preset: str, n_train: int) -> System:
 def _transfers(preset: str, sources: Sequence[str], n_train: int) -> list[System]:
     """From all rows of each source, and from 10k rows of the best one; each as in the paper and strict."""
     names = [*(f"all-{source}" for source in sources), f"10k-{sources[0]}"]
+    if preset == "paper":
+        names += [f"all-{source}-SGD" for source in sources]
     systems = [_from(Method.FINE_TUNE, name, preset, n_train) for name in names]
     return [*systems, *(replace(s, source=f"{s.source}-strict", strict=True) for s in systems)]
 
