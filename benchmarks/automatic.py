@@ -125,18 +125,19 @@ def _formulas(formulas: np.ndarray, target: Target, seed: int) -> tuple[np.ndarr
 
 
 def run(
-    name: str, target: Target, method: Method, preset: str, seed: int, data_kit: Path, seconds: float
+    name: str, target: Target, method: Method, preset: str, seed: int, data_kit: Path, seconds: float, **given: Any
 ) -> dict[str, Any]:
+    """Train and measure; `given` are hyperparameters that are not chosen."""
     table, kind, share = table_of(target, data_kit, seed)
     sources = [_shipped(source) for source in target.sources]
     wanted = best_start(target.property_key)
     best = next((source for source in sources if what_it_learned(source[0]) == wanted), sources[0])
     base = best if method_info(method).needs_base else None
-    fractions: dict[str, Any] = {"train_fraction": share * 0.8, "val_fraction": share * 0.2}
-    fractions |= {"max_seconds": seconds} if method is Method.AUTO else {"preset": preset}
-    given = Hyperparameters(**fractions)
-    architecture = chosen_architecture(method, kind, base[0].architecture if base else None, given)
-    resolved = resolve_hyperparameters(architecture, method, given, len(table.targets)).model_copy(
+    given |= {"train_fraction": share * 0.8, "val_fraction": share * 0.2}
+    given |= {"max_seconds": seconds} if method is Method.AUTO else {"preset": preset}
+    asked = Hyperparameters(**given)
+    architecture = chosen_architecture(method, kind, base[0].architecture if base else None, asked)
+    resolved = resolve_hyperparameters(architecture, method, asked, len(table.targets)).model_copy(
         update={"split": "formula"}
     )
     spec = TrainingSpec(
