@@ -49,9 +49,9 @@ def find_mixed_units(raw: Sequence[RawRow], usable: Sequence[UsableRow], spec: P
     if spec.unit not in OTHER_UNITS or spec.upper is None:
         return None
     smallest = SMALLEST_TOLD_APART[spec.unit]
-    numbers = [number_of(row.label.strip()) for row in _spaced(raw)]
+    numbers = [number_of(row.label.strip()) for row in _some(raw)]
     labels = np.array([number for number in numbers if number is not None and abs(number) >= smallest])
-    rows = [row for row in _spaced(usable) if abs(row.target) >= smallest]
+    rows = [row for row in _some(usable) if abs(row.target) >= smallest]
     targets = np.array([row.target for row in rows])
     found = None
     if len(labels) >= MIN_ROWS:
@@ -61,8 +61,11 @@ def find_mixed_units(raw: Sequence[RawRow], usable: Sequence[UsableRow], spec: P
     return found
 
 
-def _spaced(rows: Sequence[Row]) -> Sequence[Row]:
-    return rows[:: max(1, math.ceil(len(rows) / MAX_ROWS))]
+def _some(rows: Sequence[Row]) -> Sequence[Row]:
+    """At random: a file may hold the values of one source in every other line."""
+    if len(rows) <= MAX_ROWS:
+        return rows
+    return [rows[place] for place in np.random.default_rng(0).permutation(len(rows))[:MAX_ROWS].tolist()]
 
 
 def _mixed(values: FloatArray, logarithms: FloatArray, own: str) -> MixedUnits | None:

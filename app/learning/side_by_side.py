@@ -15,8 +15,8 @@ from app.registry.manifest import Architecture, Parent
 
 
 def trains_in_lock_step(architecture: Architecture, layer: int | str | None) -> bool:
-    """Whether runs of this kind are one gradient descent each. A search for the best layer or parameters is not."""
-    return architecture is not Architecture.BASELINE and layer != "auto"
+    """Whether runs of this kind are one gradient descent each. A search for layer, parameters or method is not."""
+    return architecture not in (Architecture.BASELINE, Architecture.ENSEMBLE) and layer != "auto"
 
 
 def train_together(

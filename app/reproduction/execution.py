@@ -86,17 +86,17 @@ class Bench:
         folder = self.places.work / "runs" / key
         runs: list[Run] = []
         parents: list[Parent | None] = []
-        for trial in trials:
-            prepared, spec, base, parent = self._prepared(trial)
-            parents.append(parent)
-            runs.append(open_run(prepared, spec, base, parent, folder, lambda _: None, lambda: False, self.device))
 
         def on_event(_index: int, event: TrainingEvent) -> None:
             on_progress(f"{len(runs)} together from {first}: epoch {event.epoch}/{event.max_epochs}")
 
         try:
+            for trial in trials:
+                prepared, spec, base, parent = self._prepared(trial)
+                parents.append(parent)
+                runs.append(open_run(prepared, spec, base, parent, folder, lambda _: None, lambda: False, self.device))
             models = train_together(runs, parents, folder, on_event)
-        except TrainingDiverged:
+        except (TrainingDiverged, InvalidJob):
             # Which of them it was shows when each is trained alone.
             return [self.run(trial, on_progress) for trial in trials]
         shutil.rmtree(folder, ignore_errors=True)

@@ -63,4 +63,5 @@ def test_a_state_of_other_rows_is_not_gone_on_from(tmp_path: Path) -> None:
 def test_searches_are_not_one_descent() -> None:
     assert trains_in_lock_step(Architecture.CGCNN, None)
     assert not trains_in_lock_step(Architecture.BASELINE, None)
+    assert not trains_in_lock_step(Architecture.ENSEMBLE, None)
     assert not trains_in_lock_step(Architecture.ELEMNET_REPRESENTATION, "auto")

@@ -111,6 +111,14 @@ def test_a_comparison_in_words() -> None:
     assert not noisy.is_better and "within noise" in noisy.text
 
 
+def test_ranks_that_speak_for_the_other_one_are_no_evidence() -> None:
+    """A little worse on nine rows of ten, much better on the tenth: the mean is better, and it is not shown to be."""
+    rare = np.arange(200) % 10 == 0
+    errors, other = np.where(rare, 0.5, 0.11), np.where(rare, 1.0, 0.10)
+    found = compare("one", errors, "other", other, np.arange(200) % 5, [str(row) for row in range(200)])
+    assert found.gain > 0.2 and found.p_rows > 0.5 and not found.is_better and "within noise" in found.text
+
+
 def test_what_more_data_would_bring_is_read_from_the_last_doubling() -> None:
     curve = [{"n_train": n, "mae": 2.0, "mae_transformed": 2.0 - n / 100} for n in (25.0, 50.0, 75.0, 100.0)]
     assert more_data(curve)[0].startswith("From 50 to 100 training rows the best regressor's error fell by 33%")

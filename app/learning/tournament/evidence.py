@@ -38,14 +38,16 @@ def row_p_value(first: FloatArray, second: FloatArray, groups: Sequence[str]) ->
     """Two-sided p of the same hypothesis from the errors (n,) of the single rows, rows of one group taken together.
 
     Wilcoxon's signed-rank test: it asks on how many formulas one is better and by what rank, so a few large errors
-    cannot decide, and there are hundreds of pairs where there are five folds.
+    cannot decide, and there are hundreds of pairs where there are five folds. It is asked on the side of whoever has
+    the smaller mean error: ranks that speak for the other one are no evidence, and p is then above one half.
     """
     _, members = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.bincount(members)
     differences = np.bincount(members, weights=first - second) / counts
     if not np.any(differences):
         return 1.0
-    return float(stats.wilcoxon(differences).pvalue)
+    side = "less" if float((first - second).mean()) < 0 else "greater"
+    return min(1.0, 2.0 * float(stats.wilcoxon(differences, alternative=side).pvalue))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.core.errors import InvalidJob
 from app.learning.baselines.search import Watch
 from app.learning.targets import TargetMap
 from app.learning.tournament.combining import combination_weights, nested_combination
@@ -104,17 +105,23 @@ class Findings:
         return self._compared(standing.entrant.name, standing.predictions)
 
     def learning_curve(self, watch: Watch, end: float) -> list[dict[str, float]]:
-        """Errors of the best regressor with less data, as far as there is time until `end` (monotonic clock)."""
+        """Errors of the best regressor with less data, as far as there is time until `end` (monotonic clock).
+
+        It begins where all parts of that size can be fitted: a small one may hold a single formula.
+        """
         best = next(standing for standing in self.complete if isinstance(standing.fits, RegressorFits))
         assert isinstance(best.fits, RegressorFits)
         points: list[dict[str, float]] = []
         n_train = float(np.mean([train.shape[0] for train, _ in self.course.folds]))
         for share in CURVE_SHARES:
             predictions = np.empty_like(self.course.transformed)
-            for number, (_, held_out) in enumerate(self.course.folds):
-                if time.monotonic() > end:
-                    return points
-                predictions[held_out] = best.fits.predict_from_part(number, share, watch)
+            try:
+                for number, (_, held_out) in enumerate(self.course.folds):
+                    if time.monotonic() > end:
+                        return points
+                    predictions[held_out] = best.fits.predict_from_part(number, share, watch)
+            except InvalidJob:
+                continue
             points.append(self._point(round(share * n_train), predictions))
         return [*points, self._point(round(n_train), best.predictions)]
 

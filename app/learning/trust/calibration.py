@@ -12,10 +12,10 @@ import numpy as np
 
 from app.learning.trust.assessment import Trust
 from app.learning.trust.conformal import ScoreTable
-from app.learning.trust.difficulty import N_FEATURES, Difficulty
+from app.learning.trust.difficulty import Difficulty
 from app.learning.trust.families import elements_in
 from app.learning.trust.places import FloatArray, IntArray, Mask
-from app.learning.trust.reference import N_NEAREST, Reference
+from app.learning.trust.reference import N_ERRORS, N_NEAREST, Reference
 from app.learning.trust.rows import AnsweredRows
 from app.properties.catalogue import Transform
 
@@ -52,35 +52,44 @@ def calibrate(
     reference: Reference,
     fitting: AnsweredRows,
     test: AnsweredRows,
+    fitting_groups: Sequence[str],
     groups: Sequence[str],
     transform: Transform,
     bounds: tuple[float, float],
 ) -> Calibrated:
     """Intervals and domain of a model; at least one test row.
 
-    `fitting` rows (which may be training rows that were held out for the purpose) say where errors are large; the
-    test rows belong to `groups` that are exchangeable. `bounds` are those of the property, in its unit.
+    `fitting` rows (which may be training rows that were held out for the purpose) say where errors are large; they
+    and the test rows belong to groups that are exchangeable. `bounds` are those of the property, in its unit.
     """
-    fit_features = np.zeros((0, N_FEATURES))
-    if len(fitting):
-        places = reference.locate(fitting.embeddings, fitting.fractions)
-        fit_features = reference.look(places, _itself(reference, fitting)).features
     looks = reference.look(reference.locate(test.embeddings, test.fractions))
-    difficulty = Difficulty.fit(
-        fit_features, fitting.errors, _medians(fit_features if len(fitting) else looks.features)
-    )
+    difficulty = _difficulty(reference, fitting, looks.features)
     difficulties = difficulty(looks.features)
     scores = test.errors / difficulties
     pooled = len(test) < _TOO_FEW and len(fitting) > 0 and not difficulty.weights.any()
-    extra = fitting.errors / difficulty(fit_features) if pooled else np.zeros(0)
+    extra = fitting.errors / np.exp(difficulty.intercept) if pooled else np.zeros(0)
     parts = parts_of_groups(groups)
     chosen = np.flatnonzero(parts == 0) if len(test) >= _HALVED_FROM else np.arange(len(test))
-    table = _table(scores, groups, chosen, extra, fitting.keys)
-    measured, quantiles = _measured(scores, groups, parts, extra, fitting.keys)
+    table = _table(scores, groups, chosen, extra, fitting_groups)
+    measured, quantiles = _measured(scores, groups, parts, extra, fitting_groups)
     left_out = _left_out(reference)
     limit = _limit(looks.novelty, left_out)
     trust = Trust(transform, *bounds, reference, difficulty, table, limit)
     return Calibrated(trust, difficulties, looks.novelty, measured, quantiles, len(table.scores), left_out, pooled)
+
+
+def _difficulty(reference: Reference, fitting: AnsweredRows, seen: FloatArray) -> Difficulty:
+    """From the fitting rows that have enough reference rows of other formulas to be compared with.
+
+    Of polymorphs of one formula none has: then it is the same for all, on the scale of the features `seen` (n, 4).
+    """
+    hidden = _itself(reference, fitting)
+    kept = np.flatnonzero((~hidden).sum(axis=1) >= N_ERRORS)
+    if not len(kept):
+        return Difficulty.equal(fitting.errors, _medians(seen))
+    rows = fitting.take(kept)
+    features = reference.look(reference.locate(rows.embeddings, rows.fractions), hidden[kept]).features
+    return Difficulty.fit(features, rows.errors, _medians(features))
 
 
 def _medians(features: FloatArray) -> FloatArray:

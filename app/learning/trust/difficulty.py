@@ -30,15 +30,20 @@ class Difficulty:
     intercept: float
 
     @classmethod
+    def equal(cls, errors: FloatArray, scale: FloatArray) -> "Difficulty":
+        """The mean of the absolute errors (n,) for everything."""
+        return cls(scale, np.zeros(N_FEATURES), float(np.log(max(errors.mean(), 1e-12))) if len(errors) else 0.0)
+
+    @classmethod
     def fit(cls, features: FloatArray, errors: FloatArray, scale: FloatArray) -> "Difficulty":
         """From features (n, 4) and absolute errors (n,); the same difficulty for all where there are few rows."""
         from scipy.optimize import minimize
 
-        level = float(np.log(max(errors.mean(), 1e-12))) if len(errors) else 0.0
+        usual = cls.equal(errors, scale)
         if len(errors) < _FEWEST_ROWS or not errors.any():
-            return cls(scale, np.zeros(N_FEATURES), level)
+            return usual
         logs = _logs(features, scale)
-        relative = errors / np.exp(level)
+        relative = errors / np.exp(usual.intercept)
 
         def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
             exponents = parameters[0] + logs @ parameters[1:]
@@ -50,7 +55,7 @@ class Difficulty:
 
         bounds = [(-10.0, 10.0)] + [(0.0, 3.0)] * N_FEATURES
         found = minimize(loss, np.zeros(1 + N_FEATURES), jac=True, method="L-BFGS-B", bounds=bounds)
-        return cls(scale, np.asarray(found.x[1:]), level + float(found.x[0]))
+        return cls(scale, np.asarray(found.x[1:]), usual.intercept + float(found.x[0]))
 
     def __call__(self, features: FloatArray) -> FloatArray:
         """Features (B, 4) -> expected absolute errors (B,), > 0, in the unit of the errors it was fitted to."""

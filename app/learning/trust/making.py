@@ -61,8 +61,11 @@ def make_trust(trained: Trained, command: str | None = None) -> tuple[bytes, Tru
     places = Places(projection(known.embeddings), composition_places(known.fractions))
     labels = apply_transform(known.labels, transform)
     reference = Reference.of(projection, places, known.keys, known.labels, labels, known.errors)
-    groups = test.keys if trained.by_formula else [str(row) for row in split.test]
-    made = calibrate(reference, fitting, test, groups, transform, _bounds(trained.property))
+    groups, fitting_groups = (
+        rows.keys if trained.by_formula else [f"{part} {row}" for row in range(len(rows))]
+        for part, rows in (("test", test), ("fitting", fitting))
+    )
+    made = calibrate(reference, fitting, test, fitting_groups, groups, transform, _bounds(trained.property))
     content = trust_to_bytes(made.trust)
     formulas = {keys[row] for row in split.train}
     return content, record_of(made, content, test, formulas, _calibrated_on(trained, made, fitting), command)

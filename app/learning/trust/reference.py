@@ -19,7 +19,7 @@ from app.learning.trust.places import (
 
 MAX_REFERENCE = 2000
 N_NEAREST = 5
-_N_ERRORS = 10
+N_ERRORS = 10
 _ROWS_AT_ONCE = 1024
 _LEAST_SPACING = 0.1
 """In medians: rows that lie on top of each other must not make everything beside them look far away."""
@@ -74,7 +74,7 @@ class Reference:
         return Places(self.projection(embeddings), composition_places(fractions))
 
     def look(self, places: Places, hidden: Mask | None = None) -> Looks:
-        """Of B places. Rows that are `hidden` (B, R) are not there."""
+        """Of B places. Rows that are `hidden` (B, R) are not there; `N_ERRORS` of them must be left to each."""
         if 0 < len(places) <= _ROWS_AT_ONCE:
             return self._look(places, hidden)
         features, novelty = [np.zeros((0, 4))], [np.zeros(0)]
@@ -86,7 +86,7 @@ class Reference:
         return Looks(np.concatenate(features), np.concatenate(novelty))
 
     def _look(self, places: Places, hidden: Mask | None) -> Looks:
-        rows, near = self.by_features.nearest(places.features, _N_ERRORS, hidden)
+        rows, near = self.by_features.nearest(places.features, N_ERRORS, hidden)
         errors = self.errors[rows].sum(axis=1) / rows.shape[1]
         rows, near = rows[:, :N_NEAREST], near[:, :N_NEAREST]
         alike, apart = self.by_composition.nearest(places.compositions, N_NEAREST, hidden)

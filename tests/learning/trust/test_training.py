@@ -51,14 +51,16 @@ def compounds(n: int) -> list[Composition]:
     return [parse_composition(formula) for formula in np.random.default_rng(0).permutation(formulas)[:n]]
 
 
-def train(n: int, folder: Path, method: Method = Method.PLS, key: str = "k_vrh", **changes: object) -> TrainedModel:
+def train(
+    n: int, folder: Path, method: Method = Method.PLS, key: str = "k_vrh", same_formula: bool = False, **changes: object
+) -> TrainedModel:
     """Bulk moduli that the anion decides, but for 12 %."""
-    items = compounds(n)
+    items = [parse_composition("SiO2")] * n if same_formula else compounds(n)
     random = np.random.default_rng(1)
-    anions = [next(anion for anion in ANIONS if anion in item.amounts) for item in items]
+    anions = [next(anion for anion in ANIONS if anion in item.amounts) for item in compounds(n)]
     logs = np.array([1.5 + 0.2 * ANIONS.index(anion) for anion in anions])
     labels = 10.0 ** (logs + 0.05 * random.normal(size=n))
-    architecture = Architecture.BASELINE if method is Method.PLS else Architecture.ELEMNET
+    architecture = Architecture.ELEMNET if method is Method.SCRATCH else Architecture.BASELINE
     given = Hyperparameters.model_validate(changes)
     spec = TrainingSpec(
         name="moduli", method=method, architecture=architecture, property=PropertyRecord.of(get_property(key)), seed=3,
@@ -121,6 +123,16 @@ def test_rows_of_a_random_split_count_one_by_one(tmp_path: Path) -> None:
     known = model.manifest.trust
     assert known is not None and "drawn at random" in known.calibrated_on
     assert known.highest_level == pytest.approx(known.n_calibration / (known.n_calibration + 1))
+
+
+@pytest.mark.parametrize("method", [Method.RANDOM_FOREST, Method.SCRATCH])
+def test_polymorphs_of_one_formula_have_intervals(method: Method, tmp_path: Path) -> None:
+    few = {"max_epochs": 2} if method is Method.SCRATCH else {"preset": "paper"}
+    model = train(48, tmp_path, method, same_formula=True, split="random", **few)
+    (estimate,) = estimates(model, [parse_composition("SiO2")])
+    interval, _ = interval_of(estimate.assessment, 0.5, model.manifest)
+    assert interval is not None and 0 < interval.lower <= estimate.value <= interval.upper < np.inf
+    assert estimate.assessment is not None and np.isfinite(estimate.assessment.difficulty)
 
 
 def test_what_is_far_from_the_training_data_is_told(tmp_path: Path) -> None:
