@@ -20,6 +20,8 @@ _SAME_LABEL_RELATIVE = 1e-3
 _SAME_LABEL_ABSOLUTE = 1e-9
 _GAUSSIAN_MAD = 1.4826
 _MIN_BINS, _MAX_BINS = 10, 40
+_SAME_TO_ROUNDING = 1e-12
+_SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 _LENGTH_DECIMALS = 3
 _AMOUNT_DECIMALS = 6
 
@@ -118,11 +120,20 @@ def labels_look_like_log10(rows: Sequence[RawRow], spec: PropertySpec) -> bool:
     return len(numbers) >= MIN_ROWS_FOR_OUTLIERS and 0 < max(numbers) <= np.log10(spec.upper)
 
 
+def are_equal(labels: LabelStatistics) -> bool:
+    """But for rounding."""
+    return labels.max - labels.min <= _SAME_TO_ROUNDING * max(abs(labels.min), abs(labels.max), _SMALLEST_NORMAL)
+
+
 def _histogram(targets: FloatArray, transform: Transform) -> Histogram:
     """About sqrt(n) bins, equally wide on the learned scale."""
     is_log = transform is Transform.LOG10
     n_bins = int(np.clip(np.sqrt(len(targets)), _MIN_BINS, _MAX_BINS))
-    counts, edges = np.histogram(np.log10(targets) if is_log else targets, n_bins)
+    learned = np.log10(targets) if is_log else targets
+    low, high = float(learned.min()), float(learned.max())
+    if high - low <= _SAME_TO_ROUNDING * max(abs(low), abs(high), _SMALLEST_NORMAL):
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(learned, n_bins, (low, high))
     return Histogram(scale=transform, edges=(10**edges if is_log else edges).tolist(), counts=counts.tolist())
 
 

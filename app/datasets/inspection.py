@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from app.datasets.findings import (
+    are_equal,
     count_elements,
     drop_duplicates,
     elements_of,
@@ -102,7 +103,7 @@ def _refused(report: ValidationReport, mixed: MixedUnits | None, unit: str) -> s
         )
     if report.n_usable < MIN_USABLE_ROWS:
         return _too_few(report)
-    if labels is not None and labels.min == labels.max:
+    if labels is not None and are_equal(labels):
         return f"All labels are {labels.min:g} {labels.unit}: nothing can be learned."
     return None
 

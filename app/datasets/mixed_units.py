@@ -23,6 +23,10 @@ The halves of one bell have 2.7.
 """
 _TOLERANCE = 0.12
 """In log10, between the distance of the groups and that of the units."""
+_WILD = 3.0
+"""Decades: no two families of materials lie so far apart."""
+_MUCH_BETTER = 0.6
+"""Of the spread that the elements leave unexplained."""
 _USUAL = 100
 """Times the smallest label that tells of a unit: the least that both groups have in the middle, in the own unit."""
 _RIDGE = 0.3
@@ -41,24 +45,42 @@ class MixedUnits:
 
 
 def find_mixed_units(raw: Sequence[RawRow], usable: Sequence[UsableRow], spec: PropertySpec) -> MixedUnits | None:
-    """Looks at all labels, also those that no such property can have; then at what the composition does not explain
-    of the usable ones, where groups that overlap come apart.
+    """Looks at all labels as they are, and at what the composition does not explain of the usable ones.
 
-    A property of one's own is not looked at: what it can be is not known.
+    As they are, two families of materials may lie as far apart as two units do. So it counts only where the units are
+    a factor of a thousand apart, where most of one group cannot be such a property at all, or where the elements
+    explain the labels much better once one group is converted. A property of one's own is not looked at: what it can
+    be is not known.
     """
-    if spec.unit not in OTHER_UNITS or spec.upper is None:
+    if spec.unit not in OTHER_UNITS or spec.upper is None or spec.lower is None:
         return None
     smallest = SMALLEST_TOLD_APART[spec.unit]
     numbers = [number_of(row.label.strip()) for row in _some(raw)]
     labels = np.array([number for number in numbers if number is not None and abs(number) >= smallest])
     rows = [row for row in _some(usable) if abs(row.target) >= smallest]
     targets = np.array([row.target for row in rows])
-    found = None
-    if len(labels) >= MIN_ROWS:
-        found = _mixed(labels, np.log10(np.abs(labels)), spec.unit)
-    if found is None and len(rows) >= MIN_ROWS:
-        found = _mixed(targets, _unexplained(rows, np.log10(np.abs(targets))), spec.unit)
-    return found
+    found = _mixed(labels, np.log10(np.abs(labels)), spec.unit)
+    if found is not None:
+        cannot_be = not spec.lower <= found.example <= spec.upper
+        if cannot_be or _is_wild(found, spec.unit) or _fits_better_converted(rows, targets, found, spec.unit):
+            return found
+    return _mixed(targets, _unexplained(rows, np.log10(np.abs(targets))), spec.unit)
+
+
+def _fits_better_converted(rows: Sequence[UsableRow], targets: FloatArray, found: MixedUnits, own: str) -> bool:
+    """Whether the elements leave much less unexplained where all labels of one group are converted."""
+    if len(rows) < MIN_ROWS:
+        return False
+    logarithms = np.log10(np.abs(targets))
+    border = (math.log10(abs(found.example)) + math.log10(abs(found.other))) / 2
+    in_unit = (logarithms > border) == (abs(found.example) > abs(found.other))
+    converted = logarithms + in_unit * math.log10(OTHER_UNITS[own][found.unit])
+    as_they_are, then = (_unexplained(rows, each).std() for each in (logarithms, converted))
+    return bool(then < _MUCH_BETTER * as_they_are)
+
+
+def _is_wild(found: MixedUnits, own: str) -> bool:
+    return abs(math.log10(OTHER_UNITS[own][found.unit])) >= _WILD
 
 
 def _some(rows: Sequence[Row]) -> Sequence[Row]:
@@ -70,7 +92,7 @@ def _some(rows: Sequence[Row]) -> Sequence[Row]:
 
 def _mixed(values: FloatArray, logarithms: FloatArray, own: str) -> MixedUnits | None:
     """By the logarithms of the values, (n,), or what is left of them."""
-    upper = _upper_group(logarithms)
+    upper = _upper_group(logarithms) if len(values) >= MIN_ROWS else None
     if upper is None:
         return None
     apart = float(logarithms[upper].mean() - logarithms[~upper].mean())
@@ -105,7 +127,9 @@ def _upper_group(logarithms: FloatArray) -> np.ndarray | None:
 
 
 def _unexplained(rows: Sequence[UsableRow], logarithms: FloatArray) -> FloatArray:
-    """Residuals, each of a ridge regression on fractions of the elements that has not seen the row."""
+    """Residuals, (n,), each of a ridge regression on fractions of the elements that has not seen the row."""
+    if not rows:
+        return logarithms
     fractions = [_fractions(row) for row in rows]
     column = {symbol: place for place, symbol in enumerate(sorted({symbol for each in fractions for symbol in each}))}
     matrix = np.zeros((len(rows), len(column)))

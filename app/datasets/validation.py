@@ -19,6 +19,10 @@ _MISSING = {"", "nan", "na", "n/a", "none", "null", "-"}
 _MISSING_INPUT = {"", "nan", "n/a", "null", "-"}
 
 
+LARGEST_LABEL = 1e100
+"""Its square is a number still."""
+
+
 @dataclass(frozen=True, slots=True)
 class UsableRow:
     """A row that can be learned from; `target` in the property's unit."""
@@ -97,6 +101,8 @@ def _target(label: str, spec: PropertySpec) -> float:
     if spec.transform is Transform.LOG10 and value <= 0:
         reason = f"{_quantity(value, spec)} has no logarithm, and the {spec.label} is learned as log10."
         raise _Unusable("label_not_positive", reason)
+    if abs(value) > LARGEST_LABEL:
+        raise _Unusable("label_out_of_range", f"A label of {value:g} is too large to compute with.")
     low, high = spec.lower, spec.upper
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"{'-inf' if low is None else format(low, 'g')} to {'inf' if high is None else format(high, 'g')}"

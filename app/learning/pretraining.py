@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from app.core.errors import XtalforgeError
 from app.learning.graphs.crystal_graph import CrystalGraph, build_crystal_graph
-from app.learning.graphs.packed import PackedGraphs, write_packed
+from app.learning.graphs.packed import PackedGraphs, one_writer, write_packed
 from app.learning.graphs.settings import GRAPH_RULES, GraphSettings
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
@@ -165,12 +165,13 @@ def _structure_samples(
     made_from = f"{file_digest(path)}{settings.model_dump_json()}{GRAPH_RULES}"
     key = hashlib.sha256(made_from.encode()).hexdigest()
     folder = work_dir / "graphs" / _folder_name(path, settings)
-    packed = PackedGraphs.load(folder, key)
-    if packed is None:
-        write_packed(folder, key, _packed_parts(path, settings, folder / _ROWS_FILE, on_featurised))
+    with one_writer(folder):
         packed = PackedGraphs.load(folder, key)
-        assert packed is not None
-    described = json.loads((folder / _ROWS_FILE).read_text())
+        if packed is None:
+            write_packed(folder, key, _packed_parts(path, settings, folder / _ROWS_FILE, on_featurised))
+            packed = PackedGraphs.load(folder, key)
+            assert packed is not None
+        described = json.loads((folder / _ROWS_FILE).read_text())
     elements = [tuple(numbers) for numbers in described["elements"]]
     return GraphSamples(packed), described["keys"], elements, np.array(described["rows"], dtype=np.int64)
 

@@ -189,7 +189,8 @@ def _run_key(
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
     if spec.pretext is not None:
-        described["pretext"] = spec.pretext.model_dump(mode="json", exclude={"wall_s"})
+        measured = {"wall_s", "noise_missed", "elements_found"}
+        described["pretext"] = spec.pretext.model_dump(mode="json", exclude=measured)
     if sources:
         described["sources"] = [manifest.weights_sha256 for manifest, _ in sources]
     if prepared.split is not None:

@@ -98,7 +98,8 @@ class Target:
 
     `measures`: the first is that of p-values and figures. `published` maps measure key, then line, to the paper's
     figure. `references` are lines that all others are tested against (paired t-test over trials). Targets of one
-    `series` differ in the number of rows only: they make a curve of error against size.
+    `series` differ in the number of rows only: they make a curve of error against size. `is_cross_validation`: a seed
+    is a fold, and there are no more.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Target:
     references: tuple[str, ...] = ()
     series: str = ""
     note: str = ""
+    is_cross_validation: bool = False
 
     @property
     def n_rows(self) -> int:

@@ -156,7 +156,7 @@ def _equivalent(summary: Summary, result: TargetResults, cell: Cell, reference: 
     """One line of that table; None where one of the two was not measured."""
     measure = result.target.measures[0]
     mine, other = (sum(values) / max(1, len(values)) for values in result.paired(cell, reference, measure))
-    if not mine or cell == (reference, False):
+    if not mine or cell == result.reference(cell, reference):
         return None
     curve = [result] if not result.target.series else summary.of_series(result.target.series)
     points = [(each.target.n_train, s.mean) for each in curve if (s := each.spread((reference, False), measure))]

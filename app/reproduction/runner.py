@@ -32,7 +32,8 @@ class Selection:
     trials: int | None = None
 
     def seeds(self, target: Target) -> range:
-        return range(target.n_trials if self.trials is None else self.trials)
+        n_trials = target.n_trials if self.trials is None else self.trials
+        return range(min(n_trials, target.n_trials) if target.is_cross_validation else n_trials)
 
     def wants(self, target: Target, line: str) -> bool:
         begins = not self.targets or target.name.lower().startswith(tuple(text.lower() for text in self.targets))

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
+import numpy as np
+
+from app.learning.tournament.evidence import corrected_p_value
 from app.reproduction.protocols import Measure, Protocol, Target
 from app.reproduction.statistics import Spread, paired_p, spread
 from app.reproduction.store import Record, ResultStore, TestRows
@@ -41,20 +45,46 @@ class TargetResults:
         values = self.values(cell, measure, part)
         return spread(list(values.values())) if values else None
 
-    def paired(self, cell: Cell, reference: str, measure: Measure) -> tuple[list[float], list[float]]:
+    def reference(self, cell: Cell, line: str) -> Cell:
+        """What a cell is tested against: of a line that has a strict variant, a strict one against that."""
+        has_strict = any(system.line == line and system.strict for system in self.target.systems)
+        return line, cell[1] and has_strict
+
+    def paired(self, cell: Cell, line: str, measure: Measure) -> tuple[list[float], list[float]]:
         """Values of both over the seeds that both have. Raises UnequalTestRows."""
-        mine, other = self.values(cell, measure), self.values((reference, False), measure)
-        seeds = [seed for seed in mine if seed in other]
-        for seed in seeds:
-            records = self.cells[cell][seed], self.cells[(reference, False)][seed]
-            if records[0].test_rows != records[1].test_rows:
-                raise UnequalTestRows(f"{self.target.name}, seed {seed}: {cell[0]} and {reference} had other test rows")
+        reference = self.reference(cell, line)
+        mine, other = self.values(cell, measure), self.values(reference, measure)
+        seeds = self._common(cell, reference, measure)
         return [mine[seed] for seed in seeds], [other[seed] for seed in seeds]
 
-    def p_value(self, cell: Cell, reference: str, measure: Measure) -> float | None:
-        """Paired t-test; None of a line against itself. Raises UnequalTestRows."""
-        mine, other = self.paired(cell, reference, measure)
-        return None if (reference, False) == cell else paired_p(mine, other)
+    def p_value(self, cell: Cell, line: str, measure: Measure) -> float | None:
+        """Paired t-test; None of a line against itself. Trials on the same test rows count as one, their mean.
+
+        Of folds, whose training rows overlap, the corrected resampled one. Raises UnequalTestRows.
+        """
+        reference = self.reference(cell, line)
+        if reference == cell:
+            return None
+        mine, other = self.values(cell, measure), self.values(reference, measure)
+        draws: dict[str, list[int]] = {}
+        for seed in self._common(cell, reference, measure):
+            draws.setdefault(str(self.cells[cell][seed].test_rows), []).append(seed)
+        means = [[fmean(values[seed] for seed in seeds) for seeds in draws.values()] for values in (mine, other)]
+        if self.target.is_cross_validation and len(draws) > 1:
+            return corrected_p_value(np.array(means[0]), np.array(means[1]))
+        return paired_p(*means)
+
+    def _common(self, cell: Cell, reference: Cell, measure: Measure) -> list[int]:
+        """Seeds that both have, on the same test rows."""
+        mine, other = self.values(cell, measure), self.values(reference, measure)
+        seeds = [seed for seed in mine if seed in other]
+        for seed in seeds:
+            records = self.cells[cell][seed], self.cells[reference][seed]
+            if records[0].test_rows != records[1].test_rows:
+                raise UnequalTestRows(
+                    f"{self.target.name}, seed {seed}: {cell[0]} and {reference[0]} had other test rows"
+                )
+        return seeds
 
     def failures(self) -> list[str]:
         return [

@@ -156,6 +156,7 @@ def _target(name: str, n_train: int, n_val: int, n_test: int, published: dict[st
         published={"mae": lines},
         references=(SCRATCH, DEFAULT_SCRATCH),
         series=name,
+        is_cross_validation=name == "cv",
     )
 
 

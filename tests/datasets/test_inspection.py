@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.core.settings import LimitSettings
@@ -111,6 +112,32 @@ def test_a_structure_column_may_hold_any_format() -> None:
     inspection = inspect_table(table, resolve_property("k_vrh"))
     assert inspection.report.failures == []
     assert [row.kind for row in inspection.rows] == ["json", "poscar", "cif"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_refused"),
+    [
+        ((0.3, 0.30000000000000004), True),
+        ((100.0, 100.0000000000002), True),
+        ((100.0, 100.000001), False),
+        ((0.0, 5e-324), True),
+        ((0.0, 1e-300), False),
+        ((-1e99, 1e99), False),
+    ],
+)
+def test_labels_that_differ_by_next_to_nothing_or_by_everything_are_described(
+    labels: tuple[float, float], is_refused: bool
+) -> None:
+    rows = [{"formula": f"Na{n}Cl", "mine": labels[n % 2]} for n in range(1, 31)]
+    report = _inspect(rows, "mine", unit="1").report
+    assert report.labels is not None and sum(report.labels.histogram.counts) == 30
+    assert np.isfinite(report.labels.std) and (report.refused is not None) == is_refused
+
+
+def test_numbers_too_large_to_compute_with_are_no_labels() -> None:
+    rows = [{"formula": f"Na{n}Cl", "mine": float(n)} for n in range(1, 31)]
+    rows[4]["mine"] = 1.7e308
+    assert _inspect(rows, "mine", unit="1").report.failure_counts == {"label_out_of_range": 1}
 
 
 def test_repeated_rows_are_left_out() -> None:

@@ -15,6 +15,8 @@ from app.structures.elements import SYMBOLS
 
 PAIRS = [(first, n, second) for n in (1, 2) for first, second in combinations(SYMBOLS[11:48], 2)]
 
+FAMILIES = SYMBOLS[11:24], SYMBOLS[24:37]
+
 
 def _labels(n: int, seed: int, median: float = 80.0) -> tuple[list[str], FloatArray]:
     """Formulas, and positive labels over a decade, of which their elements explain most."""
@@ -65,6 +67,17 @@ def test_the_sign_and_values_near_zero_say_nothing(sign: int) -> None:
     labels[100:180] *= 1000
     found = _find(formulas, labels, "formation_energy_per_atom")
     assert found is not None and found.unit == "meV/atom" and found.share == pytest.approx(80 / 200)
+
+
+@pytest.mark.parametrize("factor", [10, 100, 160])
+def test_two_families_as_far_apart_as_two_units_are_legitimate(factor: float) -> None:
+    """Soft halides beside hard carbides: the elements explain the groups."""
+    rng = np.random.default_rng(9)
+    soft, hard = ([f"{a}{n}{b}" for n in (1, 2) for a, b in combinations(part, 2)] for part in FAMILIES)
+    labels = 3.0 * 10 ** rng.normal(0, 0.12, len(soft) + len(hard))
+    is_hard = np.arange(len(labels)) >= len(soft)
+    assert _find(soft + hard, np.where(is_hard, factor * labels, labels)) is None
+    assert _find(soft + hard, np.where(rng.permutation(is_hard), factor * labels, labels)) is not None
 
 
 @pytest.mark.parametrize("n", [20, 60, 200, 1000])

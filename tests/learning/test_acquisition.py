@@ -1,6 +1,7 @@
 """Candidates are ranked as the strategies say, on places and errors made by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,20 @@ def test_probabilities_are_those_of_symmetric_errors_of_the_known_sizes() -> Non
     assert improvements(candidates, Optimum.HIGHEST) == pytest.approx(expected, rel=0.05, abs=1e-3)
     lowest = np.maximum(candidates.trust.reference.labels.min() - labels, 0.0).mean(axis=1)
     assert improvements(candidates, Optimum.LOWEST) == pytest.approx(lowest, rel=0.05, abs=1e-3)
+
+
+def test_nothing_is_hoped_for_beyond_what_the_property_can_be() -> None:
+    candidates = pool(np.zeros((3, 2)), [0.1, 0.1, 2.0], values=[0.5, 1.2, 0.1])
+    bounded = replace(candidates, trust=replace(candidates.trust, lower=1.0, upper=2.0))
+    # The reference rows are labelled 1 and 2, which nothing can exceed.
+    assert list(improvements(bounded, Optimum.LOWEST)) == list(improvements(bounded, Optimum.HIGHEST)) == [0, 0, 0]
+    assert improvements(candidates, Optimum.LOWEST).min() > 0
+    for impossible in (Target(above=2.0), Target(below=1.0), Target(above=5.0), Target(below=-1.0)):
+        assert list(probabilities(bounded, impossible)) == [0, 0, 0]
+    for certain in (Target(above=0.5), Target(below=2.5), Target(above=0.0, below=9.0)):
+        assert list(probabilities(bounded, certain)) == [1, 1, 1]
+    positive = replace(candidates, trust=replace(candidates.trust, lower=0.0))
+    assert 0.5 < probabilities(positive, Target(above=0.0))[2] < 0.6
 
 
 def test_half_of_the_labels_lie_above_the_prediction() -> None:

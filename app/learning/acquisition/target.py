@@ -12,6 +12,7 @@ from app.learning.acquisition.strategy import Optimum
 from app.learning.targets import apply_transform
 from app.learning.trust.distribution import share_below
 from app.learning.trust.places import FloatArray
+from app.properties.catalogue import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,15 @@ def promise(pool: Pool, target: Target) -> FloatArray:
 
 
 def probabilities(pool: Pool, target: Target) -> FloatArray:
-    """That labels meet the bounds of a target, (N,)."""
-    found = np.ones(len(pool))
-    if target.above is not None:
+    """That labels, which lie within the physical bounds, meet those of a target, (N,)."""
+    trust, found = pool.trust, np.ones(len(pool))
+    if target.above is not None and target.above >= trust.upper:
+        return np.zeros(len(pool))
+    if target.below is not None and target.below <= trust.lower:
+        return np.zeros(len(pool))
+    if target.above is not None and target.above >= trust.lower:
         found -= _below(pool, _learned(pool, target.above))
-    if target.below is not None:
+    if target.below is not None and target.below <= trust.upper:
         found -= 1.0 - _below(pool, _learned(pool, target.below))
     return np.clip(found, 0.0, 1.0)
 
@@ -43,14 +48,16 @@ def probabilities(pool: Pool, target: Target) -> FloatArray:
 def improvements(pool: Pool, optimum: Optimum) -> FloatArray:
     """Expected improvement on the best label of the reference rows, on the scale the model learns, (N,).
 
-    Jones, Schonlau & Welch 1998, J. Glob. Optim. 13, 455, with the model's own distribution of errors.
+    Jones, Schonlau & Welch 1998, J. Glob. Optim. 13, 455, with the model's own distribution of errors, cut at the
+    property's physical bounds.
     """
     sign = 1.0 if optimum is Optimum.HIGHEST else -1.0
     best = float((sign * pool.trust.reference.transformed).max())
-    lead = (sign * pool.learned - best)[:, None]
+    lower, upper = _learned(pool, pool.trust.lower), _learned(pool, pool.trust.upper)
     reach = pool.difficulties[:, None] * pool.scores
-    excess = np.maximum(lead + reach, 0.0) + np.maximum(lead - reach, 0.0)
-    return np.asarray(excess.mean(axis=1) / 2.0)
+    ends = (np.clip(pool.learned[:, None] + side * reach, lower, upper) for side in (1.0, -1.0))
+    excess = sum(np.maximum(sign * end - best, 0.0) for end in ends)
+    return np.asarray(np.mean(excess, axis=1) / 2.0)
 
 
 def margins(pool: Pool, target: Target) -> FloatArray:
@@ -71,4 +78,6 @@ def _below(pool: Pool, bound: float) -> FloatArray:
 
 
 def _learned(pool: Pool, value: float) -> float:
+    if pool.trust.transform is Transform.LOG10 and value <= 0:
+        return -np.inf
     return float(apply_transform(np.array([value]), pool.trust.transform)[0])

@@ -1,9 +1,10 @@
 """Many graphs in few arrays, in memory or memory-mapped from a folder, with batches cut out by index."""
 
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,20 @@ class PackedGraphs:
         return cls(**{f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(cls)})
 
 
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Waits for other processes that are here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def write_packed(folder: Path, key: str, parts: Iterable[PackedGraphs]) -> None:
     """Write the graphs of all parts as one set, holding one part in memory at a time.
 
     One `.npy` per array and, last, `index.json` with `key`, which says what the set was made from. Files are replaced,
-    never rewritten: a process that has mapped the old ones keeps them.
+    never rewritten: a process that has mapped the old ones keeps them. Two at once write in turns under `one_writer`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     PackedGraphs.forget(folder)
