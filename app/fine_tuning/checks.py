@@ -65,6 +65,16 @@ def usable_source(version: ModelVersion, input_kind: InputKind) -> ModelVersion:
     return version
 
 
+def check_unseen(manifest: Manifest, dataset: Dataset) -> None:
+    """Raises InvalidJob where a source of method `auto` has learned the labels that are to be held out from it."""
+    same_property = manifest.property.key == dataset.property_record["key"]
+    if same_property and manifest.training.dataset_sha256 == dataset.content_sha256:
+        raise InvalidJob(
+            f"Method 'auto' compares methods on rows that none of them has seen, and {manifest.name} was trained on "
+            "this very data set. Choose the model that it started from, or 'auto', as base_model."
+        )
+
+
 def check_frozen(manifest: Manifest, n_frozen: int) -> None:
     n_convolutions = manifest.network.get("n_conv", n_frozen)
     if n_frozen > n_convolutions:

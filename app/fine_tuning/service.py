@@ -16,7 +16,7 @@ from app.core.settings import Settings
 from app.datasets.inspection import MIN_USABLE_ROWS
 from app.datasets.models import Dataset
 from app.datasets.service import DatasetService
-from app.fine_tuning.checks import check_frozen, check_size, check_split, usable_source
+from app.fine_tuning.checks import check_frozen, check_size, check_split, check_unseen, usable_source
 from app.fine_tuning.report import make_report
 from app.fine_tuning.report_schemas import FineTuningReport
 from app.fine_tuning.schemas import AUTO, FineTuningJobCreate, FineTuningJobRead
@@ -153,7 +153,7 @@ class FineTuningService:
             dataset_path=dataset.artifact_path, n_rows=dataset.n_rows, model_name=request.model_name,
             architecture=architecture, method=request.method, property=record, hyperparameters=hyperparameters,
             seed=request.seed, base=_pinned(base) if base else None, input_kind=input_kind,
-            sources=tuple(map(_pinned, self._sources(request, input_kind))),
+            sources=tuple(map(_pinned, self._sources(request, dataset))),
         )  # fmt: skip
 
     def _check_model_name(self, name: str, record: PropertyRecord, input_kind: InputKind) -> None:
@@ -206,12 +206,15 @@ class FineTuningService:
             )
         return base
 
-    def _sources(self, request: FineTuningJobCreate, input_kind: InputKind) -> list[ModelVersion]:
+    def _sources(self, request: FineTuningJobCreate, dataset: Dataset) -> list[ModelVersion]:
         """What `auto` may use: the model that was named, or all shipped champions that read such data."""
         if request.method is not Method.AUTO:
             return []
+        input_kind = InputKind(dataset.input_kind)
         if request.base_model != AUTO:
-            return [usable_source(self._registry.resolve(request.base_model), input_kind)]
+            source = usable_source(self._registry.resolve(request.base_model), input_kind)
+            check_unseen(Manifest.model_validate(source.manifest), dataset)
+            return [source]
         champions = self._registry.champions(input_kind=input_kind)
         return [version for version in champions if version.source == SHIPPED]
 
@@ -234,10 +237,9 @@ class FineTuningService:
                 return max(offered, key=lambda version: _source_rank(version, wanted))
         known = {Architecture(v.architecture) for v in shipped}
         offer = named(each for each in methods_for_data(input_kind) if _can_start(each, known))
-        raise InvalidJob(
-            f"Method '{method}' is not offered for data of a {input_kind} here, for want of a pretrained model that it "
-            f"could start from. On offer: {offer}."
-        )
+        fits = method in methods_for_data(input_kind)
+        why = "here, for want of a pretrained model that it could start from" if fits else "at all"
+        raise InvalidJob(f"Method '{method}' is not offered for data of a {input_kind} {why}. On offer: {offer}.")
 
 
 def _require_same_unit(name: str, present: PropertyRecord, record: PropertyRecord) -> None:

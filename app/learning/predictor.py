@@ -19,12 +19,12 @@ from app.learning.networks.schnet import InferenceSchNet
 from app.learning.outputs import predict_outputs
 from app.learning.representations import representation_of
 from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
-from app.learning.targets import TargetMap
+from app.learning.targets import TargetMap, physical_bounds
 from app.learning.trust.assessment import Assessment, Trust
 from app.learning.trust.file import load_trust
 from app.learning.trust.places import fractions_of
 from app.properties.catalogue import Transform
-from app.registry.manifest import Manifest
+from app.registry.manifest import Architecture, Manifest
 from app.structures.elements import SYMBOLS
 
 FloatArray = npt.NDArray[np.float64]
@@ -92,6 +92,7 @@ class Predictor:
     def estimate_samples(self, samples: Samples, items: Sequence[ModelInput]) -> list[Estimate | NotANumber]:
         """Of samples made from the items, (B,) each, in order."""
         assessments: Sequence[Assessment | None]
+        lower, upper = physical_bounds(self.manifest.property)
         if self.trust is None:
             values = self.forward(samples)
             assessments = [None] * len(values)
@@ -99,8 +100,9 @@ class Predictor:
             outputs, embeddings = embedded_outputs(self.network, samples, self.device)
             values = self.target_map.to_physical(outputs)
             assessments = self.trust.assess(embeddings, fractions_of(items), values) if len(values) else []
-            # A gap of -0.0001 eV is 0, and no value lies outside its own interval.
-            values = np.clip(values, self.trust.lower, self.trust.upper)
+            lower, upper = self.trust.lower, self.trust.upper
+        # A gap of -0.0001 eV is 0, and no value lies outside its own interval.
+        values = np.clip(values, lower, upper)
         return [
             Estimate(value, assessment)
             if np.isfinite(value)
@@ -137,9 +139,13 @@ class Predictor:
         """
         network, scaling = self.network, self.manifest.scaling
         if not isinstance(network, InferenceSchNet):
+            why = (
+                "after the features of the atoms are averaged its layers are not linear, so that"
+                if self.manifest.architecture is Architecture.CGCNN
+                else "it reads no atoms one by one, and"
+            )
             raise NoContributions(
-                f"{self.manifest.name} is no SchNet: after the features of the atoms are averaged its layers are not "
-                "linear, so that no share of the answer belongs to an atom."
+                f"{self.manifest.name} is no SchNet: {why} no share of the answer belongs to an atom."
             )
         if scaling.kind == "tanh" or self.manifest.property.transform is not Transform.IDENTITY:
             raise NoContributions(f"What {self.manifest.name} adds up is not on the scale of the value.")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.properties.catalogue import Transform
-from app.registry.manifest import TargetScaling
+from app.core.errors import PropertyNotFound
+from app.properties.catalogue import Transform, get_property
+from app.registry.manifest import PropertyRecord, TargetScaling
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -89,3 +90,15 @@ def invert_transform(values: FloatArray, transform: Transform) -> FloatArray:
         # Bounded such that the square of an error is a finite number too.
         return np.asarray(10.0 ** np.clip(values, -100.0, 100.0))
     return values
+
+
+def physical_bounds(record: PropertyRecord) -> tuple[float, float]:
+    """What a value may be, in the unit; a property that is none of the catalogue's has no bounds."""
+    lower, upper = (0.0 if record.transform is Transform.LOG10 else -np.inf), np.inf
+    try:
+        spec = get_property(record.key)
+    except PropertyNotFound:
+        return lower, upper
+    if spec.unit != record.unit:
+        return lower, upper
+    return max(lower, -np.inf if spec.lower is None else spec.lower), np.inf if spec.upper is None else spec.upper

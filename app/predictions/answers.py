@@ -125,9 +125,13 @@ def domain_of(unseen: Sequence[str], assessment: Assessment | None) -> Domain | 
     reason = (
         "as near to the training data as what the model was tested on"
         if assessment.in_domain
-        else f"{assessment.score:.2g} times as far from the training data as the limit of what the model was tested on"
+        else f"{_times(assessment.score)} as far from the training data as the limit of what the model was tested on"
     )
     return Domain(in_domain=assessment.in_domain, score=score, reason=reason)
+
+
+def _times(score: float) -> str:
+    return f"{score:.2g} times" if score >= 1.05 else "a little more than once"
 
 
 def unseen_reason(unseen: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from app.registry.manifest import (
     Manifest,
     PretextRecord,
     SplitMetrics,
+    TargetScaling,
     TrainingRecord,
     TrustRecord,
 )
@@ -25,7 +26,7 @@ def render_card(manifest: Manifest) -> str:
         _heading(manifest),
         _accuracy(manifest),
         _trust(manifest),
-        _training(manifest.training),
+        _training(manifest.training, manifest.scaling, manifest.property.unit),
         _limits(manifest),
         _weights(manifest),
     ]
@@ -154,7 +155,7 @@ def _families(families: Sequence[FamilyErrors], unit: str) -> str:
     )
 
 
-def _training(record: TrainingRecord) -> str:
+def _training(record: TrainingRecord, scaling: TargetScaling, unit: str) -> str:
     lines = [
         f"- **Data:** {record.dataset}" + (f" (sha256 `{record.dataset_sha256}`)" if record.dataset_sha256 else ""),
         *([f"- **Licence of the data:** {record.licence}"] if record.licence else []),
@@ -168,7 +169,7 @@ def _training(record: TrainingRecord) -> str:
             if record.epochs
             else []
         ),
-        *([f"- **Chosen by a search:** {_chosen(record.search)}"] if record.search else []),
+        *([f"- **Chosen by a search:** {_chosen(record.search, scaling, unit)}"] if record.search else []),
         *([f"- **Wall time:** {record.wall_s:,.0f} s on {record.device}"] if record.wall_s is not None else []),
         *([f"- **Repeat it:** `{record.command}`"] if record.command else []),
     ]
@@ -185,18 +186,36 @@ def _pretext(learned: PretextRecord) -> str:
     )
 
 
-def _chosen(search: dict[str, Any]) -> str:
+def _chosen(search: dict[str, Any], scaling: TargetScaling, unit: str) -> str:
+    if search.get("kind") == "tournament":
+        return _winner(search, unit)
     if "layer" in search:
         errors = ", ".join(f"{error:.4g} with {name}" for name, error in search["validation_errors"].items())
         return f"layer {search['layer']}; validation errors on the learned scale {errors}"
     parameters = ", ".join(f"{name} {value:.4g}" for name, value in search.get("parameters", {}).items())
+    # What is searched with are standardised labels, or the paper's squashed ones, which have no such factor.
+    factor, scale = (1.0, "squashed labels") if scaling.kind == "tanh" else (scaling.std, "the learned scale")
+    mae, std = factor * search.get("cv_mae", 0), factor * search.get("cv_std", 0)
     parts = [
         f"{search.get('family')} ({parameters})",
-        f"cross-validated MAE on the learned scale {search.get('cv_mae', 0):.4g} ± {search.get('cv_std', 0):.2g}",
+        f"cross-validated MAE on {scale} {mae:.4g} ± {std:.2g}",
         f"{search.get('n_compared')} compared",
         *search.get("notes", []),
     ]
     return "; ".join(parts)
+
+
+def _winner(search: dict[str, Any], unit: str) -> str:
+    winner = search["winner"]
+    members = sorted(winner["members"].items(), key=lambda member: -member[1])
+    made_of = ", ".join(f"{weight:.0%} {name}" for name, weight in members)
+    n_left = len(search["left_out"])
+    return (
+        f"{winner['name']} of {len(search['entrants'])} methods that played all folds"
+        + (f" ({n_left} did not)" if n_left else "")
+        + (f": {made_of}" if len(members) > 1 else "")
+        + f"; cross-validated MAE {winner['mae']:.4g} {unit}. {search['reason']}"
+    )
 
 
 def _rows(record: TrainingRecord) -> str:

@@ -25,6 +25,12 @@ _NOUNS = {
 
 _Sentence = Callable[[str, Mapping[str, Any]], str]
 
+
+def _bounded(value: str, wrong: str, wanted: str) -> str:
+    wrong = "no number" if value.lower() == "nan" else f"too {wrong}"
+    return f"{value} is {wrong}: it must be {wanted}."
+
+
 _SENTENCES: dict[str, _Sentence] = {
     "missing": lambda _value, _: "This field is missing.",
     "extra_forbidden": lambda _value, _: "There is no field of this name here; /docs lists the fields.",
@@ -32,10 +38,10 @@ _SENTENCES: dict[str, _Sentence] = {
     "too_long": lambda _value, c: f"At most {c['max_length']} may be given, not {c['actual_length']}.",
     "string_too_short": lambda _value, c: f"The text is too short: at least {_characters(c['min_length'])}.",
     "string_too_long": lambda _value, c: f"The text is too long: at most {_characters(c['max_length'])}.",
-    "greater_than": lambda value, c: f"{value} is too small: it must be above {c['gt']}.",
-    "greater_than_equal": lambda value, c: f"{value} is too small: it must be at least {c['ge']}.",
-    "less_than": lambda value, c: f"{value} is too large: it must be below {c['lt']}.",
-    "less_than_equal": lambda value, c: f"{value} is too large: it must be at most {c['le']}.",
+    "greater_than": lambda value, c: _bounded(value, "small", f"above {c['gt']}"),
+    "greater_than_equal": lambda value, c: _bounded(value, "small", f"at least {c['ge']}"),
+    "less_than": lambda value, c: _bounded(value, "large", f"below {c['lt']}"),
+    "less_than_equal": lambda value, c: _bounded(value, "large", f"at most {c['le']}"),
     "enum": lambda value, c: f"{value} is not on offer; choose {c['expected']}.",
     "literal_error": lambda value, c: f"{value} is not on offer; choose {c['expected']}.",
     "string_pattern_mismatch": lambda value, c: f"{value} has not the form that is needed here ({c['pattern']}).",

@@ -56,7 +56,8 @@ class Service:
 
     def add_model(
         self, name: str, property_key: str, n_train: int = 1000, source: str = "shipped",
-        input_kind: InputKind = InputKind.STRUCTURE, pretext: PretextRecord | None = None, **changes: Any,
+        input_kind: InputKind = InputKind.STRUCTURE, pretext: PretextRecord | None = None,
+        trained_on: str | None = None, **changes: Any,
     ) -> None:  # fmt: skip
         weights = uuid4().bytes
         is_structure = input_kind is InputKind.STRUCTURE
@@ -65,7 +66,8 @@ class Service:
             name, weights, property_key=property_key, input_kind=input_kind, network={"n_conv": 3},
             architecture=architecture, **changes,
         )  # fmt: skip
-        training = manifest.training.model_copy(update={"n_train": n_train, "pretext": pretext})
+        known = {"n_train": n_train, "pretext": pretext, "dataset_sha256": trained_on}
+        training = manifest.training.model_copy(update=known)
         manifest = manifest.model_copy(update={"training": training})
         with open_session(self.sessions) as session:
             RegistryService(session, self.store).register_version(manifest, weights, "card", source)

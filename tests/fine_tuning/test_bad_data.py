@@ -80,7 +80,9 @@ def test_what_is_left_of_bad_data_is_used_and_the_rest_told(
 
 def test_labels_in_two_units_are_told(sessions: sessionmaker[Session], settings: Settings) -> None:
     rows = [(name, value * 1e9 if i % 3 else value) for i, (name, value) in enumerate(zip(NAMES, VALUES, strict=True))]
-    with pytest.raises(DatasetInvalid, match=r"37 label_out_of_range \(line 3: .* GPa is not physical"):
+    with pytest.raises(
+        DatasetInvalid, match=r"two units: 66% of them \(such as .*e\+11\) look as if in Pa, the others"
+    ):
         submit(sessions, settings, rows)
 
 
@@ -99,3 +101,16 @@ def test_a_named_base_model_must_be_of_use(service: Service) -> None:
     for name, words in (("trees", "trees/1 (baseline)"), ("strict", "on other graphs")):
         problem = service.submit(422, dataset_id=structures, base_model=name, **ask)
         assert problem["code"] == "invalid_job" and words in problem["detail"], problem["detail"]
+
+
+def test_auto_takes_no_source_that_has_learned_the_labels(service: Service) -> None:
+    dataset_id = service.add_dataset()
+    with open_session(service.sessions) as session:
+        sha256 = DatasetService(session, service.store, service.settings).get(dataset_id).content_sha256
+    service.add_model("learned", "k_vrh", source="fine_tuning", trained_on=sha256)
+    service.add_model("energies", "formation_energy_per_atom", source="fine_tuning", trained_on=sha256)
+    ask = {"dataset_id": dataset_id, "method": "auto"}
+    problem = service.submit(422, model_name="mine", base_model="learned", **ask)
+    assert problem["code"] == "invalid_job" and "learned was trained on this very data set" in problem["detail"]
+    service.submit(model_name="mine", base_model="energies", **ask)
+    service.submit(model_name="other", base_model="learned", dataset_id=service.add_dataset(), method="auto")

@@ -125,6 +125,8 @@ def test_methods_that_do_not_fit_name_those_that_do(service: Service) -> None:
         assert "fine_tune, freeze, " in problem["detail"] and "tlrl_dense" in problem["detail"]
     problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="soap_krr")
     assert "On offer: auto, scratch, fine_tune, freeze, rl_relu" in problem["detail"]
+    problem = service.submit(422, dataset_id=dataset_id, model_name="mine", method="tl1")
+    assert "not offered for data of a composition at all" in problem["detail"]
     # No SchNet is shipped here.
     problem = service.submit(422, dataset_id=service.add_dataset(), model_name="mine", method="tl1")
     assert "want of a pretrained model" in problem["detail"] and "tl1" not in problem["detail"].split("offer")[-1]

@@ -354,7 +354,9 @@ def test_every_baseline_becomes_a_model_that_answers_for_both_kinds(method: Meth
     assert manifest.metrics.test is not None and manifest.metrics.test.n == 8
     assert manifest.training.search is not None and manifest.training.search["cv_mae"] > 0
     assert "scikit-learn" in manifest.training.software
-    assert "cross-validated MAE" in render_card(manifest) and "Epochs" not in render_card(manifest)
+    cv_mae = manifest.scaling.std * manifest.training.search["cv_mae"]
+    assert f"cross-validated MAE on the learned scale {cv_mae:.4g} ±" in render_card(manifest)
+    assert "Epochs" not in render_card(manifest)
     predictor = Predictor.from_bytes(manifest, model.weights)
     from_crystals = predictor.predict([crystals().items[i] for i in model.test_rows])
     np.testing.assert_allclose(from_crystals, model.test_predictions, rtol=1e-6)

@@ -46,11 +46,15 @@ def share_on_bounds(trust: Trust) -> float:
 
 
 def share_below(trust: Trust, learned: FloatArray, difficulties: FloatArray, bound: float) -> FloatArray:
-    """Probability that labels lie below a bound, (N,); predictions and bound on the scale the model learns."""
+    """Probability that labels lie below a bound, (N,); predictions and bound on the scale the model learns.
+
+    Never nearer to 0 and 1 than the rows that tell of errors can show: few have not seen the largest.
+    """
     found = np.empty(len(learned))
     for rows, scores in _scores_of(trust, learned, difficulties):
         away = (bound - learned[rows]) / difficulties[rows]
         within = np.searchsorted(scores, np.abs(away)) / len(scores)
+        within = np.minimum(within, trust.scores.highest_level)
         found[rows] = 0.5 + 0.5 * np.sign(away) * within
     return found
 

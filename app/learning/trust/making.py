@@ -6,19 +6,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from app.core.errors import PropertyNotFound
 from app.learning.baselines.factory import is_baseline
 from app.learning.networks.ensemble import EnsembleNetwork
 from app.learning.splits import Split
 from app.learning.tables import PreparedTable
-from app.learning.targets import TargetMap, apply_transform
+from app.learning.targets import TargetMap, apply_transform, physical_bounds
 from app.learning.trust.calibration import Calibrated, calibrate
 from app.learning.trust.file import trust_to_bytes
 from app.learning.trust.places import FloatArray, IntArray, Places, Projection, composition_places, fractions_of_keys
 from app.learning.trust.reference import Reference, choose_reference
 from app.learning.trust.report import record_of
 from app.learning.trust.rows import AnsweredRows, answered
-from app.properties.catalogue import Transform, get_property
 from app.registry.manifest import PropertyRecord, TrustRecord
 
 _MOST_FITTING_ROWS = 4000
@@ -65,7 +63,7 @@ def make_trust(trained: Trained, command: str | None = None) -> tuple[bytes, Tru
         rows.keys if trained.by_formula else [f"{part} {row}" for row in range(len(rows))]
         for part, rows in (("test", test), ("fitting", fitting))
     )
-    made = calibrate(reference, fitting, test, fitting_groups, groups, transform, _bounds(trained.property))
+    made = calibrate(reference, fitting, test, fitting_groups, groups, transform, physical_bounds(trained.property))
     content = trust_to_bytes(made.trust)
     formulas = {keys[row] for row in split.train}
     return content, record_of(made, content, test, formulas, _calibrated_on(trained, made, fitting), command)
@@ -94,18 +92,6 @@ def _held_out(trained: Trained) -> AnsweredRows:
 def _no_rows() -> AnsweredRows:
     none = np.zeros(0)
     return AnsweredRows(np.zeros((0, 0), dtype=np.float32), fractions_of_keys([]), [], none, none, none)
-
-
-def _bounds(record: PropertyRecord) -> tuple[float, float]:
-    """What a value may physically be, in the unit; a property that is none of the catalogue's has no bounds."""
-    lower, upper = (0.0 if record.transform is Transform.LOG10 else -np.inf), np.inf
-    try:
-        spec = get_property(record.key)
-    except PropertyNotFound:
-        return lower, upper
-    if spec.unit != record.unit:
-        return lower, upper
-    return max(lower, -np.inf if spec.lower is None else spec.lower), np.inf if spec.upper is None else spec.upper
 
 
 def _calibrated_on(trained: Trained, made: Calibrated, fitting: AnsweredRows) -> str:
