@@ -48,7 +48,7 @@ class OffBy:
     def shorten(self, share: float) -> None:
         self.share = share
 
-    def predict_fold(self, number: int, watch: Watch) -> np.ndarray:
+    def predict_fold(self, number: int, watch: Watch, end: float) -> np.ndarray:
         self.folds.append(number)
         return self.course.transformed[self.course.folds[number][1]] + self.error
 
@@ -175,9 +175,9 @@ def test_networks_have_fewer_epochs_or_are_fewer_where_the_time_is_short(
     monkeypatch.setattr("app.learning.tournament.rounds.time.monotonic", lambda: clock[0])
     original = OffBy.predict_fold
 
-    def slow(self: OffBy, number: int, watch: Watch) -> np.ndarray:
+    def slow(self: OffBy, number: int, watch: Watch, end: float) -> np.ndarray:
         clock[0] += 40.0 * self.share
-        return original(self, number, watch)
+        return original(self, number, watch, end)
 
     monkeypatch.setattr(OffBy, "predict_fold", slow)
     errors = (0.01, 0.012)[: len(shares)]
@@ -199,9 +199,9 @@ def test_networks_leave_time_for_the_winners_fits(course: Course, monkeypatch: p
 
 
 def _taking(clock: list[float], seconds: float, method: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    def slow(self: object, number: int, watch: Watch) -> np.ndarray:
+    def slow(self: object, number: int, watch: Watch, end: float) -> np.ndarray:
         clock[0] += seconds
-        return method(self, number, watch)
+        return method(self, number, watch, end)
 
     return slow
 

@@ -1,7 +1,9 @@
 """Predictions of rows an entrant was not trained on, and the models that made them."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +25,7 @@ from app.learning.strategies.descent import fit_network
 from app.learning.strategies.run import Run
 from app.learning.targets import TargetMap
 from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
+from app.learning.training.loop import TrainingEvent, TrainingStopped
 from app.registry.manifest import Architecture, TargetScaling
 
 FloatArray = npt.NDArray[np.float64]
@@ -105,6 +108,31 @@ class Course:
         return features
 
 
+class OutOfTime(Exception):
+    """A fit would not end in time; what it has done is lost to the tournament."""
+
+
+class Pace:
+    """Whether a training will be through at `end` (monotonic clock), by the time that its epochs take."""
+
+    def __init__(self, end: float) -> None:
+        self._end, self._began = end, time.monotonic()
+        self._first_epoch: int | None = None
+        self._expected = self._began
+
+    def told(self, event: TrainingEvent) -> None:
+        """Of an epoch that has ended; those of an earlier attempt say nothing."""
+        if self._first_epoch is None:
+            self._first_epoch = event.epoch - 1
+        now = time.monotonic()
+        an_epoch = (now - self._began) / (event.epoch - self._first_epoch)
+        self._expected = now + (event.max_epochs - event.epoch) * an_epoch
+
+    @property
+    def is_late(self) -> bool:
+        return max(self._expected, time.monotonic()) > self._end
+
+
 class RegressorFits:
     """One regressor over all folds, then on all rows."""
 
@@ -114,10 +142,12 @@ class RegressorFits:
         self._n_threads = n_threads
         self._chosen: Parameters | None = None
 
-    def predict_fold(self, number: int, watch: Watch) -> FloatArray:
-        """Transformed-scale predictions of the rows the fold holds out."""
+    def predict_fold(self, number: int, watch: Watch, end: float = np.inf) -> FloatArray:
+        """Transformed-scale predictions of the rows the fold holds out. Raises OutOfTime, TrainingStopped."""
         train, held_out = self._course.folds[number]
-        return self._fitted(train, watch)[0](self._features[held_out])
+        limited = Watch(should_stop=lambda: watch.should_stop() or time.monotonic() > end)
+        with _told_apart(watch):
+            return self._fitted(train, limited)[0](self._features[held_out])
 
     def predict_from_part(self, number: int, share: float, watch: Watch) -> FloatArray:
         """The same, trained on a random `share` of the fold's training rows: a point of the learning curve."""
@@ -184,15 +214,22 @@ class NetworkFits:
         """From now on train for this share of the usual epochs."""
         self._epoch_share = share
 
-    def predict_fold(self, number: int, watch: Watch) -> FloatArray:
-        """Transformed-scale predictions of the rows the fold holds out. Raises TrainingStopped, TrainingDiverged."""
-        run = self._run_of_fold(number, watch)
-        fitted = fit_network(run)
+    def predict_fold(self, number: int, watch: Watch, end: float = np.inf) -> FloatArray:
+        """Transformed-scale predictions of the rows the fold holds out.
+
+        Raises OutOfTime as soon as its epochs show that it would not end in time, TrainingStopped, TrainingDiverged.
+        """
+        pace = Pace(end)
+        run = replace(
+            self._run_of_fold(number), on_event=pace.told, should_stop=lambda: watch.should_stop() or pace.is_late
+        )
+        with _told_apart(watch):
+            fitted = fit_network(run)
         self.parts[number] = Part(fitted.network, fitted.target_map.scaling)
         outputs = predict_outputs(fitted.network, run.prepared.samples.take(run.split.test), run.device)
         return fitted.target_map.to_transformed(outputs)
 
-    def _run_of_fold(self, number: int, watch: Watch) -> Run:
+    def _run_of_fold(self, number: int) -> Run:
         course, entrant = self._course, self._entrant
         whole = course.run
         assert isinstance(whole.prepared.samples, CompositeSamples) and isinstance(whole.representation, Composite)
@@ -220,9 +257,18 @@ class NetworkFits:
             split=split,
             run_key=f"{whole.run_key}/{name}/{number}/{epochs}",
             work_dir=whole.work_dir / name / f"{number}-{epochs}",
-            on_event=lambda _: None,
-            should_stop=watch.should_stop,
         )
+
+
+@contextmanager
+def _told_apart(watch: Watch) -> Iterator[None]:
+    """What stopped without anybody's wish had no time."""
+    try:
+        yield
+    except TrainingStopped:
+        if watch.should_stop():
+            raise
+        raise OutOfTime from None
 
 
 def _split_of(course: Course, train: IntArray, held_out: IntArray) -> Split:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.core.errors import InvalidJob, XtalforgeError
 from app.learning.baselines.search import Watch
 from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
-from app.learning.tournament.fitting import Course, NetworkFits, RegressorFits
+from app.learning.tournament.fitting import Course, NetworkFits, OutOfTime, RegressorFits
 from app.learning.training.loop import TrainingStopped
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +25,8 @@ FITS_AT_THE_END = 2.0
 """Fits of each regressor that there must be time for after the folds: the winners on all rows, the learning curve."""
 SHORTEST = 0.6
 """Of a network's usual epochs, where there is no time for all of them."""
+GRACE = 0.1
+"""Of the time, by which the last folds of a network may be late: their epochs never take quite what was expected."""
 HOPELESS = 1.5
 """Who has an error so many times the best one's in the first fold does not go on."""
 
@@ -72,6 +74,7 @@ class Tournament:
         self._course = course
         started = time.monotonic()
         self._end, self._regressors_end = started + max_seconds, started + SHARE_FOR_REGRESSORS * max_seconds
+        self._latest = self._end + GRACE * max_seconds
         self._watch = Watch(on_progress, should_stop)
         self._done = 0
         n_going_on = min(MAX_NETWORKS, len(networks))
@@ -118,9 +121,12 @@ class Tournament:
             self._watch.step(self._done, self._total, f"{standing.entrant.name}, fold {number + 1}")
             started = time.monotonic()
             try:
-                predicted = standing.fits.predict_fold(number, self._watch)
+                predicted = standing.fits.predict_fold(number, self._watch, np.inf if must else self._limit(number))
             except TrainingStopped:
                 raise
+            except OutOfTime:
+                standing.left = "would not have ended in time"
+                return
             except XtalforgeError as error:
                 log.warning("%s failed: %s", standing.entrant.name, error)
                 standing.left = f"failed: {error}"
@@ -130,6 +136,10 @@ class Tournament:
             standing.seconds += standing.fold_seconds[-1]
             standing.folds_done += 1
             self._done += 1
+
+    def _limit(self, number: int) -> float:
+        """When a fit that begins now must end; the first fold leaves time for the end."""
+        return self._latest if number else self._end - self._needed_at_the_end()
 
     def _place_after_first(self, standing: Standing) -> float:
         return standing.first_error(self._course) if standing.folds_done else np.inf
