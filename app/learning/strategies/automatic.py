@@ -24,6 +24,7 @@ from app.learning.tournament.fitting import (
     source_columns,
     transformed_labels,
 )
+from app.learning.tournament.kept import Kept
 from app.learning.tournament.report import Findings, described
 from app.learning.tournament.rounds import Standing, Tournament
 from app.registry.manifest import Architecture, InputKind, Manifest, TargetScaling
@@ -34,10 +35,13 @@ FloatArray = npt.NDArray[np.float64]
 def fit_automatically(run: Run) -> Fitted:
     """Let all entrants predict rows they have not seen, and make one model of those that add to each other.
 
-    Rows of the test part take no part in anything. Folds are of whole formulas unless the split is random. The state
-    of networks is kept, so that an interrupted run does not train a fold twice. Raises InvalidJob, TrainingStopped.
+    Rows of the test part take no part in anything. Folds are of whole formulas unless the split is random. Folds that
+    have ended are kept, and the time they took, so that an interrupted run trains none twice and has no more time than
+    another. Raises InvalidJob, TrainingStopped.
     """
-    started = time.monotonic()
+    kept = Kept(run.work_dir, run.run_key)
+    earlier_s = kept.spent_s
+    started = time.monotonic() - earlier_s
     chosen = run.spec.hyperparameters
     assert chosen.n_folds and chosen.max_seconds and isinstance(run.representation, Composite)
     kind = InputKind.STRUCTURE if run.representation.needs_structure else InputKind.COMPOSITION
@@ -55,6 +59,7 @@ def fit_automatically(run: Run) -> Fitted:
         n_threads,
         on_progress,
         run.should_stop,
+        kept,
     )
     standings = tournament.play()
     named = [f"{m.name}/{m.weights_sha256[:12]}" for (m, _), _ in usable]
@@ -74,6 +79,7 @@ def fit_automatically(run: Run) -> Fitted:
         TargetMap(run.spec.property.transform, TargetScaling(kind="none")),
         Split(course.rows, course.rows[:0], run.split.test),
         history=[],
+        earlier_s=earlier_s,
         search=described(findings, curve, time.monotonic() - started),
         held_out_errors=findings.errors(findings.winning_predictions),
     )

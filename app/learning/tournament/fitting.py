@@ -140,7 +140,7 @@ class RegressorFits:
         self._course, self._entrant = course, entrant
         self._features = course.features(entrant)
         self._n_threads = n_threads
-        self._chosen: Parameters | None = None
+        self.chosen: Parameters | None = None
 
     def predict_fold(self, number: int, watch: Watch, end: float = np.inf) -> FloatArray:
         """Transformed-scale predictions of the rows the fold holds out. Raises OutOfTime, TrainingStopped."""
@@ -183,8 +183,8 @@ class RegressorFits:
         return predict, part
 
     def _parameters(self, problem: VectorProblem, train: IntArray, watch: Watch) -> Parameters:
-        if self._chosen is not None:
-            return self._chosen
+        if self.chosen is not None:
+            return self.chosen
         grid = self._entrant.candidates(self._features.shape[1])
         if len(grid) == 1:
             return grid[0]
@@ -198,7 +198,7 @@ class RegressorFits:
         quiet = Watch(should_stop=watch.should_stop)
         best = cross_validate(inner, self._entrant.family.value, grid, folds, quiet)[0].parameters
         if train.shape[0] > NESTED_ROWS:
-            self._chosen = best
+            self.chosen = best
         return best
 
 

@@ -13,6 +13,7 @@ from app.core.errors import InvalidJob, XtalforgeError
 from app.learning.baselines.search import Watch
 from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
 from app.learning.tournament.fitting import Course, NetworkFits, OutOfTime, RegressorFits
+from app.learning.tournament.kept import Decision, Kept, KeptFold
 from app.learning.training.loop import TrainingStopped
 
 FloatArray = npt.NDArray[np.float64]
@@ -69,10 +70,11 @@ class Tournament:
         n_threads: int,
         on_progress: Callable[[int, int, str], None],
         should_stop: Callable[[], bool],
+        kept: Kept | None = None,
     ) -> None:
         n_rows = course.rows.shape[0]
-        self._course = course
-        started = time.monotonic()
+        self._course, self._kept = course, kept or Kept(None)
+        self._started = started = time.monotonic() - self._kept.spent_s
         self._end, self._regressors_end = started + max_seconds, started + SHARE_FOR_REGRESSORS * max_seconds
         self._latest = self._end + GRACE * max_seconds
         self._watch = Watch(on_progress, should_stop)
@@ -115,14 +117,16 @@ class Tournament:
         for number in folds:
             if standing.left:
                 return
-            if not must and time.monotonic() > (self._regressors_end if end is None else end):
+            kept = self._kept.fold(standing.entrant.name, number)
+            late = time.monotonic() > (self._regressors_end if end is None else end)
+            if kept is None and late and not must:
                 standing.left = "no time was left"
                 return
             self._watch.step(self._done, self._total, f"{standing.entrant.name}, fold {number + 1}")
-            started = time.monotonic()
             try:
-                predicted = standing.fits.predict_fold(number, self._watch, np.inf if must else self._limit(number))
+                fold = self._fold(standing, number, kept, np.inf if must else self._limit(number))
             except TrainingStopped:
+                self._kept.keep_spent(time.monotonic() - self._started)
                 raise
             except OutOfTime:
                 standing.left = "would not have ended in time"
@@ -131,11 +135,26 @@ class Tournament:
                 log.warning("%s failed: %s", standing.entrant.name, error)
                 standing.left = f"failed: {error}"
                 return
-            standing.predictions[self._course.folds[number][1]] = predicted
-            standing.fold_seconds.append(time.monotonic() - started)
-            standing.seconds += standing.fold_seconds[-1]
+            standing.fold_seconds.append(fold.seconds)
+            standing.seconds += fold.seconds
             standing.folds_done += 1
             self._done += 1
+
+    def _fold(self, standing: Standing, number: int, kept: KeptFold | None, limit: float) -> KeptFold:
+        """The predictions of one fold, which an earlier attempt may have made."""
+        fits, started = standing.fits, time.monotonic()
+        if kept is not None and kept.predictions is not None and isinstance(fits, RegressorFits):
+            predicted, fits.chosen = kept.predictions, kept.chosen
+        else:
+            predicted = fits.predict_fold(number, self._watch, limit)
+        standing.predictions[self._course.folds[number][1]] = predicted
+        if kept is not None:
+            return kept
+        seconds = time.monotonic() - started
+        fold = KeptFold(seconds, predicted, fits.chosen) if isinstance(fits, RegressorFits) else KeptFold(seconds)
+        self._kept.keep_fold(standing.entrant.name, number, fold)
+        self._kept.keep_spent(time.monotonic() - self._started)
+        return fold
 
     def _limit(self, number: int) -> float:
         """When a fit that begins now must end; the first fold leaves time for the end."""
@@ -173,19 +192,28 @@ class Tournament:
         for standing in ranked[MAX_NETWORKS:]:
             standing.left = "behind other networks in the first fold"
         ranked = ranked[:MAX_NETWORKS]
+        decided = self._kept.decisions() or self._decided(ranked, n_folds)
+        self._kept.keep_decisions(decided)
+        for standing in ranked:
+            assert not isinstance(standing.fits, RegressorFits)
+            standing.left = decided[standing.entrant.name].left
+            standing.fits.shorten(decided[standing.entrant.name].share)
+        return [standing for standing in ranked if not standing.left]
+
+    def _decided(self, ranked: Sequence[Standing], n_folds: int) -> dict[str, Decision]:
+        """By the time that is left and what the first fold took."""
         time_left = self._end - self._needed_at_the_end() - time.monotonic()
         needed = [n_folds * standing.fold_seconds[0] for standing in ranked]
         n_going_on = len(ranked)
+        decided: dict[str, Decision] = {}
         while n_going_on and time_left < SHORTEST * sum(needed[:n_going_on]):
             n_going_on -= 1
-            ranked[n_going_on].left = (
-                f"needs about {needed[n_going_on]:.0f} s more, and {max(time_left, 0):.0f} s were left"
-                + (" for it and a better one" if n_going_on else "")
+            why = f"needs about {needed[n_going_on]:.0f} s more, and {max(time_left, 0):.0f} s were left"
+            decided[ranked[n_going_on].entrant.name] = Decision(
+                left=why + (" for it and a better one" if n_going_on else "")
             )
-        for standing in ranked[:n_going_on]:
-            assert not isinstance(standing.fits, RegressorFits)
-            standing.fits.shorten(min(1.0, time_left / max(sum(needed[:n_going_on]), 1e-9)))
-        return ranked[:n_going_on]
+        share = min(1.0, time_left / max(sum(needed[:n_going_on]), 1e-9))
+        return decided | {standing.entrant.name: Decision(share) for standing in ranked[:n_going_on]}
 
     def _needed_at_the_end(self) -> float:
         """Seconds, more than enough: any regressor that is complete may be among the winners."""
