@@ -190,5 +190,6 @@ def test_certain_metals_make_no_gap_more_certain() -> None:
         for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9)):
             here = (said > low) & (said < high)
             assert here.sum() > 50 and said[here].mean() == pytest.approx(met[here].mean(), abs=0.09)
-        assert said[:n].max() == 0.0
+        # No surer than so many rows can show.
+        assert said[:n].max() == pytest.approx(0.5 / (2 * n + 1), rel=1e-3)
     assert expected_value(known, values[n:], difficulties[n:]).mean() == pytest.approx(values[n:].mean(), abs=0.02)
