@@ -173,7 +173,11 @@ def test_it_survives_json_and_safetensors() -> None:
 
 
 def test_a_predictor_answers_in_the_propertys_unit_whatever_the_description() -> None:
-    predictor = Predictor.from_bytes(manifest(), network_to_bytes(ensemble()))
+    # One's own property has no bounds, at which values of these untrained networks would be cut.
+    unbounded = PropertyRecord.of(get_property("k_vrh")).model_copy(update={"key": "mine"})
+    predictor = Predictor.from_bytes(
+        manifest().model_copy(update={"property": unbounded}), network_to_bytes(ensemble())
+    )
     logarithms = predict_outputs(ensemble(), samples(), CPU)
     items = list(COMPOUNDS.values())
     answers = np.array(predictor.predict(items), dtype=np.float64)
