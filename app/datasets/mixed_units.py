@@ -11,7 +11,8 @@ from app.datasets.rows import RawRow
 from app.datasets.validation import UsableRow, number_of
 from app.properties.catalogue import PropertySpec
 from app.properties.units import OTHER_UNITS, SMALLEST_TOLD_APART
-from app.structures.crystal import Crystal, FloatArray
+from app.structures.crystal import FloatArray
+from app.structures.fractions import fractions_of
 
 MIN_ROWS, MAX_ROWS = 20, 5000
 """Of more rows, so many are looked at."""
@@ -130,20 +131,9 @@ def _unexplained(rows: Sequence[UsableRow], logarithms: FloatArray) -> FloatArra
     """Residuals, (n,), each of a ridge regression on fractions of the elements that has not seen the row."""
     if not rows:
         return logarithms
-    fractions = [_fractions(row) for row in rows]
-    column = {symbol: place for place, symbol in enumerate(sorted({symbol for each in fractions for symbol in each}))}
-    matrix = np.zeros((len(rows), len(column)))
-    for place, each in enumerate(fractions):
-        for symbol, fraction in each.items():
-            matrix[place, column[symbol]] = fraction
-    solved = np.linalg.solve(matrix.T @ matrix + _RIDGE * np.eye(len(column)), matrix.T)
+    matrix = fractions_of([row.item for row in rows])
+    solved = np.linalg.solve(matrix.T @ matrix + _RIDGE * np.eye(matrix.shape[1]), matrix.T)
     centred = logarithms - np.median(logarithms)
     leverage = np.einsum("ij,ji->i", matrix, solved)
     residuals: FloatArray = (centred - matrix @ (solved @ centred)) / (1 - leverage)
     return residuals
-
-
-def _fractions(row: UsableRow) -> dict[str, float]:
-    amounts = row.item.element_counts if isinstance(row.item, Crystal) else row.item.amounts
-    total = sum(amounts.values())
-    return {symbol: amount / total for symbol, amount in amounts.items()}

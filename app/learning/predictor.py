@@ -22,10 +22,10 @@ from app.learning.samples import GraphBuilder, ModelInput, Samples, make_samples
 from app.learning.targets import TargetMap, physical_bounds
 from app.learning.trust.assessment import Assessment, Trust
 from app.learning.trust.file import load_trust
-from app.learning.trust.places import fractions_of
 from app.properties.catalogue import Transform
 from app.registry.manifest import Architecture, Manifest
 from app.structures.elements import SYMBOLS
+from app.structures.fractions import fractions_of
 
 FloatArray = npt.NDArray[np.float64]
 

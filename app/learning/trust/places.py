@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.learning.networks.element_bits import element_bits
-from app.structures.crystal import Crystal
 from app.structures.elements import ATOMIC_NUMBERS, MAX_ATOMIC_NUMBER
-from app.structures.formula import Composition
 
 Floats = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
@@ -41,17 +39,6 @@ class Places:
 
     def take(self, rows: IntArray | slice) -> "Places":
         return Places(self.features[rows], self.compositions[rows])
-
-
-def fractions_of(items: Sequence[Crystal | Composition]) -> FloatArray:
-    """Atomic fractions by atomic number, (B, 101)."""
-    return np.array([_fractions(item) for item in items]).reshape(len(items), MAX_ATOMIC_NUMBER + 1)
-
-
-def _fractions(item: Crystal | Composition) -> FloatArray:
-    if isinstance(item, Crystal):
-        return np.bincount(item.atomic_numbers, minlength=MAX_ATOMIC_NUMBER + 1) / item.n_sites
-    return item.fractions()
 
 
 def fractions_of_keys(keys: Sequence[str]) -> FloatArray:
