@@ -122,7 +122,11 @@ def labels_look_like_log10(rows: Sequence[RawRow], spec: PropertySpec) -> bool:
 
 def are_equal(labels: LabelStatistics) -> bool:
     """But for rounding."""
-    return labels.max - labels.min <= _SAME_TO_ROUNDING * max(abs(labels.min), abs(labels.max), _SMALLEST_NORMAL)
+    return _are_one(labels.min, labels.max)
+
+
+def _are_one(low: float, high: float) -> bool:
+    return high - low <= _SAME_TO_ROUNDING * max(abs(low), abs(high), _SMALLEST_NORMAL)
 
 
 def _histogram(targets: FloatArray, transform: Transform) -> Histogram:
@@ -131,7 +135,7 @@ def _histogram(targets: FloatArray, transform: Transform) -> Histogram:
     n_bins = int(np.clip(np.sqrt(len(targets)), _MIN_BINS, _MAX_BINS))
     learned = np.log10(targets) if is_log else targets
     low, high = float(learned.min()), float(learned.max())
-    if high - low <= _SAME_TO_ROUNDING * max(abs(low), abs(high), _SMALLEST_NORMAL):
+    if _are_one(low, high):
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(learned, n_bins, (low, high))
     return Histogram(scale=transform, edges=(10**edges if is_log else edges).tolist(), counts=counts.tolist())
