@@ -159,7 +159,7 @@ def _small(name: str, property_key: str, series: str, measure: Measure, sources:
     systems.append(replace(_scratch("paper", n_train), line=WIDE_SCRATCH, network=shape))
     n_held = n_train // 4
     return Target(
-        name, property_key, n_train, n_held, n_held, _N_SMALL, (POOLS[property_key].file,), tuple(systems), (measure,),
+        name, property_key, n_train, n_held, n_held, _N_SMALL, POOLS[property_key].files, tuple(systems), (measure,),
         {measure.key: _PAPER[name]}, (SCRATCH, DEFAULT_SCRATCH, AUTO), series,
     )  # fmt: skip
 
@@ -183,7 +183,7 @@ def _large(n_train: int, series: str) -> Target:
     ]
     n_held = n_train // 4
     return Target(
-        f"{n_train}-{series}", property_key, n_train, n_held, n_held, _N_LARGE, (POOLS[property_key].file,),
+        f"{n_train}-{series}", property_key, n_train, n_held, n_held, _N_LARGE, POOLS[property_key].files,
         tuple(systems), (measure,), {}, (SCRATCH, DEFAULT_SCRATCH), series,
     )  # fmt: skip
 
@@ -211,10 +211,9 @@ def _scratch(preset: str, n_train: int) -> System:
 
 
 def _transfers(preset: str, sources: Sequence[str], n_train: int) -> list[System]:
-    """From all rows of each source, and from 10k rows of the best one; each as in the paper and strict."""
+    """From all rows of each source, trained either way, and from 10k of the best one; as in the paper and strict."""
     names = [*(f"all-{source}" for source in sources), f"10k-{sources[0]}"]
-    if preset == "paper":
-        names += [f"all-{source}-SGD" for source in sources]
+    names += [f"all-{source}-SGD" for source in sources]
     systems = [_from(Method.FINE_TUNE, name, preset, n_train) for name in names]
     return [*systems, *(replace(s, source=f"{s.source}-strict", strict=True) for s in systems)]
 

@@ -44,6 +44,11 @@ class Pool:
     non_metals: bool = False
     n_rows: int | None = None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that the rows depend on: whether a material is a metal stands in the file of the sources."""
+        return tuple(dict.fromkeys((self.file, SOURCE_FILE))) if self.non_metals else (self.file,)
+
 
 _OF_SOURCE = {"known": (_GAP, _ENERGY), "non_metals": True, "n_rows": 9_000}
 POOLS = {
