@@ -56,9 +56,9 @@ async def create_suggestions(
     """Candidates without labels, ranked by what a measurement of each is expected to be worth to a model.
 
     Nothing is stored or trained: measure the suggestions, add their labels to your data set and fine-tune again. Those
-    that the model was trained on, or cannot tell from another candidate, are set aside and named. Values and errors
-    are those of `/v1/predictions`. Of models trained on more than 2,000 rows, a sample of 2,000 is what candidates are
-    compared with.
+    that the model was trained on or measured by, or cannot tell from another candidate, are set aside and named. Values
+    and errors are those of `/v1/predictions`. Of models trained on more than 2,000 rows, a sample of 2,000 is what
+    candidates are compared with.
     """
     if request.candidates is not None:
         candidates = known.given(request.candidates)

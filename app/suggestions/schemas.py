@@ -124,6 +124,7 @@ class Suggestion(BaseModel):
 
 class SetAsideReason(StrEnum):
     TRAINING_DATA = "in_training_data"
+    HELD_OUT_DATA = "in_held_out_data"
     REPEAT = "repeats_candidate"
 
 
@@ -145,5 +146,5 @@ class SuggestionAnswer(BaseModel):
         description="Candidates that were ranked: all but those set aside and those in `errors`.", examples=[338]
     )
     suggestions: list[Suggestion] = Field(description="Best first.")
-    set_aside: list[SetAside] = Field(description="Candidates that the training data or another candidate stands for.")
+    set_aside: list[SetAside] = Field(description="Candidates whose label is known, or comes with that of another.")
     errors: list[PredictionError] = Field(description="Candidates that gave no value.")

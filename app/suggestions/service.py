@@ -162,14 +162,18 @@ def _formula(model: SelectedModel, item: ModelItem) -> str:
 
 
 def _set_aside(pool: Pool, ids: Sequence[str]) -> list[SetAside]:
-    """In the order of the candidates; one that is both is in the training data."""
-    known, repeats = pool.known(), pool.repeats()
+    """In the order of the candidates, each for the first of the reasons that it has."""
+    known, held_out, repeats = pool.known(), pool.held_out(), pool.repeats()
     found = []
     for row, input_id in enumerate(ids):
         if row in known:
             formula = pool.trust.reference.formulas[known[row]]
             detail = f"the model was trained on {formula}, and cannot tell this from it"
             found.append(SetAside(input_id=input_id, code=SetAsideReason.TRAINING_DATA, detail=detail))
+        elif row in held_out:
+            formula = pool.trust.held_out.formulas[held_out[row]]
+            detail = f"{formula} is a validation or test row of the model, which cannot tell this from it"
+            found.append(SetAside(input_id=input_id, code=SetAsideReason.HELD_OUT_DATA, detail=detail))
         elif row in repeats:
             detail = f"the model cannot tell it from {ids[repeats[row]]}, of the same composition"
             found.append(SetAside(input_id=input_id, code=SetAsideReason.REPEAT, detail=detail))

@@ -12,9 +12,10 @@ from app.learning.acquisition.pool import SAME_PLACE, Pool
 from app.learning.acquisition.ranking import farthest, representatives, suggest
 from app.learning.acquisition.strategy import Optimum, Strategy
 from app.learning.acquisition.target import Target, improvements, margins, probabilities
-from app.learning.trust.assessment import Trust
+from app.learning.trust.assessment import HeldOut, Trust
 from app.learning.trust.conformal import ScoreTable
 from app.learning.trust.difficulty import N_FEATURES, Difficulty
+from app.learning.trust.distribution import probability_within
 from app.learning.trust.places import Places, Projection
 from app.learning.trust.reference import Reference
 from app.properties.catalogue import Transform
@@ -161,6 +162,21 @@ def test_nothing_is_hoped_for_beyond_what_the_property_can_be() -> None:
     assert 0.5 < probabilities(positive, Target(above=0.0))[2] < 0.6
 
 
+def test_what_lies_on_a_bound_is_not_above_it_and_is_at_least_it() -> None:
+    candidates = pool(np.zeros((2, 2)), [1.0, 1.0], values=[0.0, 2.0])
+    metals = replace(candidates.trust, lower=0.0, upper=3.0)
+
+    def chances(at_least: float | None, at_most: float | None, strictly: bool) -> list[float]:
+        parts = metals, candidates.values, candidates.difficulties
+        return list(probability_within(*parts, at_least, at_most, strictly))
+
+    assert chances(0.0, None, strictly=False) == chances(None, 3.0, strictly=False) == [1, 1]
+    assert chances(3.5, None, strictly=False) == chances(None, -0.5, strictly=False) == [0, 0]
+    assert chances(3.0, None, strictly=True) == chances(None, 0.0, strictly=True) == [0, 0]
+    assert chances(0.0, None, strictly=True)[0] == pytest.approx(0.5) == chances(None, 0.0, strictly=False)[0]
+    assert 0 < chances(3.0, None, strictly=False)[1] < 0.5
+
+
 def test_half_of_the_labels_lie_above_the_prediction() -> None:
     assert probabilities(pool([[0, 0]], values=[2.0]), Target(above=2.0)) == pytest.approx([0.5])
 
@@ -194,6 +210,14 @@ def test_rows_of_the_training_data_are_known_by_formula_and_place() -> None:
         formulas=["R0", "R1", "Other", "R1", "R1"],
     )
     assert candidates.known() == {0: 0, 1: 1}
+
+
+def test_held_out_rows_are_known_by_formula_and_place() -> None:
+    candidates = pool([[0.0, 0.0], [3.0, 4.0], [3.0, 4.1], [3.0, 4.0]], formulas=["R0", "T", "T", "Other"])
+    assert candidates.held_out() == {}
+    held_out = HeldOut(["T", "T"], np.array([[9.0, 9.0], [3.0, 4.0]], dtype=np.float32))
+    measured = replace(candidates, trust=replace(candidates.trust, held_out=held_out))
+    assert measured.held_out() == {1: 1} and measured.known() == {0: 0}
 
 
 def test_float16_places_of_training_rows_are_found_again() -> None:

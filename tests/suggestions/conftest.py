@@ -34,8 +34,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def training_formulas(models: Path) -> list[str]:
-    """What the structure model was trained on."""
+def known_formulas(models: Path) -> tuple[list[str], list[str]]:
+    """What the structure model was trained on, and what it was chosen and measured by."""
     from app.learning.predictor import Predictor
     from app.registry.manifest import Manifest
 
@@ -44,7 +44,7 @@ def training_formulas(models: Path) -> list[str]:
     parts = [(folder / f"{name}.safetensors").read_bytes() for name in ("weights", "trust")]
     trust = Predictor.from_bytes(manifest, *parts).trust
     assert trust is not None and len(trust.reference.formulas) == manifest.training.n_train
-    return list(trust.reference.formulas)
+    return list(trust.reference.formulas), list(trust.held_out.formulas)
 
 
 @pytest.fixture(scope="module")

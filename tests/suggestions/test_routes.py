@@ -90,12 +90,16 @@ def test_polymorphs_are_different_to_a_model_that_sees_structures(client: TestCl
     assert ids(answer) == ["small"] and len(answer["set_aside"]) == 2
 
 
-def test_training_rows_are_set_aside(client: TestClient, training_formulas: list[str]) -> None:
+def test_rows_with_labels_are_set_aside(client: TestClient, known_formulas: tuple[list[str], list[str]]) -> None:
+    trained, held_out = known_formulas
     given = [{"id": c.reduced_formula, "poscar": poscar(c)} for c in salts()]
-    answer = ask(client, model=ENERGY_MODEL, candidates=given, count=100)
-    assert {each["code"] for each in answer["set_aside"]} == {"in_training_data"}
-    assert sorted(each["input_id"] for each in answer["set_aside"]) == sorted(training_formulas)
-    assert 0 < len(training_formulas) < len(given) and len(ids(answer)) == len(given) - len(training_formulas)
+    stranger = {"id": "stranger", "poscar": poscar(rocksalt(9.0, "Rb", "Br"))}
+    answer = ask(client, model=ENERGY_MODEL, candidates=[*given, stranger], count=100)
+    codes = {each["input_id"]: each["code"] for each in answer["set_aside"]}
+    assert codes == {**dict.fromkeys(trained, "in_training_data"), **dict.fromkeys(held_out, "in_held_out_data")}
+    assert len(codes) == len(given) and trained and held_out
+    assert ids(answer) == ["stranger"]
+    assert any("is a validation or test row of the model" in each["detail"] for each in answer["set_aside"])
 
 
 def test_what_cannot_be_read_does_not_spoil_the_rest(client: TestClient) -> None:

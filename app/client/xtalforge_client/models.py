@@ -2601,7 +2601,7 @@ class SetAside(BaseModel):
     """
     `id` of the candidate, or its place, from 0.
     """
-    code: Literal["in_training_data", "repeats_candidate"]
+    code: Literal["in_training_data", "in_held_out_data", "repeats_candidate"]
     """
     Why it is not ranked.
     """
@@ -2661,7 +2661,7 @@ class SuggestionAnswer(BaseModel):
     """
     set_aside: list[SetAside]
     """
-    Candidates that the training data or another candidate stands for.
+    Candidates whose label is known, or comes with that of another.
     """
     errors: list[PredictionError]
     """

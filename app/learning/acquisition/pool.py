@@ -71,12 +71,19 @@ class Pool:
     def known(self) -> dict[int, int]:
         """Candidates that the model was trained on, each with its reference row: one formula and one place."""
         reference = self.trust.reference
+        return self._found_among(reference.formulas, reference.places.features)
+
+    def held_out(self) -> dict[int, int]:
+        """Candidates whose label the model was chosen or measured by, each with its row of those that were held out."""
+        return self._found_among(self.trust.held_out.formulas, self.trust.held_out.features)
+
+    def _found_among(self, formulas: Sequence[str], places: Floats) -> dict[int, int]:
         rows_of: dict[str, list[int]] = {}
-        for row, formula in enumerate(reference.formulas):
+        for row, formula in enumerate(formulas):
             rows_of.setdefault(formula, []).append(row)
         found = {}
         for candidate, formula in enumerate(self.formulas):
-            same = self._same(candidate, reference.places.features, rows_of.get(formula, []))
+            same = self._same(candidate, places, rows_of.get(formula, []))
             if same is not None:
                 found[candidate] = same
         return found

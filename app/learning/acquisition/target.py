@@ -9,10 +9,8 @@ import numpy as np
 
 from app.learning.acquisition.pool import Pool
 from app.learning.acquisition.strategy import Optimum
-from app.learning.targets import apply_transform
-from app.learning.trust.distribution import share_below
+from app.learning.trust.distribution import learned_bound, probability_within
 from app.learning.trust.places import FloatArray
-from app.properties.catalogue import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +31,7 @@ def promise(pool: Pool, target: Target) -> FloatArray:
 
 def probabilities(pool: Pool, target: Target) -> FloatArray:
     """That labels, which lie within the physical bounds, meet those of a target, (N,)."""
-    trust, found = pool.trust, np.ones(len(pool))
-    if target.above is not None and target.above >= trust.upper:
-        return np.zeros(len(pool))
-    if target.below is not None and target.below <= trust.lower:
-        return np.zeros(len(pool))
-    if target.above is not None and target.above >= trust.lower:
-        found -= _below(pool, _learned(pool, target.above))
-    if target.below is not None and target.below <= trust.upper:
-        found -= 1.0 - _below(pool, _learned(pool, target.below))
-    return np.clip(found, 0.0, 1.0)
+    return probability_within(pool.trust, pool.values, pool.difficulties, target.above, target.below, strictly=True)
 
 
 def improvements(pool: Pool, optimum: Optimum) -> FloatArray:
@@ -53,7 +42,7 @@ def improvements(pool: Pool, optimum: Optimum) -> FloatArray:
     """
     sign = 1.0 if optimum is Optimum.HIGHEST else -1.0
     best = float((sign * pool.trust.reference.transformed).max())
-    lower, upper = _learned(pool, pool.trust.lower), _learned(pool, pool.trust.upper)
+    lower, upper = learned_bound(pool.trust, pool.trust.lower), learned_bound(pool.trust, pool.trust.upper)
     reach = pool.difficulties[:, None] * pool.scores
     ends = (np.clip(pool.learned[:, None] + side * reach, lower, upper) for side in (1.0, -1.0))
     excess = sum(np.maximum(sign * end - best, 0.0) for end in ends)
@@ -66,18 +55,7 @@ def margins(pool: Pool, target: Target) -> FloatArray:
         return pool.learned if target.optimum is Optimum.HIGHEST else -pool.learned
     sides = np.full(len(pool), np.inf)
     if target.above is not None:
-        sides = np.minimum(sides, (pool.learned - _learned(pool, target.above)) / pool.difficulties)
+        sides = np.minimum(sides, (pool.learned - learned_bound(pool.trust, target.above)) / pool.difficulties)
     if target.below is not None:
-        sides = np.minimum(sides, (_learned(pool, target.below) - pool.learned) / pool.difficulties)
+        sides = np.minimum(sides, (learned_bound(pool.trust, target.below) - pool.learned) / pool.difficulties)
     return sides
-
-
-def _below(pool: Pool, bound: float) -> FloatArray:
-    """Probability that labels lie below a bound on the learned scale, (N,)."""
-    return share_below(pool.trust, pool.learned, pool.difficulties, bound)
-
-
-def _learned(pool: Pool, value: float) -> float:
-    if pool.trust.transform is Transform.LOG10 and value <= 0:
-        return -np.inf
-    return float(apply_transform(np.array([value]), pool.trust.transform)[0])

@@ -1,7 +1,7 @@
 """How far a prediction can be trusted: its interval, whether its input is like the training data, and what is near."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,11 +23,19 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Rows with labels that a model did not train on: H formulas, and where they lie in the representation (H, d)."""
+
+    formulas: Sequence[str] = ()
+    features: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """What a model knows of its own errors.
 
     `lower` and `upper` bound what a value may physically be. `limit` is the novelty up to which an input counts as
-    like the training data.
+    like the training data. `held_out` are validation and test rows, where the file has them: their labels are known.
     """
 
     transform: Transform
@@ -37,6 +45,7 @@ class Trust:
     difficulty: Difficulty
     scores: ScoreTable
     limit: float
+    held_out: HeldOut = field(default_factory=HeldOut)
 
     def assess(self, embeddings: Floats, fractions: FloatArray, values: FloatArray) -> "list[Assessment | None]":
         """Of inputs with feature vectors (B, F), atomic fractions (B, 101) and predictions in the unit (B,).

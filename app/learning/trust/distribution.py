@@ -9,6 +9,7 @@ there are such labels among the reference rows (an approximation to scores kept 
 conformal prediction; Vovk, Gammerman & Shafer 2005). Dimensions: N predictions, M scores.
 """
 
+import operator
 from collections.abc import Iterator
 
 import numpy as np
@@ -70,17 +71,28 @@ def _scores_of(trust: Trust, learned: FloatArray, difficulties: FloatArray) -> I
 
 
 def probability_within(
-    trust: Trust, values: FloatArray, difficulties: FloatArray, at_least: float | None, at_most: float | None
+    trust: Trust,
+    values: FloatArray,
+    difficulties: FloatArray,
+    at_least: float | None,
+    at_most: float | None,
+    strictly: bool = False,
 ) -> FloatArray:
-    """Probability that the true values keep both bounds, in the unit, (N,), from predictions in the unit (N,)."""
+    """Probability that the true values keep both bounds, in the unit, (N,), from predictions in the unit (N,).
+
+    `strictly`: a value on a bound does not keep it. It matters where labels lie on a physical bound, as gaps of 0 do.
+    """
+    beyond = operator.ge if strictly else operator.gt
     learned = apply_transform(values, trust.transform)
     found = np.ones(len(values))
-    if at_least is not None and at_least > trust.lower:
-        found -= share_below(trust, learned, difficulties, _learned(trust, at_least))
-    if at_most is not None and (at_most < trust.lower or (at_most <= 0 and trust.transform is Transform.LOG10)):
+    if at_least is not None and beyond(at_least, trust.upper):
         return np.zeros(len(values))
-    if at_most is not None and at_most < trust.upper:
-        found -= 1.0 - share_below(trust, learned, difficulties, _learned(trust, at_most))
+    if at_most is not None and (beyond(trust.lower, at_most) or learned_bound(trust, at_most) == -np.inf):
+        return np.zeros(len(values))
+    if at_least is not None and beyond(at_least, trust.lower) and learned_bound(trust, at_least) > -np.inf:
+        found -= share_below(trust, learned, difficulties, learned_bound(trust, at_least))
+    if at_most is not None and beyond(trust.upper, at_most):
+        found -= 1.0 - share_below(trust, learned, difficulties, learned_bound(trust, at_most))
     return np.clip(found, 0.0, 1.0)
 
 
@@ -100,5 +112,8 @@ def expected_value(
     return found
 
 
-def _learned(trust: Trust, value: float) -> float:
+def learned_bound(trust: Trust, value: float) -> float:
+    """A bound in the unit on the scale the model learns; -inf where no value lies below it."""
+    if trust.transform is Transform.LOG10 and value <= 0:
+        return -np.inf
     return float(apply_transform(np.array([value]), trust.transform)[0])

@@ -1,6 +1,7 @@
 """What a model knows of its errors, as a safetensors file beside its weights."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import safetensors.numpy
 
 from app.core.errors import ArtifactCorrupt
 from app.learning.targets import apply_transform
-from app.learning.trust.assessment import Trust
+from app.learning.trust.assessment import HeldOut, Trust
 from app.learning.trust.conformal import ScoreTable
 from app.learning.trust.difficulty import N_FEATURES, Difficulty
 from app.learning.trust.places import Places, Projection, element_coordinates
@@ -36,13 +37,16 @@ def trust_to_bytes(trust: Trust) -> bytes:
         "labels": reference.labels,
         "errors": reference.errors,
         "spacing": reference.spacing,
-        "formulas": np.frombuffer(_SEPARATOR.join(reference.formulas).encode(), dtype=np.uint8),
+        "formulas": _packed(reference.formulas),
         "difficulty_scale": trust.difficulty.scale,
         "difficulty_weights": trust.difficulty.weights,
         "scores": trust.scores.scores,
         "shares": trust.scores.shares,
         "numbers": np.array(numbers),
     }
+    if trust.held_out.formulas:
+        tensors["held_out_features"] = trust.held_out.features.astype(np.float16)
+        tensors["held_out_formulas"] = _packed(trust.held_out.formulas)
     return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
 
 
@@ -63,7 +67,7 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
         if tensors[name].ndim != ndim:
             raise ValueError(f"{name} has {tensors[name].ndim} dimensions")
         wide[name] = tensors[name].astype(np.float64)
-    formulas = tuple(wide["formulas"].astype(np.uint8).tobytes().decode().split(_SEPARATOR))
+    formulas = _unpacked(wide["formulas"])
     _require_fitting({name: array.shape for name, array in wide.items()}, len(formulas))
     projection = Projection(_single(wide["mean"]), _single(wide["matrix"]))
     places = Places(_single(wide["features"]), _single(wide["compositions"]))
@@ -88,7 +92,26 @@ def _read(manifest: Manifest, tensors: dict[str, npt.NDArray[Any]]) -> Trust:
         difficulty=Difficulty(wide["difficulty_scale"], wide["difficulty_weights"], intercept),
         scores=ScoreTable(_single(wide["scores"]), wide["shares"]),
         limit=limit,
+        held_out=_held_out(tensors, projection.matrix.shape[1]),
     )
+
+
+def _held_out(tensors: dict[str, npt.NDArray[Any]], n_components: int) -> HeldOut:
+    """None in files from before they were kept. Raises ValueError for parts that do not fit each other."""
+    if "held_out_formulas" not in tensors:
+        return HeldOut()
+    formulas, features = _unpacked(tensors["held_out_formulas"]), tensors["held_out_features"]
+    if features.shape != (len(formulas), n_components):
+        raise ValueError(f"held-out rows do not fit each other: {len(formulas)} formulas, places {features.shape}")
+    return HeldOut(formulas, features.astype(np.float32))
+
+
+def _packed(formulas: Sequence[str]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(_SEPARATOR.join(formulas).encode(), dtype=np.uint8)
+
+
+def _unpacked(characters: npt.NDArray[Any]) -> tuple[str, ...]:
+    return tuple(characters.astype(np.uint8).tobytes().decode().split(_SEPARATOR))
 
 
 def _require_fitting(shapes: dict[str, tuple[int, ...]], n_rows: int) -> None:

@@ -1,6 +1,6 @@
 """Intervals and domain of a network from the rows it was trained and tested on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from app.learning.networks.ensemble import EnsembleNetwork
 from app.learning.splits import Split
 from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap, apply_transform, physical_bounds
+from app.learning.trust.assessment import HeldOut
 from app.learning.trust.calibration import Calibrated, calibrate
 from app.learning.trust.file import trust_to_bytes
 from app.learning.trust.places import FloatArray, IntArray, Places, Projection, composition_places, fractions_of_keys
@@ -64,9 +65,21 @@ def make_trust(trained: Trained, command: str | None = None) -> tuple[bytes, Tru
         for part, rows in (("test", test), ("fitting", fitting))
     )
     made = calibrate(reference, fitting, test, fitting_groups, groups, transform, physical_bounds(trained.property))
-    content = trust_to_bytes(made.trust)
+    held_out = _held_out_rows(projection, test, fitting if len(split.val) else _no_rows(), trained.seed)
+    content = trust_to_bytes(replace(made.trust, held_out=held_out))
     formulas = {keys[row] for row in split.train}
     return content, record_of(made, content, test, formulas, _calibrated_on(trained, made, fitting), command)
+
+
+def _held_out_rows(projection: Projection, test: AnsweredRows, val: AnsweredRows, seed: int) -> HeldOut:
+    """Where test and validation rows lie, at most as many as there may be reference rows, as a file keeps them."""
+    parts = [rows for rows in (test, val) if len(rows)]
+    keys = [key for rows in parts for key in rows.keys]
+    if not keys:
+        return HeldOut()
+    kept = choose_reference(keys, seed)
+    features = projection(np.concatenate([rows.embeddings for rows in parts]))[kept]
+    return HeldOut(tuple(keys[row] for row in kept), features.astype(np.float16).astype(np.float32))
 
 
 def _is_described(network: nn.Module) -> bool:

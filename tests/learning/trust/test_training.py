@@ -100,6 +100,9 @@ def test_the_same_training_gives_the_same_file(tmp_path: Path) -> None:
     assert first.trust == second.trust and first.trust is not None
     trust = load_trust(first.manifest, first.trust)
     assert trust_to_bytes(trust) == first.trust
+    record = first.manifest.training
+    assert len(trust.held_out.formulas) == record.n_val + record.n_test
+    assert not set(trust.held_out.formulas) & set(trust.reference.formulas)
 
 
 def test_few_rows_allow_low_levels_only_and_say_so(tmp_path: Path) -> None:
@@ -162,6 +165,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         ("matrix", np.ones(4, dtype=np.float32), "matrix has 1 dimensions"),
         ("numbers", np.array([0.0, -1.0, 0.0, 1.0]), "out of range"),
         ("shares", np.ones(2), "shares"),
+        ("held_out_features", np.ones((3, 2), dtype=np.float16), "held-out rows do not fit each other"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(name: str, changed: Any, reason: str, tmp_path: Path) -> None:
