@@ -13,9 +13,11 @@ from app.learning.graphs.settings import GraphSettings
 from app.learning.samples import make_samples
 from app.structures.reader import read_structures
 from benchmarks.harness import ROOT, Row
-from benchmarks.peers.bench import OURS, QUICK
+from benchmarks.peers.bench import OURS
 from benchmarks.peers.inputs import Inputs, prepare
 from benchmarks.peers.weights import original_names, seeded_network
+
+N_TRAIN, N_PREDICT, LARGEST_CELL = 12, 8, 10
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(cache: Path) -> Inputs:
-    return prepare(cache, QUICK.train, QUICK.predict, None, QUICK.largest_cell)
+    return prepare(cache, N_TRAIN, N_PREDICT, None, LARGEST_CELL)
 
 
 def test_all_inputs_can_be_read_and_symmetry_changes_nothing_but_the_text(inputs: Inputs) -> None:
     crystals = {}
-    for kind, n in (("p1", QUICK.train), ("symmetrised", QUICK.predict), ("size_10", 4)):
+    for kind, n in (("p1", N_TRAIN), ("symmetrised", N_PREDICT), ("size_10", 4)):
         results = [
             r for path in sorted(Path(inputs.set(kind)).glob("*.cif")) for r in read_structures(path.read_text())
         ]
@@ -94,7 +96,7 @@ def test_merging_atoms_leaves_the_predictions(inputs: Inputs) -> None:
     network = seeded_network()
     crystals = [
         result.crystal
-        for path in sorted(Path(inputs.set("p1")).glob("*.cif"))[: QUICK.predict]
+        for path in sorted(Path(inputs.set("p1")).glob("*.cif"))[:N_PREDICT]
         for result in read_structures(path.read_text())
     ]
     values = []

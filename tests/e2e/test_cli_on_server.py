@@ -18,6 +18,7 @@ from app.main import create_app
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from app.webhooks.signing import new_secret
 from tests.e2e.conftest import Running, free_port, running_up, wait_for
+from tests.crystals import rocksalt
 from tests.forked import Forks
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
 from tests.webhooks.receiver import Received, Receiver, is_signed_with, running_receiver
@@ -122,6 +123,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bad.cif").write_text("hello")
     rows = [json.dumps({"poscar": poscar(c), "k_vrh": 40 + 5 * i}) for i, c in enumerate(salts())]
     (folder / "salts.jsonl").write_text("\n".join(rows))
+    silver = [rocksalt(5.55, "Ag", "Cl"), rocksalt(5.77, "Ag", "Br")]
+    (folder / "silver.jsonl").write_text("\n".join(json.dumps({"poscar": poscar(c)}) for c in silver))
     (folder / "formulas.csv").write_text("id,composition\na,NaCl\nb,Xx2\n")
     return folder
 
@@ -205,8 +208,9 @@ def _predictions(run: Run, out: Path) -> None:
     assert run("structures", "nacl.cif")["structures"][0]["n_sites"] == 8
     run("predict", "bad.cif", status=1)
     run("predict", "nacl.cif", "-m", "nope", status=4)
-    suggested = run("suggest", "salts.jsonl", "-m", "mine", "-k", "2")
-    assert len(suggested["suggestions"]) == 2
+    assert len(run("suggest", "silver.jsonl", "-m", "mine", "-k", "2")["suggestions"]) == 2
+    known = run("suggest", "salts.jsonl", "-m", "mine")  # all of them have labels
+    assert (known["suggestions"], len(known["set_aside"])) == ([], len(salts()))
 
 
 def _jobs_over_files(run: Run, server: Running, out: Path) -> None:

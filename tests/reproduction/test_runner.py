@@ -170,7 +170,7 @@ def test_rows_that_a_system_cannot_read_stop_the_run(protocol: Protocol, places:
 
 
 def test_a_tournament_uses_the_sources_it_names(protocol: Protocol, places: Places) -> None:
-    alone = quickly(System("auto", Method.AUTO, Architecture.ENSEMBLE))
+    alone = System("auto", Method.AUTO, Architecture.ENSEMBLE, Hyperparameters(max_seconds=3))
     helped = replace(alone, candidates=("shipped",))
     target = protocol.targets[0]
     trials = [make_trial(protocol, target, system, 0, places) for system in (alone, helped)]
