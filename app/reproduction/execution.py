@@ -65,7 +65,7 @@ class Bench:
         def on_search(event: SearchEvent) -> None:
             on_progress(f"{trial}: {event.text}, fit {event.done + 1}/{event.total}")
 
-        prepared, spec, base, parent = self._prepared(trial)
+        prepared, spec, base, parent = self.prepared(trial)
         try:
             model = train_model(
                 prepared, spec, base, parent, folder, on_event, lambda: False, self.device, on_search,
@@ -92,7 +92,7 @@ class Bench:
 
         try:
             for trial in trials:
-                prepared, spec, base, parent = self._prepared(trial)
+                prepared, spec, base, parent = self.prepared(trial)
                 parents.append(parent)
                 runs.append(open_run(prepared, spec, base, parent, folder, lambda _: None, lambda: False, self.device))
             models = train_together(runs, parents, folder, on_event)
@@ -102,8 +102,8 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         return [self._result(trial, model) for trial, model in zip(trials, models, strict=True)]
 
-    def _prepared(self, trial: Trial) -> tuple[PreparedTable, TrainingSpec, Base | None, Parent | None]:
-        """Raises ValueError for rows that the system's representation cannot take."""
+    def prepared(self, trial: Trial) -> tuple[PreparedTable, TrainingSpec, Base | None, Parent | None]:
+        """What a trial trains on, featurised, and how. Raises ValueError for rows that its system cannot take."""
         target, system = trial.target, trial.system
         spec = TrainingSpec(
             name=target.name,

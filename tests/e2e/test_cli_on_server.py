@@ -17,8 +17,8 @@ from app.core.settings import Settings
 from app.main import create_app
 from app.predictions.examples import DIAMOND_POSCAR, NACL_CIF
 from app.webhooks.signing import new_secret
-from tests.e2e.conftest import Running, free_port, running_up, wait_for
 from tests.crystals import rocksalt
+from tests.e2e.conftest import Running, free_port, running_up, wait_for
 from tests.forked import Forks
 from tests.tiny_models import COMPOSITION_MODEL, ENERGY_MODEL, salts
 from tests.webhooks.receiver import Received, Receiver, is_signed_with, running_receiver

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from app.learning.baselines.search import Watch, make_folds
 from app.learning.checkpoints import load_network
@@ -32,50 +34,52 @@ from app.registry.manifest import Architecture, InputKind, Manifest, TargetScali
 FloatArray = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """A tournament that was played: what came of it, and the pretrained models whose values entrants may read."""
+
+    course: Course
+    findings: Findings
+    sources: Sequence[SourceSettings]
+    networks: Sequence[nn.Module]
+    watch: Watch
+
+    def model_of(self, standings: Sequence[tuple[Standing, float]]) -> EnsembleNetwork:
+        """The mean of entrants with weights that sum to 1: regressors fitted to all rows, networks of all folds."""
+        settings: list[MemberSettings] = []
+        parts: list[Part] = []
+        for standing, weight in standings:
+            for part, share in _parts(standing, weight, self.watch):
+                settings.append(_member(standing, part, share))
+                parts.append(part)
+        needs_sources = any(member.needs_sources for member in settings)
+        representation = self.course.run.representation
+        assert isinstance(representation, Composite)
+        ensemble = EnsembleSettings(
+            descriptors=representation.descriptors,
+            sources=tuple(self.sources) if needs_sources else (),
+            members=tuple(settings),
+        )
+        used = self.networks if needs_sources else []
+        return EnsembleNetwork(ensemble, used, [part.network for part in parts]).to(self.course.run.device)
+
+
 def fit_automatically(run: Run) -> Fitted:
     """Let all entrants predict rows they have not seen, and make one model of those that add to each other.
 
-    Rows of the test part take no part in anything. Folds are of whole formulas unless the split is random. Folds that
-    have ended are kept, and the time they took, so that an interrupted run trains none twice and has no more time than
-    another. Raises InvalidJob, TrainingStopped.
+    Rows of the test part take no part in anything. Folds that have ended are kept, and the time they took, so that an
+    interrupted run trains none twice and has no more time than another. Raises InvalidJob, TrainingStopped.
     """
     kept = Kept(run.work_dir, run.run_key)
     earlier_s = kept.spent_s
     started = time.monotonic() - earlier_s
-    chosen = run.spec.hyperparameters
-    assert chosen.n_folds and chosen.max_seconds and isinstance(run.representation, Composite)
-    kind = InputKind.STRUCTURE if run.representation.needs_structure else InputKind.COMPOSITION
-    usable = usable_sources(kind, run.sources)
-    loaded = [load_network(manifest, weights, run.device) for (manifest, weights), _ in usable]
-    reads = [name for _, name in usable]
-    course = _course(run, source_columns(loaded, reads, run) if loaded else None)
-    n_threads = torch.get_num_threads()
-    on_progress = _told(run)
-    tournament = Tournament(
-        course,
-        regressors(kind, course.rows.shape[0], has_sources=bool(loaded)),
-        networks(kind, run.sources),
-        chosen.max_seconds,
-        n_threads,
-        on_progress,
-        run.should_stop,
-        kept,
-    )
-    standings = tournament.play()
-    named = [f"{m.name}/{m.weights_sha256[:12]}" for (m, _), _ in usable]
-    findings = Findings.of(course, standings, named, _of_the_same_property(course, [m for (m, _), _ in usable]))
-    watch = Watch(on_progress, run.should_stop)
-    settings, parts = _members(findings, watch)
-    sources = tuple(
-        SourceSettings(label=m.name, architecture=m.architecture, network=m.network, reads=name)
-        for (m, _), name in usable
-    )
-    needed = sources if any(member.needs_sources for member in settings) else ()
-    ensemble = EnsembleSettings(descriptors=run.representation.descriptors, sources=needed, members=tuple(settings))
-    network = EnsembleNetwork(ensemble, loaded if needed else [], [part.network for part in parts])
-    curve = findings.learning_curve(watch, started + chosen.max_seconds)
+    contest = play(run, kept)
+    course, findings = contest.course, contest.findings
+    network = contest.model_of(findings.winners())
+    assert run.spec.hyperparameters.max_seconds
+    curve = findings.learning_curve(contest.watch, started + run.spec.hyperparameters.max_seconds)
     return Fitted(
-        network.to(run.device),
+        network,
         TargetMap(run.spec.property.transform, TargetScaling(kind="none")),
         Split(course.rows, course.rows[:0], run.split.test),
         history=[],
@@ -83,6 +87,36 @@ def fit_automatically(run: Run) -> Fitted:
         search=described(findings, curve, time.monotonic() - started),
         held_out_errors=findings.errors(findings.winning_predictions),
     )
+
+
+def play(run: Run, kept: Kept) -> Contest:
+    """All entrants meet. Folds are of whole formulas unless the split is random. Raises InvalidJob, TrainingStopped."""
+    chosen = run.spec.hyperparameters
+    assert chosen.max_seconds and isinstance(run.representation, Composite)
+    kind = InputKind.STRUCTURE if run.representation.needs_structure else InputKind.COMPOSITION
+    usable = usable_sources(kind, run.sources)
+    manifests, reads = [m for (m, _), _ in usable], [name for _, name in usable]
+    loaded = [load_network(manifest, weights, run.device) for (manifest, weights), _ in usable]
+    course = _course(run, source_columns(loaded, reads, run) if loaded else None)
+    watch = Watch(_told(run), run.should_stop)
+    tournament = Tournament(
+        course,
+        regressors(kind, course.rows.shape[0], has_sources=bool(loaded)),
+        networks(kind, run.sources),
+        chosen.max_seconds,
+        torch.get_num_threads(),
+        watch.on_progress,
+        run.should_stop,
+        kept,
+    )
+    standings = tournament.play()
+    named = [f"{m.name}/{m.weights_sha256[:12]}" for m in manifests]
+    findings = Findings.of(course, standings, named, _of_the_same_property(course, manifests))
+    sources = [
+        SourceSettings(label=m.name, architecture=m.architecture, network=m.network, reads=name)
+        for m, name in zip(manifests, reads, strict=True)
+    ]
+    return Contest(course, findings, sources, loaded, watch)
 
 
 def _course(run: Run, known: SourceColumns | None) -> Course:
@@ -114,17 +148,6 @@ def _told(run: Run) -> Callable[[int, int, str], None]:
         run.on_search(SearchEvent(done, total, text))
 
     return tell
-
-
-def _members(findings: "Findings", watch: Watch) -> tuple[list[MemberSettings], list[Part]]:
-    """The winner as members of an ensemble: regressors fitted to all rows, networks of all folds."""
-    settings: list[MemberSettings] = []
-    parts: list[Part] = []
-    for standing, weight in findings.winners():
-        for part, share in _parts(standing, weight, watch):
-            settings.append(_member(standing, part, share))
-            parts.append(part)
-    return settings, parts
 
 
 def _parts(standing: Standing, weight: float, watch: Watch) -> Sequence[tuple[Part, float]]:
