@@ -168,9 +168,9 @@ def run(
 def with_split(prepared: PreparedTable, share: float, seed: int) -> PreparedTable:
     """The first rows train and choose, the rest measure; formulas stay together."""
     n_fitted = round(share * len(prepared.labels))
-    # A formula on the border belongs to the test.
-    border = prepared.keys[n_fitted] if n_fitted < len(prepared.keys) else None
-    fitted = [row for row in range(n_fitted) if prepared.keys[row] != border]
+    # A formula on the border belongs to the test, and so does one that the file spells in two ways.
+    measured = set(prepared.keys[n_fitted:])
+    fitted = [row for row in range(n_fitted) if prepared.keys[row] not in measured]
     parts = split_rows([prepared.keys[row] for row in fitted], "formula", 0.8, 0.15, seed)
     val = np.union1d(parts.val, parts.test)
     rows = np.array(fitted)

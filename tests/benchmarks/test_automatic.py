@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.automatic import TARGETS, Target, table_of
+from app.learning.representations import representation_for
+from app.learning.tables import prepare
+from app.registry.manifest import Architecture
+from benchmarks.automatic import TARGETS, Target, table_of, with_split
 
 FORMULAS = ["NaCl", "KCl", "LiF", "MgO", "CaO", "NaCl", "SrO", "KBr", "NaBr", "LiCl", "MgO", "BaO"]
 
@@ -40,3 +44,19 @@ def test_draws_differ_by_seed_and_have_the_rows_asked_for(kit: Path) -> None:
     draws = [_drawn(target, kit, seed) for seed in range(3)]
     assert all(len(fitted) == 6 for fitted, _ in draws) and len({tuple(fitted) for fitted, _ in draws}) == 3
     assert draws[0] == _drawn(target, kit, 0)
+
+
+def test_one_composition_spelled_in_two_ways_is_on_one_side(tmp_path: Path) -> None:
+    spelled = [f"{a}{x}" for a in ("Na", "K", "Rb", "Li", "Cs", "Ag") for x in ("F", "Cl", "Br", "I")]
+    spelled += [f"{x}{a}" for a in ("Na", "K", "Rb", "Li", "Cs", "Ag") for x in ("F", "Cl", "Br", "I")]
+    pq.write_table(pa.table({"formula": spelled, "gap": [float(i) for i in range(48)]}), tmp_path / "gaps.parquet")
+    target = Target("gaps.parquet", "gap", TARGETS["expt_gap"].property_key, 36)
+    table, _, share = table_of(target, tmp_path, 0)
+    assert len(table.targets) == 48
+    prepared = with_split(prepare(table, representation_for(Architecture.ELEMNET, {})), share, 0)
+    assert prepared.split is not None
+    fitted, measured = (
+        {prepared.keys[row] for row in rows}
+        for rows in (np.union1d(prepared.split.train, prepared.split.val), prepared.split.test)
+    )
+    assert fitted and not fitted & measured
