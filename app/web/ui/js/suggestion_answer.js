@@ -14,7 +14,7 @@ export function suggestionAnswer(answer, level) {
     h("div", { class: "row spread" },
       h("p", { class: "muted" }, `${count(answer.n_ranked)} ranked for `, link(`#/models/${model.name}/${model.version}`, `${model.name}/${model.version}`), `; score: ${answer.score_meaning}.`),
       suggestions.length > 0 && save),
-    suggestions.length ? suggestionTable(suggestions, level) : empty("Nothing to suggest", h("p", {}, "Every candidate is in the training data, repeats another, or gives no value.")),
+    suggestions.length ? suggestionTable(suggestions, level) : empty("Nothing to suggest", h("p", {}, "Every candidate has a label that the model knows, repeats another, or gives no value.")),
     aside.length > 0 && h("details", {}, h("summary", {}, `${plural(aside.length, "candidate")} set aside`), table({
       caption: "Not ranked: their value is known, or comes with that of another", rows: aside, columns: [
         { label: "Candidate", head: true, cell: (row) => formula(row.input_id) }, { label: "Why", cell: (row) => row.detail },
