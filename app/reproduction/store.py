@@ -103,6 +103,9 @@ def _append(path: Path, line: str) -> None:
 
 
 def _pack(values: FloatArray) -> str:
+    """A number that float32 cannot hold becomes the largest it can: figures need finite ones."""
+    largest = np.finfo(np.float32).max
+    values = np.clip(values, -largest, largest)
     return b85encode(compress(values.astype("<f4").tobytes(), 9)).decode()
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sklearn.kernel_ridge import KernelRidge
 
 from app.learning.baselines.factory import build_baseline, is_baseline
-from app.learning.baselines.families import Family, Parameters, export, make_estimator, most_leaves
+from app.learning.baselines.families import LINEAR, Family, Parameters, export, make_estimator, most_leaves
 from app.learning.baselines.forest_model import MAX_FOREST_NODES, ForestModel
 from app.learning.baselines.kernel_models import RbfKernelModel
 from app.learning.baselines.search import VectorProblem
@@ -66,6 +66,18 @@ def reloaded(model: torch.nn.Module) -> torch.nn.Module:
     fresh = build_baseline(settings)
     fresh.load_state_dict(safetensors.torch.load(network_to_bytes(model)))
     return fresh
+
+
+@pytest.mark.parametrize("choice", [each for each in CHOICES if each[0] in LINEAR], ids=lambda each: each[0].value)
+def test_a_column_that_was_all_but_constant_leads_no_linear_model_astray(choice: tuple[Family, Parameters]) -> None:
+    features, targets = table()
+    features[:, 4] *= 1e-5
+    features[199, 4] = 2.0
+    fitted = VectorProblem(choice[0], features, targets, seed=1).fit(choice[1], np.arange(150))
+    model = reloaded(export(choice[0], fitted.estimator, fitted.offset, Descriptor.MAGPIE))
+    outputs = predict_outputs(model, VectorSamples(features), torch.device("cpu"))
+    np.testing.assert_allclose(outputs, fitted.predict(features), rtol=0, atol=1e-6)
+    assert abs(outputs[199] - targets[199]) < 3 * np.ptp(targets)
 
 
 @on_each_device

@@ -58,3 +58,9 @@ def test_of_equal_keys_the_last_counts(store: ResultStore) -> None:
     assert metrics is not None
     assert metrics.test is not None
     assert metrics.test.mae == pytest.approx(2.0)
+
+
+def test_predictions_beyond_float32_stay_finite(store: ResultStore) -> None:
+    store.add(record("absurd"), TestRows(np.array([294.0]), np.array([1e100])))
+    kept = store.test_rows()["absurd"]
+    assert kept.labels[0] == 294.0 and 1e38 < kept.predictions[0] < 1e39

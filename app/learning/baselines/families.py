@@ -35,13 +35,18 @@ LINEAR = frozenset({Family.PLS, Family.LASSO, Family.RIDGE})
 KERNELS = frozenset({Family.SVR, Family.KERNEL_RIDGE, Family.GAUSSIAN_PROCESS})
 FORESTS = frozenset({Family.RANDOM_FOREST, Family.EXTRA_TREES})
 
+FARTHEST = 6.0
+"""Standard deviations beyond which a feature says no more. Where a column is all but constant in the training rows (the
+least magnetic moment of a compound's elements, say), iron is 10^5 of them away, and a linear model says 10^100 GPa."""
+
 _LASSO_ITERATIONS = 10_000
 
 
 def make_estimator(family: Family, parameters: Parameters, n_rows: int, seed: int, n_threads: int) -> Estimator:
     """A regressor ready to fit `n_rows` rows.
 
-    All but the trees see standardised features, kernel machines no further from 0 than `clip` where it is given.
+    All but the trees see standardised features; linear models no further from 0 than `FARTHEST`, kernel machines no
+    further than `clip` where it is given.
     """
     if family in FORESTS:
         return _forest(family, parameters, n_rows, seed, n_threads)
@@ -52,7 +57,7 @@ def make_estimator(family: Family, parameters: Parameters, n_rows: int, seed: in
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    clip = parameters.get("clip")
+    clip = FARTHEST if family in LINEAR else parameters.get("clip")
     own = {name: value for name, value in parameters.items() if name != "clip"}
     regressor = _gaussian_process(own, seed) if family is Family.GAUSSIAN_PROCESS else _scaled(family, own)
     if clip is None:
@@ -130,10 +135,11 @@ def export(family: Family, estimator: Estimator, offset: float, descriptor: Desc
 def _export_linear(pipeline: Estimator, offset: float, descriptor: Descriptor) -> LinearModel:
     scaler, regressor = pipeline[0], pipeline[-1]
     n_features = scaler.n_features_in_
+    clip = _bound_of(pipeline)
     # Asked, not read: what the attributes of PLS mean has changed between versions.
     intercept = float(np.ravel(regressor.predict(np.zeros((1, n_features))))[0])
     coefficients = np.ravel(regressor.predict(np.eye(n_features))) - intercept
-    model = LinearModel(LinearSettings(descriptor=descriptor, n_features=n_features))
+    model = LinearModel(LinearSettings(descriptor=descriptor, n_features=n_features, clip=clip))
     _fill(model, mean=scaler.mean_, scale=scaler.scale_, coefficients=coefficients, intercept=intercept + offset)
     return model
 
@@ -141,17 +147,21 @@ def _export_linear(pipeline: Estimator, offset: float, descriptor: Descriptor) -
 def _export_kernel(family: Family, pipeline: Estimator, offset: float, descriptor: Descriptor) -> RbfKernelModel:
     scaler, regressor = pipeline[0], pipeline[-1]
     support, weights, intercept, gamma = _kernel_parts(family, regressor)
-    clipping = pipeline.named_steps.get("functiontransformer")
     settings = RbfKernelSettings(
         descriptor=descriptor,
         n_features=scaler.n_features_in_,
         n_support=support.shape[0],
         gamma=gamma,
-        clip=clipping and clipping.kw_args["a_max"],
+        clip=_bound_of(pipeline),
     )
     model = RbfKernelModel(settings)
     _fill(model, mean=scaler.mean_, scale=scaler.scale_, support=support, weights=weights, intercept=intercept + offset)
     return model
+
+
+def _bound_of(pipeline: Estimator) -> float | None:
+    clipping = pipeline.named_steps.get("functiontransformer")
+    return None if clipping is None else float(clipping.kw_args["a_max"])
 
 
 def _kernel_parts(family: Family, regressor: Any) -> tuple[FloatArray, FloatArray, float, float]:

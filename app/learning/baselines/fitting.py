@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from app.core.errors import InvalidJob
 from app.learning.baselines.factory import BaselineModel
-from app.learning.baselines.families import Family, export
+from app.learning.baselines.families import FARTHEST, Family, export
 from app.learning.baselines.methods import Baseline, candidates, final_parameters, require_size
 from app.learning.baselines.model_search import search_models
 from app.learning.baselines.search import Fold, Score, VectorProblem, Watch, cross_validate, held_out_errors, make_folds
@@ -21,8 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.float32]
 
-_CLIPS = {Descriptor.BONDING: 6.0}
-"""Standard deviations, for kernel machines: sites unlike any in training are far in many columns at once."""
+_CLIPS = {Descriptor.BONDING: FARTHEST}
+"""For kernel machines: sites unlike any in training are far in many columns at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ class LinearSettings(BaseModel):
     kind: Literal["linear"] = "linear"
     descriptor: Descriptor
     n_features: int = Field(ge=1, le=100_000)
+    clip: float | None = Field(default=None, gt=0, description="Standardised features are no further from 0.")
 
 
 class LinearModel(nn.Module):
-    """intercept + ((x - mean) / scale) . coefficients, in float64."""
+    """intercept + clip((x - mean) / scale) . coefficients, in float64."""
 
     mean: Tensor
     scale: Tensor
@@ -37,4 +38,7 @@ class LinearModel(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, n_features) -> learned scale, (B,) float64."""
-        return ((features.double() - self.mean) / self.scale) @ self.coefficients + self.intercept
+        scaled = (features.double() - self.mean) / self.scale
+        if self.settings.clip is not None:
+            scaled = scaled.clamp(-self.settings.clip, self.settings.clip)
+        return scaled @ self.coefficients + self.intercept

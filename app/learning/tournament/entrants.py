@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from app.learning.baselines.families import KERNELS, Family, Parameters
+from app.learning.baselines.families import FARTHEST, KERNELS, Family, Parameters
 from app.learning.descriptors.catalogue import VECTOR_NAMES, Descriptor
 from app.learning.graphs.settings import GraphSettings
 from app.learning.methods import Method
@@ -22,9 +22,6 @@ MAX_GAUSSIAN_ROWS = 1500
 
 MAX_BYTES = 8_000_000
 """Of the weights of a source whose fine-tuned networks, one of each fold, may become members of a model."""
-
-CLIP = 6.0
-"""Standard deviations: no feature of a kernel machine is farther out, however odd a crystal."""
 
 _OF_COMPOSITIONS = (Described(Descriptor.PHYSICAL_ATTRIBUTES), ELEMENTAL_FRACTIONS)
 _N_MAGPIE = len(VECTOR_NAMES[Descriptor.MAGPIE])
@@ -54,10 +51,11 @@ class RegressorEntrant:
         if self.family is Family.SVR:
             grid = product((3.0, 10.0, 30.0), (0.1, 0.3, 1.0), (0.02, 0.1))
             return [
-                {"C": c, "gamma": gamma / n_features, "epsilon": epsilon, "clip": CLIP} for c, gamma, epsilon in grid
+                {"C": c, "gamma": gamma / n_features, "epsilon": epsilon, "clip": FARTHEST}
+                for c, gamma, epsilon in grid
             ]
         if self.family is Family.GAUSSIAN_PROCESS:
-            return [{"length": math.sqrt(n_features), "clip": CLIP}]
+            return [{"length": math.sqrt(n_features), "clip": FARTHEST}]
         if self.family is Family.RIDGE:
             return [{"alpha": 10.0**exponent} for exponent in range(5)]
         if self.family is Family.GRADIENT_BOOSTING:
