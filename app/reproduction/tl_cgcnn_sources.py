@@ -13,6 +13,8 @@ from app.reproduction.tl_cgcnn_rows import POOLS, SOURCE_FILE, pool_formulas
 _TRAIN_SHARE = 0.85
 _SHIPPED = {"dEf": "cgcnn-formation-energy/1", "NM-Eg": "cgcnn-band-gap-nonmetal/1"}
 _VAL_SHARE = 0.05
+UNLABELLED = "no-label"
+"""A source whose representation has seen the structures of the others, and no label."""
 _EPOCHS = 120
 _AS_IN_THE_PAPER = Hyperparameters(
     preset="paper",
@@ -57,7 +59,7 @@ def _source(name: str, kind: str, n_train: int | None, strict: bool, as_shipped:
 
 
 def _all_sources() -> dict[str, Source]:
-    found = {}
+    found = {UNLABELLED: Source(shipped="cgcnn-denoising/1")}
     for kind, shipped in _SHIPPED.items():
         found[f"all-{kind}"] = Source(shipped=shipped)
         found[f"all-{kind}-strict"] = _source(f"all-{kind}-strict", kind, None, True, True)
@@ -68,4 +70,4 @@ def _all_sources() -> dict[str, Source]:
 
 
 SOURCES = _all_sources()
-"""By name: all-dEf, all-dEf-SGD and 10k-dEf, each also `-strict`, and the same of the gaps of non-metals."""
+"""By name: no-label; all-dEf, all-dEf-SGD and 10k-dEf, each also `-strict`, and the same of the gaps of non-metals."""
