@@ -40,9 +40,9 @@ _NOTES = (
     "not at epoch 500. What equation 6 gives is standardised, as the code that the paper builds on does with any "
     "label: without that, errors were larger than those of answering the mean.",
     "`default`: AdamW, one cycle of 100 epochs; see `app/learning/presets.py`.",
-    f"`{UNLABELLED}`: the shipped `cgcnn-denoising`, whose representation told noise from the lengths of bonds. It is what "
-    "the base model `auto` is for moduli and dielectric constants. It was chosen by test errors on other draws of bulk "
-    "moduli and phonons (README, Decisions).",
+    f"`{UNLABELLED}`: the shipped `cgcnn-denoising`, whose representation told noise from the lengths of bonds. It is "
+    "what the base model `auto` is for moduli and dielectric constants. It was chosen by test errors on other draws of "
+    "bulk moduli and phonons (README, Decisions).",
     "`auto`: the tournament of all methods, no paper's; 15 minutes at most; it may use the sources that the transfers "
     "of the same target start from, in the strict column only the `10k` ones. Its training error is that of a model "
     "that has seen these rows.",
