@@ -4,7 +4,6 @@ SQL owns every job (lease, fencing token, attempts); the broker only wakes a wor
 or delivered twice costs nothing, and these settings need no result backend and no long broker promises.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +63,6 @@ def create_celery_app(settings: Settings) -> Celery:
 def _configure_logging(**_: Any) -> None:
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
-    logging.captureWarnings(True)
 
 
 def _say(text: str, *_: Any) -> None:

@@ -32,7 +32,7 @@ _QUIET_LOGGERS = ("alembic", "httpx", "httpx2", "httpcore", "kombu", "multipart"
 
 
 def configure_logging(level: LogLevel = "INFO", log_format: LogFormat = "console") -> None:
-    """Route every log of the process, the libraries' too, through one handler on stderr.
+    """Route every log and warning of the process, the libraries' too, through one handler on stderr.
 
     Ids bound with `structlog.contextvars.bind_contextvars(request_id=...)` appear on each line of that request or job.
     """
@@ -46,6 +46,7 @@ def configure_logging(level: LogLevel = "INFO", log_format: LogFormat = "console
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    logging.captureWarnings(True)
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

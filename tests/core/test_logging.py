@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ def _restore_logging() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
@@ -36,6 +38,16 @@ def test_lines_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str
     configure_logging("INFO", "json")
     logging.getLogger("uvicorn.error").warning("slow %s", "start")
     assert json.loads(capsys.readouterr().err)["event"] == "slow start"
+
+
+def test_warnings_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.captureWarnings(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logging("INFO", "json")
+        warnings.warn("an odd field", UserWarning, stacklevel=1)
+    line = json.loads(capsys.readouterr().err)
+    assert "an odd field" in line["event"] and line["logger"] == "py.warnings"
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
