@@ -83,16 +83,23 @@ def _print(answer: "SuggestionAnswer", as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    print_table(
-        f"{answer.strategy.value} for {answer.model.name}/{answer.model.version}; score: {answer.score_meaning}",
-        ("rank#", "candidate", "formula", "score#", "value#", "unit", "interval#", "reason"),
-        map(_row, answer.suggestions),
-    )
+    if answer.suggestions:
+        _print_suggestions(answer)
+    else:
+        stderr.print("Nothing to suggest: no candidate is left.")
     if answer.set_aside:
         stderr.print(f"{len(answer.set_aside):,} set aside, the first: {answer.set_aside[0].input_id}: ", end="")
         stderr.print(answer.set_aside[0].detail, markup=False, highlight=False)
     for error in answer.errors:
         print_error(f"{error.input_id}: {error.detail}", error.code)
+
+
+def _print_suggestions(answer: "SuggestionAnswer") -> None:
+    print_table(
+        f"{answer.strategy.value} for {answer.model.name}/{answer.model.version}; score: {answer.score_meaning}",
+        ("rank#", "candidate", "formula", "score#", "value#", "unit", "interval#", "reason"),
+        map(_row, answer.suggestions),
+    )
 
 
 def _row(found: "Suggestion") -> tuple[object, ...]:

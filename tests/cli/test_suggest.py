@@ -43,6 +43,13 @@ def test_suggestions_as_a_table_and_what_cannot_be_used(folder: Path, tiny_model
     assert "'Xx'" in done.stderr and "1 set aside" in done.stderr
 
 
+def test_nothing_left_is_said(folder: Path, tiny_models: Path) -> None:
+    """All of these are rows of the model's own data."""
+    done = run(folder, tiny_models, write(folder, "id,formula\na,NaCl\nb,LiF\n"), "-m", COMPOSITION_MODEL)
+    assert done.exit_code == 0 and done.stdout == ""
+    assert "Nothing to suggest" in done.stderr and "2 set aside, the first: a" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
