@@ -86,6 +86,15 @@ class Hyperparameters(BaseModel):
     hidden_dim: int | None = Field(
         default=None, ge=1, le=4096, description="Width of the fully connected layer.", examples=[128]
     )
+    members: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        description="Networks whose mean is the model, each trained without another one of so many parts of the "
+        "training and validation rows; 1 is one network. They err less on a small data set and cost as many times as "
+        "long.",
+        examples=[5],
+    )
     precision: Literal["float32", "bfloat16"] | None = Field(
         default=None, description="Numbers that networks compute with."
     )

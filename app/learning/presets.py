@@ -1,4 +1,4 @@
-"""Hyperparameters filled in: the settings of the papers and better ones, as data. Importable without torch."""
+"""Hyperparameters filled in, from a preset. Importable without torch."""
 
 from typing import Any
 
@@ -13,6 +13,14 @@ from app.learning.methods import (
     method_info,
     methods_for_data,
     named,
+)
+from app.learning.preset_tables import (
+    ELEMNET_LARGE,
+    ELEMNET_LARGE_TRANSFER,
+    LARGE_ROWS,
+    PRESETS,
+    SAME_PROPERTY_RATES,
+    TRANSFER_RATES,
 )
 from app.registry.manifest import Architecture, InputKind, PropertyRecord
 
@@ -31,132 +39,10 @@ NETWORKS: dict[NetworkName, Architecture] = {
 _DATA = ("preset", "scaling", "split", "train_fraction", "val_fraction")
 _DESCENT = (
     "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay", "optimizer", "schedule", "loss",
-    "ema_decay", "kept_weights", "gradient_clip", "precision", "max_seconds",
+    "ema_decay", "kept_weights", "gradient_clip", "members", "precision", "max_seconds",
 )  # fmt: skip
 _ELEMNET_FEATURES: tuple[FeatureName, ...] = ("elemental_fractions", "physical_attributes")
 _SEARCHES = (Method.AUTOML_FRACTIONS, Method.AUTOML_ATTRIBUTES)
-
-_CGCNN_DEFAULT: dict[str, Any] = {
-    "preset": "default",
-    "max_epochs": 100,
-    "patience": 100,
-    "batch_size": 32,
-    "learning_rate": 3e-3,
-    "weight_decay": 1e-2,
-    "optimizer": "adamw",
-    "schedule": "one_cycle",
-    "loss": "mae",
-    "scaling": "standard",
-    "ema_decay": 0.0,
-    "kept_weights": "last",
-    "gradient_clip": 1.0,
-    "split": "formula",
-    "train_fraction": 4 / 6,
-    "val_fraction": 1 / 6,
-    "frozen_convolutions": 1,
-    "hidden_dim": 128,
-    "precision": "float32",
-    "max_seconds": 86_400.0,
-}
-
-_CGCNN_PAPER = _CGCNN_DEFAULT | {
-    "preset": "paper",
-    "max_epochs": 500,
-    "patience": 500,
-    "batch_size": 256,
-    "learning_rate": 0.01,
-    "weight_decay": 0.0,
-    "optimizer": "sgd",
-    "schedule": "step",
-    "scaling": "tanh",
-    "kept_weights": "best",
-    "gradient_clip": 0.0,
-    "split": "random",
-}
-
-_SCHNET_DEFAULT = _CGCNN_DEFAULT | {
-    "learning_rate": 2e-3,
-    "weight_decay": 1e-4,
-    "batch_size": 16,
-    "kept_weights": "best",
-    "target": "per_atom",
-}
-
-_SCHNET_PAPER = _SCHNET_DEFAULT | {
-    # The paper names no batch size and no end: SchNetPack's 100, and time for the rate to fall to its lowest.
-    "preset": "paper",
-    "max_epochs": 1500,
-    "patience": 1500,
-    "batch_size": 100,
-    "learning_rate": 1e-4,
-    "weight_decay": 0.0,
-    "optimizer": "adam",
-    "schedule": "plateau",
-    "loss": "mse",
-    "gradient_clip": 0.0,
-    "split": "random",
-    "target": "total",
-}
-
-_ELEMNET_DEFAULT = _CGCNN_DEFAULT | {
-    "batch_size": 64,
-    "learning_rate": 3e-4,
-    "weight_decay": 1e-4,
-    "kept_weights": "best",
-    "features": "elemental_fractions",
-    "layer": "auto",
-}
-
-_LARGE_ROWS = 10_000
-_ELEMNET_LARGE: dict[str, Any] = {"batch_size": 256, "max_epochs": 50, "patience": 50, "learning_rate": 1e-3}
-"""Instead, for so many rows and more: larger batches cost a third per row, and as many steps are fewer epochs."""
-_ELEMNET_LARGE_TRANSFER: dict[str, Any] = {"max_epochs": 30, "patience": 30, "learning_rate": 4e-4}
-"""The same where the network starts with the source's weights."""
-
-_ELEMNET_PAPER = _ELEMNET_DEFAULT | {
-    # The paper says how rows are split and that the loss is the MAE; the rest is from Jha 2018, which it builds on.
-    "preset": "paper",
-    "max_epochs": 1000,
-    "patience": 200,
-    "batch_size": 32,
-    "learning_rate": 1e-4,
-    "weight_decay": 0.0,
-    "optimizer": "adam",
-    "schedule": "constant",
-    "gradient_clip": 0.0,
-    "split": "random",
-    "train_fraction": 0.81,
-    "val_fraction": 0.09,
-}
-
-_BASELINE_DEFAULT: dict[str, Any] = {
-    "preset": "default",
-    "scaling": "standard",
-    "split": "formula",
-    "train_fraction": 4 / 6,
-    "val_fraction": 1 / 6,
-    "n_folds": 5,
-    "n_trials": 60,
-    "max_seconds": 900.0,
-}
-_BASELINE_PAPER = _BASELINE_DEFAULT | {"preset": "paper", "split": "random"}
-
-_AUTO: dict[str, Any] = {
-    "split": "formula",
-    "train_fraction": 4 / 6,
-    "val_fraction": 1 / 6,
-    "n_folds": 5,
-    "max_seconds": 900.0,
-}
-
-_PRESETS: dict[Architecture, dict[str, dict[str, Any]]] = {
-    Architecture.CGCNN: {"default": _CGCNN_DEFAULT, "paper": _CGCNN_PAPER},
-    Architecture.SCHNET: {"default": _SCHNET_DEFAULT, "paper": _SCHNET_PAPER},
-    Architecture.ELEMNET: {"default": _ELEMNET_DEFAULT, "paper": _ELEMNET_PAPER},
-    Architecture.ELEMNET_REPRESENTATION: {"default": _ELEMNET_DEFAULT, "paper": _ELEMNET_PAPER},
-    Architecture.BASELINE: {"default": _BASELINE_DEFAULT, "paper": _BASELINE_PAPER},
-    Architecture.ENSEMBLE: {"default": _AUTO, "paper": _AUTO},
-}
 
 
 def chosen_architecture(
@@ -204,7 +90,7 @@ def resolve_hyperparameters(
     if unused := [name for name in wanted if name not in used]:
         raise InvalidJob(f"Method {method.value!r} does not use {', '.join(unused)}. It uses {', '.join(used)}.")
     preset = given.preset or "default"
-    values = _PRESETS[architecture][preset] | _for_method(
+    values = PRESETS[architecture][preset] | _for_method(
         architecture, method, preset, is_same_property=is_same_property
     )
     values |= _for_size(architecture, method, preset, n_rows) | wanted
@@ -214,6 +100,7 @@ def resolve_hyperparameters(
     chosen = {name: values[name] for name in used}
     _require_network(architecture, chosen)
     _require_features(info, chosen)
+    _require_averageable(chosen)
     if chosen["train_fraction"] + chosen["val_fraction"] >= 1:
         raise InvalidJob("train_fraction and val_fraction must leave rows for the test set: their sum must be below 1.")
     if "batch_size" in chosen and chosen["batch_size"] > n_rows * chosen["train_fraction"]:
@@ -262,6 +149,15 @@ def _require_features(info: MethodInfo, chosen: dict[str, Any]) -> None:
         )
 
 
+def _require_averageable(chosen: dict[str, Any]) -> None:
+    if chosen.get("members", 1) == 1:
+        return
+    if chosen["scaling"] == "tanh":
+        raise InvalidJob("members above 1 are averaged, which scaling 'tanh' does not allow: use 'standard'.")
+    if chosen.get("layer") == "auto":
+        raise InvalidJob("members above 1 have one layer, which layer 'auto' would choose for each: name the layer.")
+
+
 def _for_method(
     architecture: Architecture, method: Method, preset: str, *, is_same_property: bool = False
 ) -> dict[str, Any]:
@@ -272,32 +168,17 @@ def _for_method(
         return {"network": next(name for name, each in NETWORKS.items() if each is architecture)}
     if preset == "paper":
         return {"learning_rate": 0.005, "hidden_dim": 64} if architecture is Architecture.CGCNN else {}
-    rates: dict[Method, float] = _TRANSFER_RATES.get(architecture, {})
+    rates: dict[Method, float] = TRANSFER_RATES.get(architecture, {})
     if is_same_property:
-        rates = rates | _SAME_PROPERTY_RATES.get(architecture, {})
+        rates = rates | SAME_PROPERTY_RATES.get(architecture, {})
     return {"learning_rate": rates[method]} if method in rates else {}
 
 
 def _for_size(architecture: Architecture, method: Method, preset: str, n_rows: int) -> dict[str, Any]:
     """What many rows change."""
     is_elemnet = architecture in (Architecture.ELEMNET, Architecture.ELEMNET_REPRESENTATION)
-    if not is_elemnet or preset == "paper" or n_rows < _LARGE_ROWS:
+    if not is_elemnet or preset == "paper" or n_rows < LARGE_ROWS:
         return {}
     if method in (Method.FINE_TUNE, Method.TLRL_RELU, Method.TLRL_DENSE):
-        return _ELEMNET_LARGE | _ELEMNET_LARGE_TRANSFER
-    return _ELEMNET_LARGE | ({"learning_rate": 1e-2} if method is Method.FREEZE else {})
-
-
-# CGCNN keeps the rate of training from nothing: a third of it did not unlearn what another property taught. So does a
-# fine-tuned ElemNet, on mixed evidence: better from formation energies to gaps, no better from gaps (README).
-_TRANSFER_RATES: dict[Architecture, dict[Method, float]] = {
-    Architecture.SCHNET: {Method.TL1: 2e-3, Method.TL2: 2e-3, Method.TL3: 1e-2},
-    Architecture.ELEMNET: {Method.FREEZE: 3e-3},
-    Architecture.ELEMNET_REPRESENTATION: {Method.TLRL_RELU: 1e-4, Method.TLRL_DENSE: 1e-4},
-}
-_SAME_PROPERTY_RATES: dict[Architecture, dict[Method, float]] = {
-    Architecture.CGCNN: {Method.FINE_TUNE: 1e-3, Method.FREEZE_EARLY: 1e-3},
-    Architecture.SCHNET: {Method.TL1: 3e-4, Method.TL2: 3e-4, Method.TL3: 5e-3},
-    Architecture.ELEMNET: {Method.FINE_TUNE: 1e-4},
-}
-"""Where the output layer goes on, little is to be changed: higher rates lose what it knows."""
+        return ELEMNET_LARGE | ELEMNET_LARGE_TRANSFER
+    return ELEMNET_LARGE | ({"learning_rate": 1e-2} if method is Method.FREEZE else {})

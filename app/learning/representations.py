@@ -52,6 +52,14 @@ Representation = GraphSettings | Described | Composite
 ELEMENTAL_FRACTIONS = Described(Descriptor.ELEMENTAL_FRACTIONS)
 
 
+def alone_in_ensemble(representation: Representation) -> Composite:
+    """The one thing that all members of an ensemble read."""
+    if isinstance(representation, GraphSettings):
+        return Composite(representation, ())
+    assert isinstance(representation, Described) and representation.soap is None
+    return Composite(None, (representation.descriptor,))
+
+
 def parts_of(representation: Representation) -> list[GraphSettings | Described]:
     """The single things that are read."""
     return list(representation.parts.values()) if isinstance(representation, Composite) else [representation]

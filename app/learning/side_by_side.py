@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.learning.device import flushed_denormals
+from app.learning.hyperparameters import Hyperparameters
 from app.learning.strategies.descent import member_of
 from app.learning.strategies.run import Fitted, Run
 from app.learning.training.loop import TrainingEvent
@@ -14,9 +15,10 @@ from app.learning.training_job import TrainedModel, close_run
 from app.registry.manifest import Architecture, Parent
 
 
-def trains_in_lock_step(architecture: Architecture, layer: int | str | None) -> bool:
+def trains_in_lock_step(architecture: Architecture, chosen: Hyperparameters) -> bool:
     """Whether runs of this kind are one gradient descent each. A search for layer, parameters or method is not."""
-    return architecture not in (Architecture.BASELINE, Architecture.ENSEMBLE) and layer != "auto"
+    is_descent = architecture not in (Architecture.BASELINE, Architecture.ENSEMBLE)
+    return is_descent and chosen.layer != "auto" and chosen.members == 1
 
 
 def train_together(

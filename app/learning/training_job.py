@@ -17,12 +17,20 @@ from app.learning.device import flushed_denormals, keep_freed_memory, torch_devi
 from app.learning.graphs.settings import GraphSettings
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.presets import require_fitting_target
-from app.learning.representations import Described, Representation, parts_of, representation_for, representation_of
+from app.learning.representations import (
+    Described,
+    Representation,
+    alone_in_ensemble,
+    parts_of,
+    representation_for,
+    representation_of,
+)
 from app.learning.splits import Split, move_to_training, split_rows
 from app.learning.strategies.automatic import fit_automatically
 from app.learning.strategies.baselines import fit_classical
 from app.learning.strategies.descent import fit_network
 from app.learning.strategies.layers import fit_best_layer
+from app.learning.strategies.members import fit_members, has_members
 from app.learning.strategies.run import Fitted, Run, SearchEvent, TrainingSpec
 from app.learning.tables import PreparedTable, TrainingTable, prepare, require_usable
 from app.learning.tournament.entrants import representation_for_all
@@ -140,17 +148,25 @@ def _fit(run: Run) -> Fitted:
         return fit_classical(run)
     if run.spec.hyperparameters.layer == "auto":
         return fit_best_layer(run)
+    if has_members(run.spec):
+        return fit_members(run)
     return fit_network(run)
 
 
 def representation_of_run(spec: TrainingSpec, base: Base | None) -> Representation:
     """What the model reads: the same as its base model."""
+    if spec.architecture is Architecture.ENSEMBLE:
+        return representation_for_all(spec.data_kind)
+    read = _read_by_one(spec, base)
+    return alone_in_ensemble(read) if has_members(spec) else read
+
+
+def _read_by_one(spec: TrainingSpec, base: Base | None) -> Representation:
+    """Network or baseline."""
     if base is not None:
         return representation_of(base[0])
     if spec.graph is not None:
         return spec.graph
-    if spec.architecture is Architecture.ENSEMBLE:
-        return representation_for_all(spec.data_kind)
     if spec.architecture is Architecture.BASELINE:
         return Described(Baseline(spec.method.value).descriptor(spec.hyperparameters.features))
     settings = spec.network or network_settings(spec.architecture, spec.hyperparameters)
@@ -188,6 +204,9 @@ def _run_key(
         "keys": hashlib.sha256("\n".join(prepared.keys).encode()).hexdigest(),
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
+    if not has_members(spec):
+        # What began before there could be several goes on.
+        del described["hyperparameters"]["members"]
     if spec.pretext is not None:
         measured = {"wall_s", "noise_missed", "elements_found"}
         described["pretext"] = spec.pretext.model_dump(mode="json", exclude=measured)

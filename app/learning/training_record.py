@@ -8,17 +8,27 @@ import torch
 
 from app.learning.checkpoints import weights_digest
 from app.learning.evaluation import split_metrics
-from app.learning.networks.ensemble_settings import EnsembleSettings
+from app.learning.networks.ensemble_settings import GRAPH, EnsembleSettings
 from app.learning.outputs import predict_outputs
 from app.learning.presets import PER_ATOM
 from app.learning.representations import graph_of, needs_structure
-from app.learning.samples import GraphSamples
+from app.learning.samples import CompositeSamples, GraphSamples, Samples
 from app.learning.strategies.run import Fitted, Run
 from app.learning.training.loop import TrainingDiverged
 from app.learning.trust.making import Trained
-from app.registry.manifest import InputKind, Manifest, Metrics, Parent, SplitMetrics, TrainingRecord, TrustRecord
+from app.registry.manifest import (
+    Architecture,
+    InputKind,
+    Manifest,
+    Metrics,
+    Parent,
+    SplitMetrics,
+    TrainingRecord,
+    TrustRecord,
+)
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 _ENERGY_PER_ATOM = f"eV{PER_ATOM}"
 
@@ -38,10 +48,15 @@ def evaluate(run: Run, fitted: Fitted) -> tuple[Metrics, FloatArray]:
         predictions = fitted.target_map.to_physical(predict_outputs(fitted.network, samples, run.device))
         if not np.all(np.isfinite(predictions)):
             raise TrainingDiverged(f"The model gives no finite value for some {name} rows: try a lower learning_rate.")
-        is_energy = isinstance(samples, GraphSamples) and target.unit == _ENERGY_PER_ATOM
-        n_sites = samples.n_sites if is_energy and isinstance(samples, GraphSamples) else None
+        n_sites = _n_sites(samples) if target.unit == _ENERGY_PER_ATOM else None
         measured[name] = split_metrics(prepared.labels[rows], predictions, target.transform, n_sites)
     return Metrics(**measured), predictions
+
+
+def _n_sites(samples: Samples) -> IntArray | None:
+    """Sites of each row's cell, (n,); None where no graph is read."""
+    graphs = samples.parts.get(GRAPH) if isinstance(samples, CompositeSamples) else samples
+    return graphs.n_sites if isinstance(graphs, GraphSamples) else None
 
 
 def trained_rows(run: Run, fitted: Fitted) -> Trained:
@@ -86,7 +101,7 @@ def manifest_of(
     graph = graph_of(representation) if has_graph else None
     return Manifest(
         name=spec.name,
-        architecture=spec.architecture,
+        architecture=Architecture.ENSEMBLE if isinstance(settings, EnsembleSettings) else spec.architecture,
         input_kind=InputKind.STRUCTURE if needs_structure(representation) else InputKind.COMPOSITION,
         property=spec.property,
         network=settings.model_dump(mode="json"),  # type: ignore[operator,union-attr]

@@ -80,7 +80,7 @@ class Bench:
     def run_together(self, trials: Sequence[Trial], on_progress: OnProgress) -> list[Result]:
         """The same for trials of one system and different seeds, side by side where a GPU makes that faster."""
         first = trials[0]
-        if len(trials) == 1 or not trains_in_lock_step(first.system.architecture, first.hyperparameters.layer):
+        if len(trials) == 1 or not trains_in_lock_step(first.system.architecture, first.hyperparameters):
             return [self.run(trial, on_progress) for trial in trials]
         key = hashlib.sha256("".join(trial.key for trial in trials).encode()).hexdigest()[:24]
         folder = self.places.work / "runs" / key

@@ -74,8 +74,8 @@ _NOTES = (
     f"batches of 32 at 1e-4, up to thousands of epochs with a patience of 100 to 200, are {_BATCH} at {_RATE:g} here "
     f"(the rate grows with the root of the batch), a patience of {_PATIENCE} and at most {_MOST_EPOCHS} epochs, in "
     "bfloat16. Representations are those of layer 1: trying four would cost four trainings.",
-    "`default`: AdamW, one cycle; see `app/learning/presets.py`. Layers 1 to 4 are compared on validation rows. In "
-    "TL+RL the first layer starts as the linear map of the features that gives back the source's first layer.",
+    "`default`: AdamW, one cycle; see `app/learning/preset_tables.py`. Layers 1 to 4 are compared on validation rows. "
+    "In TL+RL the first layer starts as the linear map of the features that gives back the source's first layer.",
     f"SC:ML: {_TRIALS} models compared by {_SEARCH_FOLDS}-fold cross-validation on 8,000 rows, the best fitted to all.",
     f"Sources: `oqmd` is the shipped model (50 epochs), `oqmd-strict` the same recipe without the formulas of JARVIS, "
     f"{_SOURCE_EPOCHS} epochs.",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.learning.graphs.settings import GraphSettings
+from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
 from app.learning.side_by_side import train_together, trains_in_lock_step
 from app.learning.splits import Split
@@ -61,7 +62,9 @@ def test_a_state_of_other_rows_is_not_gone_on_from(tmp_path: Path) -> None:
 
 
 def test_searches_are_not_one_descent() -> None:
-    assert trains_in_lock_step(Architecture.CGCNN, None)
-    assert not trains_in_lock_step(Architecture.BASELINE, None)
-    assert not trains_in_lock_step(Architecture.ENSEMBLE, None)
-    assert not trains_in_lock_step(Architecture.ELEMNET_REPRESENTATION, "auto")
+    one = Hyperparameters(members=1)
+    assert trains_in_lock_step(Architecture.CGCNN, one)
+    assert not trains_in_lock_step(Architecture.CGCNN, Hyperparameters(members=5))
+    assert not trains_in_lock_step(Architecture.BASELINE, Hyperparameters())
+    assert not trains_in_lock_step(Architecture.ENSEMBLE, Hyperparameters())
+    assert not trains_in_lock_step(Architecture.ELEMNET_REPRESENTATION, one.model_copy(update={"layer": "auto"}))

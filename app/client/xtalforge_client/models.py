@@ -522,6 +522,10 @@ class Hyperparameters(BaseModel):
     """
     Width of the fully connected layer.
     """
+    members: int | None = None
+    """
+    Networks whose mean is the model, each trained without another one of so many parts of the training and validation rows; 1 is one network. They err less on a small data set and cost as many times as long.
+    """
     precision: Literal["float32", "bfloat16"] | None = None
     """
     Numbers that networks compute with.

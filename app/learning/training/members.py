@@ -63,7 +63,9 @@ class _Together:
         m = self.members[number]
         folder, key = member_folder(self.work_dir, number), member_key(self.run_key, number, m)
         trainer = Trainer(m.network, m.plan, m.target_map, m.train, m.val, folder, key, self.device)
-        return trainer.fit(partial(self.on_event, number), self.should_stop)
+        result = trainer.fit(partial(self.on_event, number), self.should_stop)
+        trainer.save()
+        return result
 
     def stacked(self, numbers: Sequence[int]) -> list[FitResult]:
         """These members in lock-step; where they do not fit into memory, half of them after the other.
