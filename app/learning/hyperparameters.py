@@ -91,8 +91,8 @@ class Hyperparameters(BaseModel):
         ge=1,
         le=20,
         description="Networks whose mean is the model, each trained without another one of so many parts of the "
-        "training and validation rows; 1 is one network. They err less on a small data set and cost as many times as "
-        "long.",
+        "training and validation rows; 1 is one network. They err less on a small data set, take as many times as "
+        "long and make a model as many times as large.",
         examples=[5],
     )
     precision: Literal["float32", "bfloat16"] | None = Field(

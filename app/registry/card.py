@@ -163,7 +163,9 @@ def _training(record: TrainingRecord, scaling: TargetScaling, unit: str) -> str:
         f"- **Split:** {record.split}",
         *(f"- **Left out:** {rule}" for rule in record.filters),
         *([_pretext(record.pretext)] if record.pretext is not None else []),
-        f"- **Method:** `{record.method}`" + (f", seed {record.seed}" if record.seed is not None else ""),
+        f"- **Method:** `{record.method}`"
+        + (f", seed {record.seed}" if record.seed is not None else "")
+        + (f", the mean of {n} networks" if (n := record.hyperparameters.get("members", 1)) > 1 else ""),
         *(
             [f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}"]
             if record.epochs

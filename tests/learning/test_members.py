@@ -60,7 +60,7 @@ def test_the_model_is_the_mean_of_networks_of_their_own(several: tuple[TrainedMo
     assert outputs.shape == (1, 3) and len(set(outputs[0].tolist())) == 3
     [value] = predictor.forward(samples)
     assert value == pytest.approx(float(outputs.detach().mean()), abs=1e-5)
-    assert "without part 3 of 3" in json.dumps(manifest.network) and "3" in render_card(manifest)
+    assert "without part 3 of 3" in json.dumps(manifest.network) and "the mean of 3 networks" in render_card(manifest)
 
 
 def test_validation_rows_train_too_and_errors_of_a_cell_are_told(

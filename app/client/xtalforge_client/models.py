@@ -524,7 +524,7 @@ class Hyperparameters(BaseModel):
     """
     members: int | None = None
     """
-    Networks whose mean is the model, each trained without another one of so many parts of the training and validation rows; 1 is one network. They err less on a small data set and cost as many times as long.
+    Networks whose mean is the model, each trained without another one of so many parts of the training and validation rows; 1 is one network. They err less on a small data set, take as many times as long and make a model as many times as large.
     """
     precision: Literal["float32", "bfloat16"] | None = None
     """
@@ -3543,7 +3543,7 @@ class FineTuningJobRead(BaseModel):
     """
     architecture: Literal["cgcnn", "schnet", "elemnet", "elemnet_representation", "baseline", "ensemble"]
     """
-    Kind of network or regressor.
+    Kind of network or regressor; of each network where `members` is above 1.
     """
     hyperparameters: Hyperparameters
     """
