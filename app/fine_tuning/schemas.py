@@ -138,7 +138,9 @@ class FineTuningJobRead(BaseModel):
     base_model: BaseModelRead | None = Field(description="null when the method starts from random weights.")
     sources: list[BaseModelRead] = Field(default=[], description="Pretrained models that method `auto` may use.")
     method: Method = Field(description="How it is trained.")
-    architecture: Architecture = Field(description="Kind of network or regressor; of each network where `members` is above 1.")
+    architecture: Architecture = Field(
+        description="Kind of network or regressor; of each network where `members` is above 1."
+    )
     hyperparameters: Hyperparameters = Field(
         description="As used: given, or chosen where left out; null where the method has no use for it."
     )

@@ -53,6 +53,13 @@ class Hyperparameters(BaseModel):
     schedule: Literal["one_cycle", "step", "plateau", "constant"] | None = Field(
         default=None, description="Of the learning rate. `plateau`: it falls when the training loss does not."
     )
+    rate_decay: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="With schedule `step`: what the learning rate is multiplied by at epoch 100.",
+        examples=[0.1],
+    )
     loss: Literal["mae", "mse", "huber"] | None = Field(
         default=None, description="Loss that is minimised, of the scaled labels."
     )

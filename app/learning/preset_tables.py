@@ -14,6 +14,7 @@ _CGCNN_DEFAULT: dict[str, Any] = {
     "weight_decay": 1e-2,
     "optimizer": "adamw",
     "schedule": "one_cycle",
+    "rate_decay": 0.1,
     "loss": "mae",
     "scaling": "standard",
     "ema_decay": 0.0,

@@ -38,8 +38,8 @@ NETWORKS: dict[NetworkName, Architecture] = {
 
 _DATA = ("preset", "scaling", "split", "train_fraction", "val_fraction")
 _DESCENT = (
-    "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay", "optimizer", "schedule", "loss",
-    "ema_decay", "kept_weights", "gradient_clip", "members", "precision", "max_seconds",
+    "max_epochs", "patience", "batch_size", "learning_rate", "weight_decay", "optimizer", "schedule", "rate_decay",
+    "loss", "ema_decay", "kept_weights", "gradient_clip", "members", "precision", "max_seconds",
 )  # fmt: skip
 _ELEMNET_FEATURES: tuple[FeatureName, ...] = ("elemental_fractions", "physical_attributes")
 _SEARCHES = (Method.AUTOML_FRACTIONS, Method.AUTOML_ATTRIBUTES)

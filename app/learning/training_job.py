@@ -59,6 +59,9 @@ _MIN_TRAINING_ROWS = 2
 _RUN_FIELDS = {"method", "architecture", "property", "seed", "hyperparameters", "network", "dataset_sha256"}
 """What makes two runs the same run, beside the rows and the parent."""
 
+_YOUNGER = {"members": 1, "rate_decay": 0.1}
+"""Hyperparameters that came later, with what trainings did before."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
@@ -204,9 +207,10 @@ def _run_key(
         "keys": hashlib.sha256("\n".join(prepared.keys).encode()).hexdigest(),
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
-    if not has_members(spec):
-        # What began before there could be several goes on.
-        del described["hyperparameters"]["members"]
+    # What began before there were these goes on.
+    for name, usual in _YOUNGER.items():
+        if described["hyperparameters"][name] in (None, usual):
+            del described["hyperparameters"][name]
     if spec.pretext is not None:
         measured = {"wall_s", "noise_missed", "elements_found"}
         described["pretext"] = spec.pretext.model_dump(mode="json", exclude=measured)

@@ -56,7 +56,6 @@ _NOTES = (
     "500-NM-eps: the data kit's raw values, those between 1 and 1000 kept (the paper's largest is 982), of materials "
     "whose PBE gap is above 0.1 eV.",
     "500-NM-Eg and 500-NM-dEf: rows of which gap and formation energy are both known, the same for both.",
-    "Not scanned: the factor of the learning rate's decay (Fig. S1b), which is no hyperparameter here.",
 )
 
 
@@ -198,16 +197,20 @@ def _large(n_train: int, series: str) -> Target:
 
 
 def _scans() -> tuple[Target, ...]:
-    """Learning rate and width of the last layer when transferring to 500-NM-Eg (Fig. S1)."""
+    """Learning rate, its decay and the width of the last layer when transferring to 500-NM-Eg (Fig. S1)."""
     usual = _small(*next(row for row in _SMALL if row[0] == "500-NM-Eg"))
     tuned = _from(Method.FINE_TUNE, "all-dEf", "paper", 500)
     rates = [_varied(tuned, f"rate {rate:g}", learning_rate=rate) for rate in (1.0, 0.1, 0.01, 0.005, 0.001, 0.0001)]
+    decays = [
+        _varied(tuned, f"decay {factor:g}", rate_decay=factor) for factor in (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)
+    ]
     widths = [_varied(tuned, f"width {width}", hidden_dim=width) for width in (4, 16, 64, 128, 256)]
-    return (
+    scans = (("S1a", rates, "rate 0.005"), ("S1b", decays, "decay 0.1"), ("S1c", widths, "width 64"))
+    return tuple(
         replace(
-            usual, name="S1a, 500-NM-Eg", systems=tuple(rates), published={}, references=("rate 0.005",), series=""
-        ),
-        replace(usual, name="S1c, 500-NM-Eg", systems=tuple(widths), published={}, references=("width 64",), series=""),
+            usual, name=f"{name}, 500-NM-Eg", systems=tuple(systems), published={}, references=(usually,), series=""
+        )
+        for name, systems, usually in scans
     )
 
 

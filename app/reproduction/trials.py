@@ -22,7 +22,7 @@ RULES = 1
 TOURNAMENT_RULES = 2
 """The same of `auto`, whose hyperparameters do not say what its entrants train with."""
 
-LATER = {"kept_weights": "best", "members": 1}
+LATER = {"kept_weights": "best", "members": 1, "rate_decay": 0.1}
 """Hyperparameters that came later, with what trainings did before: those are the trials they were."""
 
 

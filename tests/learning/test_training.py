@@ -1,6 +1,7 @@
 """The training loop learns, stops, resumes exactly, keeps the best epoch; transfer methods touch what they should."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from app.learning.samples import make_samples
 from app.learning.training.loop import TrainingDiverged, TrainingEvent, TrainingStopped
 from app.learning.training.plan import TrainingPlan, learning_rate_at
 from app.learning.training.state import STATE_FILE
-from app.learning.training_job import TrainedModel, TrainingSpec, TrainingTable, train_model
+from app.learning.training_job import TrainedModel, TrainingSpec, TrainingTable, open_run, train_model
 from app.properties.catalogue import Transform, get_property
 from app.registry.manifest import Architecture, Parent, PropertyRecord
 from app.structures.composition import parse_composition
@@ -384,6 +385,22 @@ def test_schedules() -> None:
         resolve_hyperparameters(Architecture.CGCNN, Method.SCRATCH, Hyperparameters(preset="paper"), 750), 0
     )
     assert [learning_rate_at(paper, s, 1) for s in (0, 99, 100)] == pytest.approx([0.01, 0.01, 0.001])
+    assert learning_rate_at(replace(paper, rate_decay=10.0), 100, 1) == pytest.approx(0.1)
+
+
+def test_a_job_that_waited_for_an_update_is_the_run_it_was(tmp_path: Path) -> None:
+    """Its hyperparameters were filled in before there were these."""
+    now = spec()
+    before = now.hyperparameters.model_copy(update={"members": None, "rate_decay": None})
+    keys = {
+        open_run(
+            rocksalts(), now.model_copy(update={"hyperparameters": each}), None, None, tmp_path, lambda _: None,
+            lambda: False,
+        ).run_key
+        for each in (now.hyperparameters, before)
+    }  # fmt: skip
+    assert len(keys) == 1
+    assert TrainingPlan.of(before, 1) == TrainingPlan.of(now.hyperparameters, 1)
 
 
 def test_a_perovskite_model_says_what_it_cannot_use(base: TrainedModel) -> None:

@@ -482,6 +482,10 @@ class Hyperparameters(BaseModel):
     """
     Of the learning rate. `plateau`: it falls when the training loss does not.
     """
+    rate_decay: float | None = None
+    """
+    With schedule `step`: what the learning rate is multiplied by at epoch 100.
+    """
     loss: Literal["mae", "mse", "huber"] | None = None
     """
     Loss that is minimised, of the scaled labels.

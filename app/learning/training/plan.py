@@ -24,12 +24,13 @@ class TrainingPlan:
     precision: str
     max_seconds: float
     seed: int
+    rate_decay: float = 0.1
 
     @classmethod
     def of(cls, resolved: Hyperparameters, seed: int) -> "TrainingPlan":
-        """From hyperparameters with every field filled."""
-        values = resolved.model_dump()
-        names = [name for name in cls.__dataclass_fields__ if name != "seed"]
+        """From hyperparameters with every field filled; what is younger than a job that waits may be missing there."""
+        values = resolved.model_dump(exclude_none=True)
+        names = [name for name in cls.__dataclass_fields__ if name in values]
         return cls(**{name: values[name] for name in names}, seed=seed)
 
     def keeps(self, epoch: int, error: float, best_error: float) -> bool:
@@ -44,20 +45,19 @@ _WARM_UP = 0.3
 _START_DIVISOR = 25.0
 _END_DIVISOR = 1e4
 _STEP_EPOCH = 100
-_STEP_FACTOR = 0.1
 
 
 def learning_rate_at(plan: TrainingPlan, step: int, steps_per_epoch: int) -> float:
     """Learning rate of optimiser step `step`, counted from 0. A function of the step alone, so resuming is exact.
 
     `one_cycle`: cosine up to the full rate over 30 % of the steps, cosine down to almost nothing (Smith 2018).
-    `step`: a tenth from epoch 100 on (Lee & Asahi 2021, Table S1). `plateau` depends on the losses too: see
-    `rate_on_plateau`.
+    `step`: `rate_decay` times the rate from epoch 100 on (Lee & Asahi 2021, Table S1: a tenth). `plateau` depends on
+    the losses too: see `rate_on_plateau`.
     """
     if plan.schedule == "constant":
         return plan.learning_rate
     if plan.schedule == "step":
-        return plan.learning_rate * (_STEP_FACTOR if step // steps_per_epoch >= _STEP_EPOCH else 1.0)
+        return plan.learning_rate * (plan.rate_decay if step // steps_per_epoch >= _STEP_EPOCH else 1.0)
     total = max(plan.max_epochs * steps_per_epoch - 1, 1)
     progress = min(step / total, 1.0)
     if progress < _WARM_UP:
