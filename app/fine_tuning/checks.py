@@ -11,6 +11,7 @@ from app.registry.models import ModelVersion
 MIN_FORMULAS = 3
 AUTO_MIN_FORMULAS = 10
 """Fewer leave folds, and folds within folds, with one formula or none."""
+_FORMULAS_A_MEMBER = 2
 
 
 def check_split(method: Method, chosen: Hyperparameters, dataset: Dataset) -> None:
@@ -28,6 +29,9 @@ def check_split(method: Method, chosen: Hyperparameters, dataset: Dataset) -> No
     again, needed = ("", MIN_FORMULAS)
     if method is Method.AUTO:
         again, needed = " and holds out whole formulas again to compare methods", AUTO_MIN_FORMULAS
+    elif (n_members := chosen.members or 1) > 1:
+        again = f" and trains each of {n_members} members without some of the formulas"
+        needed = max(AUTO_MIN_FORMULAS, _FORMULAS_A_MEMBER * n_members)
     if chosen.split != "random" and n_formulas < needed:
         raise InvalidJob(
             f"Data set {dataset.id} has {n_formulas} different formula{'s' if n_formulas > 1 else ''}: split by "

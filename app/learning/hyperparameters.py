@@ -98,8 +98,9 @@ class Hyperparameters(BaseModel):
         ge=1,
         le=20,
         description="Networks whose mean is the model, each trained without another one of so many parts of the "
-        "training and validation rows; 1 is one network. They err less on a small data set, take as many times as "
-        "long and make a model as many times as large.",
+        "training and validation rows; 1 is one network. From 5 on each has as many rows as one network alone, and "
+        "together they err less. They take as many times as long, and make a model as many times as large, which no "
+        "other can start from.",
         examples=[5],
     )
     precision: Literal["float32", "bfloat16"] | None = Field(

@@ -139,11 +139,10 @@ class Predictor:
         """
         network, scaling = self.network, self.manifest.scaling
         if not isinstance(network, InferenceSchNet):
-            why = (
-                "after the features of the atoms are averaged its layers are not linear, so that"
-                if self.manifest.architecture is Architecture.CGCNN
-                else "it reads no atoms one by one, and"
-            )
+            why = {
+                Architecture.CGCNN: "after the features of the atoms are averaged its layers are not linear, so that",
+                Architecture.ENSEMBLE: "it is made of several models, and",
+            }.get(self.manifest.architecture, "it reads no atoms one by one, and")
             raise NoContributions(
                 f"{self.manifest.name} is no SchNet: {why} no share of the answer belongs to an atom."
             )

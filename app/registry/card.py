@@ -163,19 +163,19 @@ def _training(record: TrainingRecord, scaling: TargetScaling, unit: str) -> str:
         f"- **Split:** {record.split}",
         *(f"- **Left out:** {rule}" for rule in record.filters),
         *([_pretext(record.pretext)] if record.pretext is not None else []),
-        f"- **Method:** `{record.method}`"
-        + (f", seed {record.seed}" if record.seed is not None else "")
-        + (f", the mean of {n} networks" if (n := record.hyperparameters.get("members", 1)) > 1 else ""),
-        *(
-            [f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}"]
-            if record.epochs
-            else []
-        ),
+        f"- **Method:** `{record.method}`" + (f", seed {record.seed}" if record.seed is not None else ""),
+        *([_epochs(record)] if record.epochs else []),
         *([f"- **Chosen by a search:** {_chosen(record.search, scaling, unit)}"] if record.search else []),
         *([f"- **Wall time:** {record.wall_s:,.0f} s on {record.device}"] if record.wall_s is not None else []),
         *([f"- **Repeat it:** `{record.command}`"] if record.command else []),
     ]
     return "## Training\n\n" + "\n".join(lines)
+
+
+def _epochs(record: TrainingRecord) -> str:
+    if (n_members := record.hyperparameters.get("members") or 1) > 1:
+        return f"- **Epochs:** {record.epochs} at most, of each of {n_members} networks, whose mean it is"
+    return f"- **Epochs:** {record.epochs}, the weights are those of epoch {record.best_epoch}"
 
 
 def _pretext(learned: PretextRecord) -> str:

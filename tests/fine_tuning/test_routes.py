@@ -417,6 +417,8 @@ def test_a_name_that_a_waiting_job_will_take_is_taken(service: Service) -> None:
         ({"train_fraction": 0.001, "val_fraction": 0.1}, 120, "leave 0 for training"),
         ({"train_fraction": 0.99, "val_fraction": 0.009}, 120, "0 for the test"),
         ({}, 2, "2 different formulas"),
+        ({"members": 5}, 9, "each of 5 members without some of the formulas, at least 10"),
+        ({"members": 12}, 23, "at least 24"),
     ],
 )
 def test_a_split_without_rows_is_refused_before_training(

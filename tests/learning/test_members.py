@@ -20,7 +20,7 @@ from app.learning.samples import CompositeSamples
 from app.learning.strategies.members import fit_members
 from app.learning.strategies.run import Fitted
 from app.learning.training.loop import TrainingEvent, TrainingStopped
-from app.learning.training_job import TrainedModel, open_run
+from app.learning.training_job import TrainedModel, TrainingTable, open_run
 from app.registry.card import render_card
 from app.registry.manifest import Architecture
 from tests.crystals import rocksalt
@@ -60,7 +60,9 @@ def test_the_model_is_the_mean_of_networks_of_their_own(several: tuple[TrainedMo
     assert outputs.shape == (1, 3) and len(set(outputs[0].tolist())) == 3
     [value] = predictor.forward(samples)
     assert value == pytest.approx(float(outputs.detach().mean()), abs=1e-5)
-    assert "without part 3 of 3" in json.dumps(manifest.network) and "the mean of 3 networks" in render_card(manifest)
+    assert "without part 3 of 3" in json.dumps(manifest.network) and "2 at most, of each of 3 networks" in render_card(
+        manifest
+    )
 
 
 def test_validation_rows_train_too_and_errors_of_a_cell_are_told(
@@ -112,7 +114,7 @@ def test_what_was_stopped_goes_on_with_the_network_it_was_at(tmp_path: Path) -> 
     with pytest.raises(TrainingStopped):
         run_to(3, "stopped")
     again = run_to(1000, "stopped")
-    assert seen[3].stage == "network 2 of 3", "the first is not trained again"
+    assert [event.epoch for event in seen] == [1, 2, 3, 4, 5, 6], "the first is not trained again"
     seen.clear()
     whole = run_to(1000, "whole")
     assert len(seen) == 6
@@ -171,3 +173,29 @@ def test_what_cannot_be_averaged_is_refused(
         resolve_hyperparameters(
             architecture, method, Hyperparameters.model_validate(given | {"members": 3}), 300
         )  # fmt: skip
+
+
+def test_a_formula_that_is_most_of_the_data_is_named(tmp_path: Path) -> None:
+    """One of the networks would have next to nothing to learn from."""
+    table = crystals()
+    items = [rocksalt(4.0 + 0.02 * i, "Mg", "O") for i in range(30)] + list(table.items[:12])
+    few = TrainingTable(items, np.linspace(-3.0, -1.0, len(items)), [str(i) for i in range(len(items))])
+    job = spec(Method.SCRATCH, Architecture.CGCNN, **THREE)
+    with pytest.raises(InvalidJob, match="one formula is most of the data"):
+        run(job, tmp_path, table=few)
+    assert run(spec(Method.SCRATCH, Architecture.CGCNN, **THREE, split="random"), tmp_path, table=few)
+
+
+def test_more_members_than_formulas_are_refused(tmp_path: Path) -> None:
+    items = [rocksalt(4.0 + 0.02 * i, "Mg", ("O", "S", "F", "Cl", "Br", "I")[i % 6]) for i in range(24)]
+    few = TrainingTable(items, np.linspace(-3.0, -1.0, len(items)), [str(i) for i in range(len(items))])
+    job = spec(Method.SCRATCH, Architecture.CGCNN, **FEW, members=8)
+    with pytest.raises(InvalidJob, match="Choose fewer members"):
+        run(job, tmp_path, table=few)
+
+
+def test_the_time_is_for_all(tmp_path: Path) -> None:
+    """Each network stops after the first epoch where there is none."""
+    job = spec(Method.SCRATCH, Architecture.CGCNN, **FEW, members=3, max_seconds=1e-6)
+    model = run(job, tmp_path)
+    assert model.manifest.training.epochs == 1 and len(model.history) == 1

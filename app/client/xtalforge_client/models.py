@@ -528,7 +528,7 @@ class Hyperparameters(BaseModel):
     """
     members: int | None = None
     """
-    Networks whose mean is the model, each trained without another one of so many parts of the training and validation rows; 1 is one network. They err less on a small data set, take as many times as long and make a model as many times as large.
+    Networks whose mean is the model, each trained without another one of so many parts of the training and validation rows; 1 is one network. From 5 on each has as many rows as one network alone, and together they err less. They take as many times as long, and make a model as many times as large, which no other can start from.
     """
     precision: Literal["float32", "bfloat16"] | None = None
     """

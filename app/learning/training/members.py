@@ -63,9 +63,7 @@ class _Together:
         m = self.members[number]
         folder, key = member_folder(self.work_dir, number), member_key(self.run_key, number, m)
         trainer = Trainer(m.network, m.plan, m.target_map, m.train, m.val, folder, key, self.device)
-        result = trainer.fit(partial(self.on_event, number), self.should_stop)
-        trainer.save()
-        return result
+        return trainer.fit(partial(self.on_event, number), self.should_stop)
 
     def stacked(self, numbers: Sequence[int]) -> list[FitResult]:
         """These members in lock-step; where they do not fit into memory, half of them after the other.
