@@ -305,6 +305,7 @@ def _calls_made(server: Running) -> set[str]:
     return {f"{each['method'].lower()} {each['route']}" for each in labels}
 
 
+@pytest.mark.proof
 def test_a_user_without_a_browser(run: Run, server: Running, folder: Path, receiver: Receiver, tmp_path: Path) -> None:
     assert run("status")["ready"] is True
     assert "k_vrh" in {p["key"] for p in run("properties")}

@@ -78,6 +78,7 @@ def test_interrupted_and_gone_on(protocol: Protocol, places: Places, store: Resu
     assert not list((places.work / "runs").iterdir())
 
 
+@pytest.mark.proof
 def test_processes_give_the_same_numbers(protocol: Protocol, places: Places, store: ResultStore) -> None:
     trials = [t for t in trials_of(protocol, places) if t.system.line != "transfer"]
     run_trials(protocol, trials, store, places, "cpu", 1, Quiet())
