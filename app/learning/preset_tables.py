@@ -120,6 +120,9 @@ _AUTO: dict[str, Any] = {
     "max_seconds": 900.0,
 }
 
+YOUNGER: dict[str, Any] = {"members": 1, "rate_decay": 0.1}
+"""Hyperparameters that came when there were trainings to go on with, and what those did."""
+
 PRESETS: dict[Architecture, dict[str, dict[str, Any]]] = {
     Architecture.CGCNN: {"default": _CGCNN_DEFAULT, "paper": _CGCNN_PAPER},
     Architecture.SCHNET: {"default": _SCHNET_DEFAULT, "paper": _SCHNET_PAPER},

@@ -16,6 +16,7 @@ from app.learning.checkpoints import network_to_bytes
 from app.learning.device import flushed_denormals, keep_freed_memory, torch_device
 from app.learning.graphs.settings import GraphSettings
 from app.learning.hyperparameters import Hyperparameters
+from app.learning.preset_tables import YOUNGER
 from app.learning.presets import require_fitting_target
 from app.learning.representations import (
     Described,
@@ -58,9 +59,6 @@ _MIN_TRAINING_ROWS = 2
 """Batch statistics need more than one row."""
 _RUN_FIELDS = {"method", "architecture", "property", "seed", "hyperparameters", "network", "dataset_sha256"}
 """What makes two runs the same run, beside the rows and the parent."""
-
-_YOUNGER = {"members": 1, "rate_decay": 0.1}
-"""Hyperparameters that came later, with what trainings did before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +206,7 @@ def _run_key(
         "labels": hashlib.sha256(np.ascontiguousarray(prepared.labels).tobytes()).hexdigest(),
     }
     # What began before there were these goes on.
-    for name, usual in _YOUNGER.items():
+    for name, usual in YOUNGER.items():
         if described["hyperparameters"][name] in (None, usual):
             del described["hyperparameters"][name]
     if spec.pretext is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from app.core.errors import NotFound
 from app.learning.hyperparameters import Hyperparameters
 from app.learning.methods import Method
+from app.learning.preset_tables import YOUNGER
 from app.learning.presets import resolve_hyperparameters
 from app.learning.source_rows import file_digest
 from app.learning.transfer import Base
@@ -22,7 +23,7 @@ RULES = 1
 TOURNAMENT_RULES = 2
 """The same of `auto`, whose hyperparameters do not say what its entrants train with."""
 
-LATER = {"kept_weights": "best", "members": 1, "rate_decay": 0.1}
+LATER = YOUNGER | {"kept_weights": "best"}
 """Hyperparameters that came later, with what trainings did before: those are the trials they were."""
 
 

@@ -20,7 +20,8 @@ from app.learning.samples import CompositeSamples
 from app.learning.splits import Split
 from app.learning.strategies.descent import fit_network
 from app.learning.strategies.run import Fitted, Run, TrainingSpec
-from app.learning.targets import TargetMap, apply_transform
+from app.learning.targets import TargetMap
+from app.learning.tournament.fitting import transformed_labels
 from app.learning.training.loop import TrainingEvent
 from app.registry.manifest import TargetScaling
 
@@ -115,8 +116,7 @@ def _errors(run: Run, fitted: Fitted) -> FloatArray:
     """Absolute errors (m,) on the scale of the transform, of the rows that the network was trained without."""
     rows = run.split.val
     outputs = predict_outputs(fitted.network, run.prepared.samples.take(rows), run.device)
-    labels = apply_transform(run.prepared.labels[rows], run.spec.property.transform)
-    return np.abs(fitted.target_map.to_transformed(outputs) - labels)
+    return np.abs(fitted.target_map.to_transformed(outputs) - transformed_labels(run, rows))
 
 
 def _mean_of(run: Run, fitted: Sequence[Fitted]) -> EnsembleNetwork:
