@@ -69,7 +69,7 @@ def _table(result: TargetResults) -> Iterator[str]:
     for measure in target.measures:
         unit = f", {measure.unit}" if measure.unit else ""
         columns += [f"{measure.label}{unit}: paper", "as in the paper", "strict"]
-    columns += [f"p against {line}" for line in target.references if (line, False) in result.cells]
+    columns += [f"p against {line}" for line in _known_references(result)]
     columns += ["training error", "90 % intervals hold", "s a trial"]
     yield _row(columns)
     yield "|" + "---|" * len(columns)
@@ -85,14 +85,17 @@ def _cells(result: TargetResults, line: str) -> Iterator[str]:
         yield _published(target.published.get(measure.key, {}).get(line), measure)
         for is_strict in (False, True):
             yield _measured(result.spread((line, is_strict), measure), measure, target)
-    for reference in target.references:
-        if (reference, False) in result.cells:
-            yield " / ".join(filter(None, (_p_value(result, (line, s), reference) for s in (False, True)))) or "-"
+    for reference in _known_references(result):
+        yield " / ".join(filter(None, (_p_value(result, (line, s), reference) for s in (False, True)))) or "-"
     cell = (line, (line, False) not in result.cells)
     yield _measured(result.spread(cell, first, "train"), first, target)
     records = list(result.cells[cell].values())
     yield _held(records)
     yield f"{sum(record.wall_s for record in records) / len(records):.0f}"
+
+
+def _known_references(result: TargetResults) -> list[str]:
+    return [each for each in result.target.references if {(each, False), (each, True)} & result.cells.keys()]
 
 
 def _p_value(result: TargetResults, cell: Cell, reference: str) -> str:
@@ -156,10 +159,11 @@ def _equivalent(summary: Summary, result: TargetResults, cell: Cell, reference: 
     """One line of that table; None where one of the two was not measured."""
     measure = result.target.measures[0]
     mine, other = (sum(values) / max(1, len(values)) for values in result.paired(cell, reference, measure))
-    if not mine or cell == result.reference(cell, reference):
+    usual = result.reference(cell, reference)
+    if not mine or cell == usual:
         return None
     curve = [result] if not result.target.series else summary.of_series(result.target.series)
-    points = [(each.target.n_train, s.mean) for each in curve if (s := each.spread((reference, False), measure))]
+    points = [(each.target.n_train, s.mean) for each in curve if (s := each.spread(usual, measure))]
     at_this_size = dict(points)[result.target.n_train]
     size = equivalent_size([n for n, _ in points], [error for _, error in points], at_this_size * mine / other)
     name = cell[0] + (", strict" if cell[1] else "")

@@ -1,6 +1,7 @@
 """Tables and figures say what was measured, what was not, and refuse to compare what cannot be compared."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,29 @@ def test_results_from_a_source_that_is_on_another_machine_are_shown_unless_outda
     report = write_report(both, store, places, COMMAND).read_text()
     assert "| transfer |  | 0.350 ± 0.071 | 0.350 ± 0.071 |" in report
     assert "not on this machine" in report
+
+
+def test_strict_lines_are_compared_with_a_strict_reference(both: Protocol, places: Places, store: ResultStore) -> None:
+    """As in a scan of hyperparameters of a strict transfer, where nothing else was run."""
+    usual = replace(next(s for s in both.targets[0].systems if s.strict), line="usual")
+    wider = replace(usual, line="wider", network={"hidden_dim": 256})
+    target = replace(both.targets[0], systems=(usual, wider), references=("usual",), published={}, series="")
+    scan = replace(both, targets=(target,))
+    put(store, both, places, "scratch", SCRATCH, "same")
+    found = [r for r in store.records().values() if r.trial["target"] == target.name]
+    for system in (usual, wider):
+        for seed, record in enumerate(found):
+            trial = trial_from(Start(source_sha256="0" * 64), scan, target, system, seed, places)
+            changes = {"key": trial.key, "trial": trial.identity}
+            if system is wider:
+                worse = record.metrics.test.model_copy(update={"mae": record.metrics.test.mae + 0.1 + 1e-6 * seed})
+                changes["metrics"] = record.metrics.model_copy(update={"test": worse})
+            store.add(record.model_copy(update=changes), None)
+    report = write_report(scan, store, places, COMMAND).read_text()
+    assert "| p against usual |" in report
+    line = next(line for line in report.splitlines() if line.startswith("| wider |"))
+    assert "*(worse)*" in line
+    assert "| 24-salts | wider, strict | usual | -18.2 % | - | 24 |" in report
 
 
 def test_unequal_test_rows_are_refused(both: Protocol, places: Places, store: ResultStore) -> None:
