@@ -5,14 +5,12 @@ as `xtalforge up --api-workers` does.
 """
 
 import time
-from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import NamedTuple, Protocol, TypeVar
+from contextlib import contextmanager
+from threading import local
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-T = TypeVar("T")
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0)
@@ -94,12 +92,12 @@ class _Here:
         PREDICTIONS.labels(model, version, outcome).inc(n)
 
 
-class Collected:
-    """Keeps it for another process. Thread-safe."""
+class Collected(local):
+    """Keeps it for another process. Each thread takes what it saw itself: no count comes after its answer."""
 
     def __init__(self) -> None:
-        self._stages: deque[tuple[str, float]] = deque()
-        self._predictions: deque[tuple[str, int, str, int]] = deque()
+        self._stages: list[tuple[str, float]] = []
+        self._predictions: list[tuple[str, int, str, int]] = []
 
     def stage(self, name: str, seconds: float) -> None:
         self._stages.append((name, seconds))
@@ -108,18 +106,12 @@ class Collected:
         self._predictions.append((model, version, outcome, n))
 
     def take(self) -> Observed | None:
-        """What has come since the last time; None: nothing."""
+        """What this thread has seen since the last time; None: nothing."""
         if not self._stages and not self._predictions:
             return None
-        return Observed(_drained(self._stages), _drained(self._predictions))
-
-
-def _drained(kept: deque[T]) -> list[T]:
-    taken = []
-    with suppress(IndexError):
-        while True:
-            taken.append(kept.popleft())
-    return taken
+        seen = Observed(self._stages, self._predictions)
+        self._stages, self._predictions = [], []
+        return seen
 
 
 _sink: _Sink = _Here()

@@ -56,7 +56,7 @@ class PredictionLane:
         report: Callable[[], bytes | None],
         readers: Sequence[LaneReader] = (),
     ) -> None:
-        """`asked_of` opens a request's body; `report` is sent with answers where there is any (a frame's body)."""
+        """`asked_of` opens a request's body; `report` is sent before answers where there is any (a frame's body)."""
         self._service = service
         self._connection = connection
         self._asked_of = asked_of
@@ -148,7 +148,7 @@ class PredictionLane:
     def _send(self, frames: list[bytes]) -> None:
         report = self._report()
         if report is not None:
-            frames.append(pack_frame(0, DONE, report))
+            frames.insert(0, pack_frame(0, DONE, report))
         try:
             self._connection.sendall(b"".join(frames))
         except OSError:  # the other end has closed
