@@ -6,14 +6,14 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import sessionmaker
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
@@ -145,67 +145,83 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         start_tracing(settings, "xtalforge-api")
         # `RequestIdMiddleware` logs each request, with its id.
         logging.getLogger("uvicorn.access").disabled = True
-        engine = create_engine_for(settings.resolved_database_url)
-        sessions = session_factory(engine)
-        store = open_store(settings)
-        job_queue = JobQueue(settings.resolved_broker_url)
-        pool = _featurising_pool(settings)
-        featuriser = Featuriser(pool)
-        directory = ModelDirectory(sessions, store)
-        compute = Compute(settings, directory.load, _lane_readers(settings))
-        predictions = Predictions(compute, settings.limits)
-        prediction_queue = PredictionQueue(
-            PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
-        )
-        gate = Gate.create(settings, sessions)
-        reaper = Reaper(of_tenant(sessions, EVERY_TENANT), settings, job_queue)
-        deliverer = Deliverer(of_tenant(sessions, EVERY_TENANT), settings.webhooks)
-        warm_up = WarmUp(predictions, directory.of(OPERATOR_SCOPE))
-        gauges = ProcessGauges(lambda: _refresh_gauges(prediction_queue))
-
-        app.state.resources = resources = Resources()
-        resources.add(Settings, settings)
-        resources.add(sessionmaker, sessions)
-        resources.add(ArtifactStore, store)
-        resources.add(JobQueue, job_queue)
-        resources.add(Gate, gate)
-        resources.add(ModelDirectory, directory)
-        resources.add(Featuriser, featuriser)
-        resources.add(Predictions, predictions)
-        resources.add(PredictionQueue, prediction_queue)
-        resources.add(Metrics, Metrics(gauges, [JobMetrics(engine, job_queue)]))
-        is_migrated = await run_in_threadpool(_register_shipped, settings, engine, sessions, store)
-        gauges.start()
-        if is_migrated:
-            has_keys = await run_in_threadpool(gate.keys.look)
-            refuse_open(settings.host, settings.access.keys, has_keys=has_keys)
-            # Not earlier: its imports would take time from what the service needs to become ready.
-            await compute.start()
-            reaper.start()
-            deliverer.start()
-            warm_up.start()
-        threading.Thread(target=_settle, args=(app,), name="settle", daemon=True).start()
-        resources.add(Readiness, _readiness(engine, store, is_migrated))
-        watch = asyncio.create_task(gate.run(), name="access-gate")
-        try:
+        async with AsyncExitStack() as at_end:
+            at_end.callback(gc.unfreeze)
+            app.state.resources = resources = _open_resources(settings, at_end)
+            is_migrated = await run_in_threadpool(_register_shipped, resources)
+            resources.add(Readiness, _readiness(resources, is_migrated))
+            _start_gauges(resources, at_end)
+            if is_migrated:
+                await _start_services(resources, at_end)
+            threading.Thread(target=_settle, args=(app,), name="settle", daemon=True).start()
+            watch = asyncio.create_task(resources.get(Gate).run(), name="access-gate")
+            at_end.callback(watch.cancel)
             yield
-        finally:
-            watch.cancel()
-            warm_up.stop()
-            await run_in_threadpool(gate.close)
-            reaper.stop()
-            deliverer.stop()
-            gauges.stop()
-            await run_in_threadpool(stop_tracing)
-            prediction_queue.close()
-            await compute.close()
-            if pool is not None:
-                await run_in_threadpool(pool.close)
-            job_queue.close()
-            engine.dispose()
-            gc.unfreeze()
 
     return lifespan
+
+
+def _open_resources(settings: Settings, at_end: AsyncExitStack) -> Resources:
+    """What routes are handed. Nothing has been started yet; what is open is closed `at_end`, the last one first."""
+    engine = create_engine_for(settings.resolved_database_url)
+    at_end.callback(engine.dispose)
+    sessions = session_factory(engine)
+    store = open_store(settings)
+    job_queue = JobQueue(settings.resolved_broker_url)
+    at_end.callback(job_queue.close)
+    pool = _featurising_pool(settings)
+    if pool is not None:
+        at_end.push_async_callback(run_in_threadpool, pool.close)
+    directory = ModelDirectory(sessions, store)
+    compute = Compute(settings, directory.load, _lane_readers(settings))
+    at_end.push_async_callback(compute.close)
+    prediction_queue = PredictionQueue(
+        PREDICTION_THREADS, settings.inference.queue_size, settings.inference.queue_inputs
+    )
+    at_end.callback(prediction_queue.close)
+    at_end.push_async_callback(run_in_threadpool, stop_tracing)
+    gate = Gate.create(settings, sessions)
+    at_end.push_async_callback(run_in_threadpool, gate.close)
+
+    resources = Resources()
+    resources.add(Settings, settings)
+    resources.add(Engine, engine)
+    resources.add(sessionmaker, sessions)
+    resources.add(ArtifactStore, store)
+    resources.add(JobQueue, job_queue)
+    resources.add(Gate, gate)
+    resources.add(ModelDirectory, directory)
+    resources.add(Featuriser, Featuriser(pool))
+    resources.add(Compute, compute)
+    resources.add(Predictions, Predictions(compute, settings.limits))
+    resources.add(PredictionQueue, prediction_queue)
+    return resources
+
+
+def _start_gauges(resources: Resources, at_end: AsyncExitStack) -> None:
+    queue = resources.get(PredictionQueue)
+    gauges = ProcessGauges(lambda: _refresh_gauges(queue))
+    resources.add(Metrics, Metrics(gauges, [JobMetrics(resources.get(Engine), resources.get(JobQueue))]))
+    gauges.start()
+    at_end.callback(gauges.stop)
+
+
+async def _start_services(resources: Resources, at_end: AsyncExitStack) -> None:
+    """What needs the tables. Raises what `refuse_open` does for a service that anybody could use."""
+    settings, sessions = resources.get(Settings), of_tenant(resources.get(sessionmaker), EVERY_TENANT)
+    has_keys = await run_in_threadpool(resources.get(Gate).keys.look)
+    refuse_open(settings.host, settings.access.keys, has_keys=has_keys)
+    # Not earlier: its imports would take time from what the service needs to become ready.
+    await resources.get(Compute).start()
+    reaper = Reaper(sessions, settings, resources.get(JobQueue))
+    reaper.start()
+    at_end.callback(reaper.stop)
+    deliverer = Deliverer(sessions, settings.webhooks)
+    deliverer.start()
+    at_end.callback(deliverer.stop)
+    warm_up = WarmUp(resources.get(Predictions), resources.get(ModelDirectory).of(OPERATOR_SCOPE))
+    warm_up.start()
+    at_end.callback(warm_up.stop)
 
 
 def _settle(app: FastAPI) -> None:
@@ -224,22 +240,23 @@ def _refresh_gauges(queue: PredictionQueue) -> None:
     QUEUE_INPUTS.set(n_inputs)
 
 
-def _register_shipped(
-    settings: Settings, engine: Engine, sessions: sessionmaker[Session], store: ArtifactStore
-) -> bool:
+def _register_shipped(resources: Resources) -> bool:
     """Register what `models_store` holds; False, and nothing done, when the schema is not the one needed."""
-    state = schema_state(engine)
+    state = schema_state(resources.get(Engine))
     if not state.is_at_head:
         log.error(
             "database not migrated: run `xtalforge db upgrade`, then restart", at=state.current, needed=state.head
         )
         return False
-    with open_session(of_tenant(sessions, SHARED_SCOPE)) as session:
-        RegistryService(session, store).register_shipped(settings.models_store)
+    with open_session(of_tenant(resources.get(sessionmaker), SHARED_SCOPE)) as session:
+        models = resources.get(Settings).models_store
+        RegistryService(session, resources.get(ArtifactStore)).register_shipped(models)
     return True
 
 
-def _readiness(engine: Engine, store: ArtifactStore, was_migrated: bool) -> Readiness:
+def _readiness(resources: Resources, was_migrated: bool) -> Readiness:
+    engine, store = resources.get(Engine), resources.get(ArtifactStore)
+
     def database() -> str | None:
         state = schema_state(engine)
         if not state.is_at_head:
