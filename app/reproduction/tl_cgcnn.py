@@ -221,11 +221,15 @@ def _scratch(preset: str, n_train: int) -> System:
 
 
 def _transfers(preset: str, sources: Sequence[str], n_train: int) -> list[System]:
-    """From all rows of each source, trained either way, and from 10k of the best one; as in the paper and strict."""
-    names = [*(f"all-{source}" for source in sources), f"10k-{sources[0]}"]
-    names += [f"all-{source}-SGD" for source in sources]
-    systems = [_from(Method.FINE_TUNE, name, preset, n_train) for name in names]
-    return [*systems, *(_strict(system) for system in systems)]
+    """From all rows of each source, trained either way, and at the paper's settings from 10k of the best one."""
+    shipped = [_from(Method.FINE_TUNE, f"all-{source}", preset, n_train) for source in sources]
+    names = [f"all-{source}-SGD" for source in sources]
+    if preset == "paper":
+        names.insert(0, f"10k-{sources[0]}")
+    as_in_the_paper = [_from(Method.FINE_TUNE, name, preset, n_train) for name in names]
+    # What AdamW has trained transfers badly at the paper's settings from all rows already.
+    strict = as_in_the_paper if preset == "paper" else [*shipped, *as_in_the_paper]
+    return [*shipped, *as_in_the_paper, *(_strict(system) for system in strict)]
 
 
 def _as_in_the_paper(sources: Sequence[str]) -> str:
