@@ -26,7 +26,6 @@ from app.core.settings import PROJECT_ROOT
 from app.learning.outputs import predict_outputs
 from app.learning.strategies.automatic import Contest, play
 from app.learning.strategies.run import SearchEvent
-from app.learning.tournament.fitting import transformed_labels
 from app.learning.tournament.kept import Kept
 from app.learning.tournament.rounds import Standing
 from app.learning.training_job import open_run
@@ -78,7 +77,7 @@ def _error(contest: Contest, standings: Sequence[tuple[Standing, float]]) -> flo
     whole = contest.course.run
     test = whole.split.test
     outputs = predict_outputs(contest.model_of(standings), whole.prepared.samples.take(test), whole.device)
-    return float(np.abs(outputs - transformed_labels(whole, test)).mean())
+    return float(np.abs(outputs - whole.transformed_labels(test)).mean())
 
 
 def _validated(contest: Contest, standing: Standing) -> float:

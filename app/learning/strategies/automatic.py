@@ -24,7 +24,6 @@ from app.learning.tournament.fitting import (
     RegressorFits,
     SourceColumns,
     source_columns,
-    transformed_labels,
 )
 from app.learning.tournament.kept import Kept
 from app.learning.tournament.report import Findings, described
@@ -126,9 +125,7 @@ def _course(run: Run, known: SourceColumns | None) -> Course:
     formulas = [run.prepared.keys[row] for row in rows]
     groups = None if chosen.split == "random" else formulas
     folds = make_folds(rows.shape[0], chosen.n_folds, run.spec.seed, groups)
-    return Course(
-        run, rows, transformed_labels(run, rows), formulas, None if known is None else known.take(rows), folds
-    )
+    return Course(run, rows, run.transformed_labels(rows), formulas, None if known is None else known.take(rows), folds)
 
 
 def _of_the_same_property(course: Course, manifests: Sequence[Manifest]) -> dict[str, FloatArray]:

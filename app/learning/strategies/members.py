@@ -21,7 +21,6 @@ from app.learning.splits import Split
 from app.learning.strategies.descent import fit_network
 from app.learning.strategies.run import Fitted, Run, TrainingSpec
 from app.learning.targets import TargetMap
-from app.learning.tournament.fitting import transformed_labels
 from app.learning.training.loop import TrainingEvent
 from app.registry.manifest import TargetScaling
 
@@ -116,7 +115,7 @@ def _errors(run: Run, fitted: Fitted) -> FloatArray:
     """Absolute errors (m,) on the scale of the transform, of the rows that the network was trained without."""
     rows = run.split.val
     outputs = predict_outputs(fitted.network, run.prepared.samples.take(rows), run.device)
-    return np.abs(fitted.target_map.to_transformed(outputs) - transformed_labels(run, rows))
+    return np.abs(fitted.target_map.to_transformed(outputs) - run.transformed_labels(rows))
 
 
 def _mean_of(run: Run, fitted: Sequence[Fitted]) -> EnsembleNetwork:

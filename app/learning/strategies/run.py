@@ -20,7 +20,7 @@ from app.learning.tables import PreparedTable
 from app.learning.targets import TargetMap
 from app.learning.training.loop import TrainingEvent
 from app.learning.transfer import Base
-from app.registry.manifest import Architecture, InputKind, PretextRecord, PropertyRecord
+from app.registry.manifest import Architecture, InputKind, PretextRecord, PropertyRecord, TargetScaling
 
 
 class TrainingSpec(BaseModel):
@@ -79,6 +79,11 @@ class Run:
     on_search: Callable[[SearchEvent], None]
     should_stop: Callable[[], bool]
     sources: tuple[Base, ...] = ()
+
+    def transformed_labels(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Labels of these rows on the transformed scale, (n,)."""
+        scale = TargetMap(self.spec.property.transform, TargetScaling(kind="none"))
+        return scale.to_network(self.prepared.labels[rows])
 
 
 @dataclass(frozen=True, slots=True)

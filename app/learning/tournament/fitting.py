@@ -23,7 +23,6 @@ from app.learning.samples import CompositeSamples, VectorSamples
 from app.learning.splits import Split
 from app.learning.strategies.descent import fit_network
 from app.learning.strategies.run import Run
-from app.learning.targets import TargetMap
 from app.learning.tournament.entrants import NetworkEntrant, RegressorEntrant
 from app.learning.training.loop import TrainingEvent, TrainingStopped
 from app.registry.manifest import Architecture, TargetScaling
@@ -293,8 +292,3 @@ def source_columns(networks: Sequence[nn.Module], reads: Sequence[str], run: Run
         strict=True,
     )
     return SourceColumns(np.stack(outputs, axis=1).astype(np.float32), np.concatenate(features, axis=1))
-
-
-def transformed_labels(run: Run, rows: IntArray) -> FloatArray:
-    """Labels of these rows on the transformed scale, (n,)."""
-    return TargetMap(run.spec.property.transform, TargetScaling(kind="none")).to_network(run.prepared.labels[rows])
